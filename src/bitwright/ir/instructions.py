@@ -1,0 +1,94 @@
+"""The instruction set of the overlay: opcodes, and the fields of a compute instruction in order.
+
+Both the `accel` dialect (attributes of its operations) and the encoder (one program word per
+field) are made from this one table.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Opcode(IntEnum):
+    """First program word of an instruction. Only MATMUL and CHANNELWISE are followed by fields."""
+
+    END = 0
+    LOAD = 1
+    STORE = 2
+    MATMUL = 3
+    CHANNELWISE = 4
+
+
+class Space(IntEnum):
+    """Which memory an activation address means: source (MAIN or INPUT), result (MAIN or OUTPUT)."""
+
+    MAIN = 0
+    INPUT = 1
+    OUTPUT = 2
+
+
+class ChannelOp(IntEnum):
+    """What a lane of the channelwise engine does at each step."""
+
+    MAC = 0
+    MAX = 1
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a compute instruction."""
+
+    name: str
+    meaning: str
+    signed: bool = False
+
+
+def _u(name: str, meaning: str) -> Field:
+    return Field(name, meaning)
+
+
+def _s(name: str, meaning: str) -> Field:
+    return Field(name, meaning, signed=True)
+
+
+FIELDS: tuple[Field, ...] = (
+    _u("src_space", "memory the steps read: 0 main, 1 input bank"),
+    _u("dst_space", "memory the words go to: 0 main, 2 output bank"),
+    _u("n_block", "trip count: blocks of output channels"),
+    _u("n_oy", "trip count: output rows"),
+    _u("n_ox", "trip count: output columns"),
+    _u("n_plane", "trip count: weight bit planes (weight precision); 1 for channelwise"),
+    _u("n_cb", "trip count: blocks of input channels, or sources"),
+    _u("n_ky", "trip count: kernel rows"),
+    _u("n_kx", "trip count: kernel columns"),
+    _s("src_base", "word address of the first step, padding included"),
+    _s("s_block", "address step per block"),
+    _s("s_oy", "address step per output row"),
+    _s("s_ox", "address step per output column"),
+    _s("s_cb", "address step per input channel block"),
+    _s("s_ky", "address step per kernel row"),
+    _s("s_kx", "address step per kernel column"),
+    _s("y0", "input row of the first step (minus the top padding)"),
+    _s("x0", "input column of the first step (minus the left padding)"),
+    _u("y_oy", "rows per output row (stride)"),
+    _u("x_ox", "columns per output column (stride)"),
+    _u("y_ky", "rows per kernel row (dilation)"),
+    _u("x_kx", "columns per kernel column (dilation)"),
+    _u("height", "rows of the source; outside of them pad_value is read"),
+    _u("width", "columns of the source; outside of them pad_value is read"),
+    _s("pad_value", "int8 that stands for every lane outside of the source"),
+    _u("w_base", "first weight word"),
+    _u("channel_op", "channelwise only: 0 multiply-accumulate, 1 maximum"),
+    _u("p_base", "first parameter word"),
+    _u("dst_base", "first result word"),
+    _u("dst_word_stride", "distance of the words of one tile"),
+    _u("dst_words", "words written per tile"),
+    _u("dst_words_last", "words written per tile of the last block"),
+    _s("clamp_min", "lower bound of the result, int8"),
+    _s("clamp_max", "upper bound of the result, int8"),
+    _s("zero_point", "zero point of the result, int8"),
+    _u("rounding", "0 half_up; 1 is kept for tflite"),
+    _u("table_enable", "1: the result goes through an activation table"),
+    _u("table", "number of that table"),
+)
+FIELD_NAMES = tuple(field.name for field in FIELDS)
+INSTRUCTION_WORDS = 1 + len(FIELDS)

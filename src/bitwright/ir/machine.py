@@ -1,0 +1,119 @@
+"""What one overlay machine is: its parameters, as data.
+
+The program (`accel` dialect) is only meaningful for one machine, so the description stands
+beside the dialects; the hardware generator, the passes and the driver all read it.
+"""
+
+import zlib
+from dataclasses import asdict, dataclass
+
+from bitwright.errors import BitwrightError
+
+MULTIPLIER_BITS = 16
+SHIFT_BITS = 6
+TABLE_ENTRIES = 256
+
+
+class MachineError(BitwrightError):
+    """A machine parameter outside of what the hardware generator can build."""
+
+    exit_code = 5
+
+
+def _is_power_of_two(value: int) -> bool:
+    return value > 0 and value & (value - 1) == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Parameters of an overlay machine.
+
+    Attributes:
+        lanes: activations (channels of one pixel) read per cycle; a power of two.
+        rows: output channels that the matrix engine computes side by side; lanes times a power
+            of two, at least 8.
+        requant_lanes: channels that the output stage requantizes per cycle; divides `lanes`.
+        acc_bits: accumulator width, 16 to 32.
+        act_words: depth of the activation memory, in words of `lanes` bytes.
+        in_words, out_words: depth of one of the two input (output) banks.
+        weight_words: depth of the weight memory, in words of `rows * lanes` bits.
+        param_words: depth of the parameter memory, in words of `requant_lanes` channels.
+        tables: number of 256-entry activation tables, 0 for none.
+        program_words: depth of the program memory, in 32-bit words.
+    """
+
+    lanes: int
+    rows: int
+    requant_lanes: int = 1
+    acc_bits: int = 24
+    act_words: int
+    in_words: int
+    out_words: int
+    weight_words: int
+    param_words: int
+    tables: int = 0
+    program_words: int
+
+    def __post_init__(self) -> None:
+        if not _is_power_of_two(self.lanes) or not 2 <= self.lanes <= 64:
+            raise MachineError(
+                f"Machine parameter lanes is {self.lanes}; expected a power of two from 2 to 64"
+            )
+        if self.rows < 8 or self.rows % self.lanes or not _is_power_of_two(self.rows):
+            raise MachineError(
+                f"Machine parameter rows is {self.rows}; expected a power of two that is a multiple "
+                f"of lanes ({self.lanes}) and at least 8"
+            )
+        if not _is_power_of_two(self.requant_lanes) or self.requant_lanes > self.lanes:
+            raise MachineError(
+                f"Machine parameter requant_lanes is {self.requant_lanes}; expected a power of two "
+                f"that is at most lanes ({self.lanes})"
+            )
+        if not 16 <= self.acc_bits <= 32:
+            raise MachineError(
+                f"Machine parameter acc_bits is {self.acc_bits}; expected 16 to 32"
+            )
+        for name in (
+            "act_words", "in_words", "out_words", "weight_words", "param_words", "program_words"
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if value < 2:
+                raise MachineError(f"Machine parameter {name} is {value}; expected at least 2")
+        if self.tables < 0:
+            raise MachineError(f"Machine parameter tables is {self.tables}; expected 0 or more")
+
+    @property
+    def activation_bits(self) -> int:
+        """Width of one activation word."""
+        return 8 * self.lanes
+
+    @property
+    def weight_bits(self) -> int:
+        """Width of one weight word: one bit plane of `rows x lanes` weights."""
+        return self.rows * self.lanes
+
+    @property
+    def channel_param_bits(self) -> int:
+        """Width of one channel's bias, multiplier and shift."""
+        return self.acc_bits + MULTIPLIER_BITS + SHIFT_BITS
+
+    @property
+    def param_bits(self) -> int:
+        """Width of one parameter word."""
+        return self.requant_lanes * self.channel_param_bits
+
+    @property
+    def matmul_groups(self) -> int:
+        """Cycles that the output stage needs for one matrix tile."""
+        return self.rows // self.requant_lanes
+
+    @property
+    def channelwise_groups(self) -> int:
+        """Cycles that the output stage needs for one channelwise tile."""
+        return self.lanes // self.requant_lanes
+
+    @property
+    def fingerprint(self) -> int:
+        """CRC-32 over all parameters; the machine shows it in a register, drivers compare it."""
+        text = ",".join(f"{name}={value}" for name, value in sorted(asdict(self).items()))
+        return zlib.crc32(text.encode())
