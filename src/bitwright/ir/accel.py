@@ -1,0 +1,78 @@
+"""The `accel` program dialect: what one overlay machine does, one operation per instruction.
+
+A program is a `func.func @program` without arguments whose attribute `accel.machine` holds the
+machine's parameters. `accel.load` waits for an input, `accel.store` publishes the output;
+`accel.matmul` and `accel.channelwise` are affine loop nests over on-chip buffers whose attributes
+are the fields of the instruction word (`bitwright.ir.instructions.FIELDS`).
+`accel.memory` holds the initial words of one memory.
+"""
+
+# pyright: basic
+
+from typing import Any
+
+from torch_mlir import ir
+from torch_mlir.dialects import ext
+
+from bitwright.ir.bw import VerifyError, run_check
+from bitwright.ir.instructions import FIELDS
+
+MEMORIES = ("weights", "params", "tables")
+
+
+class Accel(ext.Dialect, name="accel"):
+    """Program dialect of the overlay machine."""
+
+
+class _Operation(Accel.Operation):
+    """Base of all `accel` operations: verified by the `check` of the subclass."""
+
+    def check(self) -> None:
+        raise NotImplementedError
+
+    def verify_invariants(self) -> bool:
+        return run_check(self)
+
+
+class MemoryOp(_Operation, name="memory"):
+    """Initial content of a memory: [words, bytes per word] little-endian bytes."""
+
+    memory: Any
+    value: Any
+
+    def check(self) -> None:
+        if self.memory.value not in MEMORIES:
+            raise VerifyError(f"memory {self.memory.value!r} is not one of {', '.join(MEMORIES)}")
+
+
+class LoadOp(Accel.Operation, name="load"):
+    """Wait for a full input bank and a free output bank."""
+
+
+class StoreOp(Accel.Operation, name="store"):
+    """Publish the output bank and give the input bank back."""
+
+
+_COMPUTE_ATTRIBUTES = {"layer": Any, **{field.name: Any for field in FIELDS}}
+
+
+class _Compute(_Operation):
+    def check(self) -> None:
+        for field in FIELDS:
+            value = self.attributes[field.name].value  # pyright: ignore
+            if value < 0 and not field.signed:
+                raise VerifyError(f"{field.name} ({field.meaning}) is {value}, expected >= 0")
+            if field.name.startswith("n_") and value < 1:
+                raise VerifyError(f"{field.name} ({field.meaning}) is {value}, expected >= 1")
+
+
+class MatmulOp(_Compute, name="matmul"):
+    """One affine loop nest on the matrix engine; `layer` names the model's tensor it makes."""
+
+    __annotations__ = _COMPUTE_ATTRIBUTES
+
+
+class ChannelwiseOp(_Compute, name="channelwise"):
+    """One affine loop nest on the channelwise engine; `layer` names the tensor it makes."""
+
+    __annotations__ = _COMPUTE_ATTRIBUTES

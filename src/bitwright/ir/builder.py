@@ -1,0 +1,281 @@
+"""Builds `bw` modules: one method an operation, plain Python and NumPy values in, values out.
+
+    builder = Builder([("x", (1, 3, 8, 8), None)])
+    y = builder.relu(builder.inputs[0])
+    module = builder.finish([("y", y)])
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch_mlir import ir
+from torch_mlir.dialects import func
+
+from bitwright.ir import bw, shapes
+from bitwright.ir.context import new_context, verify
+from bitwright.ir.types import (
+    QuantParams, element_type, f32, i32, is_float, quantized, shape_of, tensor,
+)  # fmt: skip
+
+Pair = Sequence[int]
+
+
+class Builder:
+    """A `func.func @main` under construction, in a context of its own.
+
+    Args:
+        inputs: name, shape and quantized type (None for float) of each argument.
+    """
+
+    def __init__(self, inputs: Sequence[tuple[str, Sequence[int], QuantParams | None]]) -> None:
+        self.context = new_context()
+        with self.context, ir.Location.unknown():
+            self.module = ir.Module.create()
+            types = [tensor(shape, self._element(params)) for _, shape, params in inputs]
+            with ir.InsertionPoint(self.module.body):
+                self._function = func.FuncOp("main", (types, []))
+            self._function.arg_attrs = [
+                ir.DictAttr.get({"bw.name": ir.StringAttr.get(name)}) for name, _, _ in inputs
+            ]
+            self._block = self._function.add_entry_block()
+        self.inputs: list[ir.Value] = list(self._block.arguments)
+        self._name: str | None = None
+
+    def _element(self, params: QuantParams | None) -> ir.Type:
+        return f32() if params is None else quantized(params)
+
+    def named(self, name: str | None) -> "Builder":
+        """Give `name` (the model's own) to the operations made from here on, as their location."""
+        self._name = name
+        return self
+
+    def make(
+        self, operation: Any, result: tuple[Sequence[int], ir.Type | QuantParams | None],
+        operands: Sequence[ir.Value | Sequence[ir.Value]], **attributes: Any,
+    ) -> ir.Value:  # fmt: skip
+        """Append `operation`; attributes are Python values. Prefer the named methods."""
+        with self.context:
+            location = (
+                ir.Location.name(self._name) if self._name is not None else ir.Location.unknown()
+            )
+            with location, ir.InsertionPoint(self._block):
+                shape, element = result
+                if not isinstance(element, ir.Type):
+                    element = self._element(element)
+                encoded = {name: attribute(value) for name, value in attributes.items()}
+                made = operation(*operands, result=tensor(shape, element), **encoded)
+                return made.result
+
+    def constant(self, value: NDArray[Any], params: QuantParams | None = None) -> ir.Value:
+        """float32, int32 (accumulators) or, with `params`, int8 storage of a quantized tensor."""
+        with self.context, ir.Location.unknown():
+            value = np.ascontiguousarray(value)
+            if params is not None:
+                value, element = value.astype(np.int8), quantized(params)
+            elif value.dtype.kind == "f":
+                value, element = value.astype(np.float32), f32()
+            else:
+                value, element = value.astype(np.int32), i32()
+            attr = ir.DenseElementsAttr.get(value.reshape(-1)[:1] if value.ndim == 0 else value)
+            shape = value.shape if value.ndim else (1,)
+        return self.make(bw.ConstantOp, (shape, element), (), value=attr)
+
+    def conv2d(
+        self, x: ir.Value, weight: ir.Value, bias: ir.Value, *, stride: Pair = (1, 1),
+        padding: Pair = (0, 0, 0, 0), dilation: Pair = (1, 1), groups: int = 1,
+    ) -> ir.Value:  # fmt: skip
+        """See `bw.Conv2dOp`; padding is top, left, bottom, right."""
+        shape = shapes.conv2d(
+            shape_of(x), shape_of(weight), stride, padding, dilation, groups
+        )  # fmt: skip
+        return self.make(
+            bw.Conv2dOp, (shape, self._accumulating(x)), (x, weight, bias), stride=list(stride),
+            padding=list(padding), dilation=list(dilation), groups=groups,
+        )  # fmt: skip
+
+    def _accumulating(self, operand: ir.Value) -> ir.Type:
+        with self.context:
+            return f32() if is_float(operand) else i32()
+
+    def linear(self, x: ir.Value, weight: ir.Value, bias: ir.Value) -> ir.Value:
+        """See `bw.LinearOp`."""
+        shape = shapes.linear(shape_of(x), shape_of(weight))
+        return self.make(bw.LinearOp, (shape, self._accumulating(x)), (x, weight, bias))
+
+    def matmul(self, lhs: ir.Value, rhs: ir.Value) -> ir.Value:
+        """See `bw.MatmulOp`."""
+        shape = shapes.matmul(shape_of(lhs), shape_of(rhs))
+        return self.make(bw.MatmulOp, (shape, self._accumulating(lhs)), (lhs, rhs))
+
+    def add(
+        self, lhs: ir.Value, rhs: ir.Value, lhs_multiplier: int = 1, rhs_multiplier: int = 1
+    ) -> ir.Value:
+        """See `bw.AddOp`; a float subtraction has multipliers 1 and -1."""
+        shape = shapes.broadcast(shape_of(lhs), shape_of(rhs))
+        return self.make(
+            bw.AddOp, (shape, self._accumulating(lhs)), (lhs, rhs),
+            lhs_multiplier=lhs_multiplier, rhs_multiplier=rhs_multiplier,
+        )  # fmt: skip
+
+    def mul(self, lhs: ir.Value, rhs: ir.Value) -> ir.Value:
+        """See `bw.MulOp`."""
+        shape = shapes.broadcast(shape_of(lhs), shape_of(rhs))
+        return self.make(bw.MulOp, (shape, self._accumulating(lhs)), (lhs, rhs))
+
+    def unary(self, operation: Any, x: ir.Value, **attributes: Any) -> ir.Value:
+        """A float function of one tensor: `bw.ReluOp`, `bw.ClipOp`, ... with their attributes."""
+        return self.make(operation, (shape_of(x), element_type(x)), (x,), **attributes)
+
+    def relu(self, x: ir.Value) -> ir.Value:
+        """See `bw.ReluOp`."""
+        return self.unary(bw.ReluOp, x)
+
+    def softmax(self, x: ir.Value, axis: int) -> ir.Value:
+        """See `bw.SoftmaxOp`."""
+        return self.unary(bw.SoftmaxOp, x, axis=axis)
+
+    def batch_norm(
+        self, x: ir.Value, scale: ir.Value, bias: ir.Value, mean: ir.Value, variance: ir.Value,
+        epsilon: float,
+    ) -> ir.Value:  # fmt: skip
+        """See `bw.BatchNormOp`."""
+        return self.make(
+            bw.BatchNormOp, (shape_of(x), element_type(x)), (x, scale, bias, mean, variance),
+            epsilon=epsilon,
+        )  # fmt: skip
+
+    def max_pool2d(
+        self, x: ir.Value, *, kernel: Pair, stride: Pair, padding: Pair = (0, 0, 0, 0),
+        dilation: Pair = (1, 1),
+    ) -> ir.Value:  # fmt: skip
+        """See `bw.MaxPool2dOp`."""
+        shape = shapes.pool2d(shape_of(x), kernel, stride, padding, dilation)
+        return self.make(
+            bw.MaxPool2dOp, (shape, element_type(x)), (x,), kernel=list(kernel),
+            stride=list(stride), padding=list(padding), dilation=list(dilation),
+        )  # fmt: skip
+
+    def avg_pool2d(
+        self, x: ir.Value, *, kernel: Pair, stride: Pair, padding: Pair = (0, 0, 0, 0),
+        count_include_pad: bool = False,
+    ) -> ir.Value:  # fmt: skip
+        """See `bw.AvgPool2dOp`."""
+        shape = shapes.pool2d(shape_of(x), kernel, stride, padding)
+        return self.make(
+            bw.AvgPool2dOp, (shape, element_type(x)), (x,), kernel=list(kernel),
+            stride=list(stride), padding=list(padding), count_include_pad=count_include_pad,
+        )  # fmt: skip
+
+    def sum_pool2d(
+        self, x: ir.Value, *, kernel: Pair, stride: Pair, padding: Pair = (0, 0, 0, 0)
+    ) -> ir.Value:
+        """See `bw.SumPool2dOp`."""
+        shape = shapes.pool2d(shape_of(x), kernel, stride, padding)
+        return self.make(
+            bw.SumPool2dOp, (shape, self._accumulating(x)), (x,), kernel=list(kernel),
+            stride=list(stride), padding=list(padding),
+        )  # fmt: skip
+
+    def reduce_mean(self, x: ir.Value, axes: Sequence[int], keepdims: bool) -> ir.Value:
+        """See `bw.ReduceMeanOp`."""
+        shape = shapes.reduce(shape_of(x), axes, keepdims)
+        return self.make(
+            bw.ReduceMeanOp, (shape, element_type(x)), (x,), axes=list(axes), keepdims=keepdims
+        )
+
+    def reduce_sum(self, x: ir.Value, axes: Sequence[int], keepdims: bool) -> ir.Value:
+        """See `bw.ReduceSumOp`."""
+        shape = shapes.reduce(shape_of(x), axes, keepdims)
+        return self.make(
+            bw.ReduceSumOp, (shape, self._accumulating(x)), (x,), axes=list(axes),
+            keepdims=keepdims,
+        )  # fmt: skip
+
+    def reshape(self, x: ir.Value, shape: Sequence[int]) -> ir.Value:
+        """See `bw.ReshapeOp`; `shape` is explicit (no -1)."""
+        return self.make(bw.ReshapeOp, (tuple(shape), element_type(x)), (x,))
+
+    def transpose(self, x: ir.Value, perm: Sequence[int]) -> ir.Value:
+        """See `bw.TransposeOp`."""
+        shape = shapes.transpose(shape_of(x), perm)
+        return self.make(bw.TransposeOp, (shape, element_type(x)), (x,), perm=list(perm))
+
+    def concat(self, inputs: Sequence[ir.Value], axis: int) -> ir.Value:
+        """See `bw.ConcatOp`."""
+        shape = shapes.concat([shape_of(value) for value in inputs], axis)
+        return self.make(bw.ConcatOp, (shape, element_type(inputs[0])), (list(inputs),), axis=axis)
+
+    def pad(
+        self, x: ir.Value, low: Sequence[int], high: Sequence[int], value: float | int
+    ) -> ir.Value:
+        """See `bw.PadOp`."""
+        shape = shapes.pad(shape_of(x), low, high)
+        return self.make(
+            bw.PadOp, (shape, element_type(x)), (x,), low=list(low), high=list(high),
+            value=float(value) if is_float(x) else int(value),
+        )  # fmt: skip
+
+    def requantize(
+        self, acc: ir.Value, params: QuantParams, *, multiplier: Sequence[int],
+        shift: Sequence[int], axis: int = 1, clamp_min: int | None = None,
+        clamp_max: int | None = None, rounding: str = "half_up",
+    ) -> ir.Value:  # fmt: skip
+        """See `bw.RequantizeOp`; the clamp defaults to the range of `params`."""
+        return self.make(
+            bw.RequantizeOp, (shape_of(acc), params), (acc,), multiplier=list(multiplier),
+            shift=list(shift), axis=axis, rounding=rounding,
+            clamp_min=params.qmin if clamp_min is None else clamp_min,
+            clamp_max=params.qmax if clamp_max is None else clamp_max,
+        )  # fmt: skip
+
+    def table(self, x: ir.Value, params: QuantParams, table: Sequence[int]) -> ir.Value:
+        """See `bw.TableOp`."""
+        return self.make(bw.TableOp, (shape_of(x), params), (x,), table=[int(t) for t in table])
+
+    def integer_softmax(self, x: ir.Value, axis: int, table: Sequence[int]) -> ir.Value:
+        """See `bw.IntegerSoftmaxOp`."""
+        params = QuantParams((1 / 256,), -128, 8, -128, 127)
+        return self.make(
+            bw.IntegerSoftmaxOp, (shape_of(x), params), (x,), axis=axis,
+            table=[int(t) for t in table],
+        )  # fmt: skip
+
+    def finish(self, outputs: Sequence[tuple[str, ir.Value]]) -> ir.Module:
+        """Return the verified module with these named results.
+
+        Raises:
+            IrError: where an operation does not verify.
+        """
+        with self.context, ir.Location.unknown():
+            with ir.InsertionPoint(self._block):
+                func.ReturnOp([value for _, value in outputs])
+            types = [value.type for _, value in outputs]
+            self._function.attributes["function_type"] = ir.TypeAttr.get(
+                ir.FunctionType.get([value.type for value in self.inputs], types)
+            )
+            self._function.attributes["res_attrs"] = ir.ArrayAttr.get(
+                [ir.DictAttr.get({"bw.name": ir.StringAttr.get(name)}) for name, _ in outputs]
+            )
+        verify(self.module)
+        return self.module
+
+
+def attribute(value: Any) -> ir.Attribute:
+    """The MLIR attribute of a Python value; lists are i64 arrays."""
+    match value:
+        case ir.Attribute():
+            return value
+        case bool():
+            return ir.BoolAttr.get(value)
+        case int():
+            return ir.IntegerAttr.get(ir.IntegerType.get_signless(64), value)
+        case float():
+            return ir.FloatAttr.get_f64(value)
+        case str():
+            return ir.StringAttr.get(value)
+        case list():
+            return ir.DenseI64ArrayAttr.get([int(item) for item in value])
+        case _:
+            raise TypeError(f"no attribute for {value!r} of type {type(value).__name__}")

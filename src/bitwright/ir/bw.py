@@ -1,0 +1,538 @@
+"""The `bw` graph dialect: tensors in, tensors out, float at first and integer after quantization.
+
+Layout is NCHW. An operation whose inputs are quantized (`!quant.uniform`) computes in integers:
+`conv2d`, `linear`, `matmul`, `add`, `mul`, `sum_pool2d` and `reduce_sum` give i32 accumulators
+that one `requantize` brings back; pooling by maximum, tables and shape operations stay in the
+quantized type. What each one computes is defined by `bitwright.ir.reference`.
+"""
+
+# pyright: basic
+# (annotations of this module are read by the dialect machinery at run time)
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch_mlir import ir
+from torch_mlir.dialects import ext
+
+from bitwright.ir import shapes
+from bitwright.ir.types import is_accumulator, is_float, quant_params, shape_of
+
+ROUNDINGS = ("half_up",)
+MAX_MULTIPLIER = (1 << 16) - 1
+MAX_SHIFT = 46
+
+
+class Bw(ext.Dialect, name="bw"):
+    """Graph dialect of Bitwright."""
+
+
+class VerifyError(ValueError):
+    """Why an operation is not valid; becomes an MLIR diagnostic."""
+
+
+def ints(attribute: ir.Attribute) -> tuple[int, ...]:
+    """Values of an i64, i32 or i8 array attribute."""
+    return tuple(int(value) for value in attribute)  # pyright: ignore[reportGeneralTypeIssues]
+
+
+def run_check(operation: Any) -> bool:
+    """Run `operation.check()`; a `ValueError` becomes an MLIR error that names the operation."""
+    try:
+        operation.check()
+    except ValueError as error:
+        operation.location.emit_error(f"{operation.operation.name}: {error}")
+        return False
+    return True
+
+
+class _Operation(Bw.Operation):
+    """Base of all `bw` operations: verified by the `check` of the subclass."""
+
+    def check(self) -> None:
+        raise NotImplementedError
+
+    def verify_invariants(self) -> bool:
+        return run_check(self)
+
+
+def _expect_shape(result: ir.Value, expected: tuple[int, ...]) -> None:
+    if shape_of(result) != expected:
+        raise VerifyError(f"result has shape {shape_of(result)}, expected {expected}")
+
+
+def _expect_same_type(result: ir.Value, operand: ir.Value) -> None:
+    if ir.RankedTensorType(result.type).element_type != (
+        ir.RankedTensorType(operand.type).element_type
+    ):
+        raise VerifyError(f"result {result.type} must have the element type of {operand.type}")
+
+
+def _expect_activation(value: ir.Value, name: str) -> None:
+    params = quant_params(value.type)
+    if params is None or params.axis is not None:
+        raise VerifyError(f"{name} is {value.type}, expected a per-tensor quantized type")
+    if not -128 <= params.qmin <= params.zero_point <= params.qmax <= 127:
+        raise VerifyError(
+            f"{name} has zero point {params.zero_point} and range [{params.qmin}, {params.qmax}]; "
+            "expected -128 <= minimum <= zero point <= maximum <= 127"
+        )
+
+
+def _expect_weight(value: ir.Value) -> None:
+    params = quant_params(value.type)
+    if params is None or params.zero_point != 0 or params.bits > 8:
+        raise VerifyError(
+            f"weight is {value.type}, expected a quantized type of at most 8 bits, zero point 0"
+        )
+    if params.axis not in (None, 0):
+        raise VerifyError(f"weight is {value.type}, expected one scale or one per output (axis 0)")
+
+
+def _expect_float(*values: ir.Value) -> None:
+    for value in values:
+        if not is_float(value):
+            raise VerifyError(f"{value.type} is not float; this operation has no integer form")
+
+
+def _expect_accumulating(result: ir.Value, *operands: ir.Value) -> bool:
+    """All float, or quantized operands with an i32 result; True for the second."""
+    if is_float(result) and all(is_float(operand) for operand in operands):
+        return False
+    for operand in operands:
+        _expect_activation(operand, "operand")
+    if not is_accumulator(result):
+        raise VerifyError(f"result is {result.type}, expected i32 for quantized operands")
+    return True
+
+
+class ConstantOp(_Operation, name="constant", traits=[ext.Pure]):
+    """Data. The value holds storage integers where the result type is quantized."""
+
+    value: Any
+    result: ext.Result[Any]
+
+    def check(self) -> None:
+        if not isinstance(self.value, ir.DenseElementsAttr):
+            raise VerifyError(f"value must be dense elements, found {self.value.type}")
+        _expect_shape(self.result, shape_of(self.value.type))
+
+
+class Conv2dOp(_Operation, name="conv2d", traits=[ext.Pure]):
+    """Cross-correlation of [N, C, H, W] with [O, C/groups, KH, KW], plus a bias of [O]."""
+
+    input: ext.Operand[Any]
+    weight: ext.Operand[Any]
+    bias: ext.Operand[Any]
+    stride: Any
+    padding: Any
+    dilation: Any
+    groups: Any
+    result: ext.Result[Any]
+
+    def check(self) -> None:
+        expected = shapes.conv2d(
+            shape_of(self.input), shape_of(self.weight), ints(self.stride), ints(self.padding),
+            ints(self.dilation), self.groups.value,
+        )  # fmt: skip
+        _expect_shape(self.result, expected)
+        _check_weighted(self.input, self.weight, self.bias, self.result)
+
+
+class LinearOp(_Operation, name="linear", traits=[ext.Pure]):
+    """[..., K] times the transpose of [N, K], plus a bias of [N]."""
+
+    input: ext.Operand[Any]
+    weight: ext.Operand[Any]
+    bias: ext.Operand[Any]
+    result: ext.Result[Any]
+
+    def check(self) -> None:
+        _expect_shape(self.result, shapes.linear(shape_of(self.input), shape_of(self.weight)))
+        _check_weighted(self.input, self.weight, self.bias, self.result)
+
+
+def _check_weighted(input: ir.Value, weight: ir.Value, bias: ir.Value, result: ir.Value) -> None:
+    outputs = shape_of(weight)[0]
+    if shape_of(bias) != (outputs,):
+        raise VerifyError(f"bias has shape {shape_of(bias)}, expected ({outputs},)")
+    if is_float(input):
+        _expect_float(weight, bias, result)
+        return
+    _expect_activation(input, "input")
+    _expect_weight(weight)
+    if not is_accumulator(bias) or not is_accumulator(result):
+        raise VerifyError(f"bias {bias.type} and result {result.type} must be i32")
+
+
+class MatmulOp(_Operation, name="matmul", traits=[ext.Pure]):
+    """[..., M, K] times [..., K, N], both computed at run time."""
+
+    lhs: ext.Operand[Any]
+    rhs: ext.Operand[Any]
+    result: ext.Result[Any]
+
+    def check(self) -> None:
+        _expect_shape(self.result, shapes.matmul(shape_of(self.lhs), shape_of(self.rhs)))
+        _expect_accumulating(self.result, self.lhs, self.rhs)
+
+
+class AddOp(_Operation, name="add", traits=[ext.Pure]):
+    """lhs * lhs_multiplier + rhs * rhs_multiplier, broadcast; integers minus their zero points."""
+
+    lhs: ext.Operand[Any]
+    rhs: ext.Operand[Any]
+    lhs_multiplier: Any
+    rhs_multiplier: Any
+    result: ext.Result[Any]
+
+    def check(self) -> None:
+        _expect_shape(self.result, shapes.broadcast(shape_of(self.lhs), shape_of(self.rhs)))
+        limit = 127 if _expect_accumulating(self.result, self.lhs, self.rhs) else 1
+        for name in ("lhs_multiplier", "rhs_multiplier"):
+            value = self.attributes[name].value
+            if not 1 <= abs(value) <= limit:
+                raise VerifyError(f"{name} is {value}, expected 1 to {limit} or its negative")
+
+
+class MulOp(_Operation, name="mul", traits=[ext.Pure]):
+    """Elementwise product, broadcast; integers minus their zero points."""
+
+    lhs: ext.Operand[Any]
+    rhs: ext.Operand[Any]
+    result: ext.Result[Any]
+
+    def check(self) -> None:
+        _expect_shape(self.result, shapes.broadcast(shape_of(self.lhs), shape_of(self.rhs)))
+        _expect_accumulating(self.result, self.lhs, self.rhs)
+
+
+class _Unary(_Operation):
+    def check(self) -> None:
+        _expect_float(self.input, self.result)  # pyright: ignore
+        _expect_shape(self.result, shape_of(self.input))  # pyright: ignore
+
+
+class ReluOp(_Unary, name="relu", traits=[ext.Pure]):
+    """max(x, 0)."""
+
+    input: ext.Operand[Any]
+    result: ext.Result[Any]
+
+
+class ClipOp(_Unary, name="clip", traits=[ext.Pure]):
+    """min(max(x, minimum), maximum)."""
+
+    input: ext.Operand[Any]
+    minimum: Any
+    maximum: Any
+    result: ext.Result[Any]
+
+
+class LeakyReluOp(_Unary, name="leaky_relu", traits=[ext.Pure]):
+    """x where positive, else alpha * x."""
+
+    input: ext.Operand[Any]
+    alpha: Any
+    result: ext.Result[Any]
+
+
+class HardSigmoidOp(_Unary, name="hard_sigmoid", traits=[ext.Pure]):
+    """min(max(alpha * x + beta, 0), 1)."""
+
+    input: ext.Operand[Any]
+    alpha: Any
+    beta: Any
+    result: ext.Result[Any]
+
+
+class HardSwishOp(_Unary, name="hard_swish", traits=[ext.Pure]):
+    """x * min(max(x / 6 + 1/2, 0), 1)."""
+
+    input: ext.Operand[Any]
+    result: ext.Result[Any]
+
+
+class SigmoidOp(_Unary, name="sigmoid", traits=[ext.Pure]):
+    """1 / (1 + exp(-x))."""
+
+    input: ext.Operand[Any]
+    result: ext.Result[Any]
+
+
+class TanhOp(_Unary, name="tanh", traits=[ext.Pure]):
+    """Hyperbolic tangent."""
+
+    input: ext.Operand[Any]
+    result: ext.Result[Any]
+
+
+class SoftmaxOp(_Unary, name="softmax", traits=[ext.Pure]):
+    """exp(x - max) / sum, along one axis."""
+
+    input: ext.Operand[Any]
+    axis: Any
+    result: ext.Result[Any]
+
+
+class BatchNormOp(_Operation, name="batch_norm", traits=[ext.Pure]):
+    """scale * (x - mean) / sqrt(variance + epsilon) + bias, per channel (axis 1)."""
+
+    input: ext.Operand[Any]
+    scale: ext.Operand[Any]
+    bias: ext.Operand[Any]
+    mean: ext.Operand[Any]
+    variance: ext.Operand[Any]
+    epsilon: Any
+    result: ext.Result[Any]
+
+    def check(self) -> None:
+        _expect_float(*self.operands, self.result)
+        _expect_shape(self.result, shape_of(self.input))
+        channels = shape_of(self.input)[1]
+        for name in ("scale", "bias", "mean", "variance"):
+            if shape_of(getattr(self, name)) != (channels,):
+                raise VerifyError(
+                    f"{name} has shape {shape_of(getattr(self, name))}, expected ({channels},)"
+                )
+
+
+class MaxPool2dOp(_Operation, name="max_pool2d", traits=[ext.Pure]):
+    """Maximum over a window; padding never wins."""
+
+    input: ext.Operand[Any]
+    kernel: Any
+    stride: Any
+    padding: Any
+    dilation: Any
+    result: ext.Result[Any]
+
+    def check(self) -> None:
+        expected = shapes.pool2d(
+            shape_of(self.input), ints(self.kernel), ints(self.stride), ints(self.padding),
+            ints(self.dilation),
+        )  # fmt: skip
+        _expect_shape(self.result, expected)
+        _expect_same_type(self.result, self.input)
+
+
+class AvgPool2dOp(_Operation, name="avg_pool2d", traits=[ext.Pure]):
+    """Mean over a window; padding counts as zeros where `count_include_pad`, else not at all."""
+
+    input: ext.Operand[Any]
+    kernel: Any
+    stride: Any
+    padding: Any
+    count_include_pad: Any
+    result: ext.Result[Any]
+
+    def check(self) -> None:
+        expected = shapes.pool2d(
+            shape_of(self.input), ints(self.kernel), ints(self.stride), ints(self.padding)
+        )
+        _expect_shape(self.result, expected)
+        _expect_float(self.input, self.result)
+
+
+class SumPool2dOp(_Operation, name="sum_pool2d", traits=[ext.Pure]):
+    """Sum over a window of integers minus their zero point; the integer form of a mean."""
+
+    input: ext.Operand[Any]
+    kernel: Any
+    stride: Any
+    padding: Any
+    result: ext.Result[Any]
+
+    def check(self) -> None:
+        expected = shapes.pool2d(
+            shape_of(self.input), ints(self.kernel), ints(self.stride), ints(self.padding)
+        )
+        _expect_shape(self.result, expected)
+        if not _expect_accumulating(self.result, self.input):
+            raise VerifyError("input is float; use bw.avg_pool2d")
+
+
+class ReduceMeanOp(_Operation, name="reduce_mean", traits=[ext.Pure]):
+    """Mean over axes."""
+
+    input: ext.Operand[Any]
+    axes: Any
+    keepdims: Any
+    result: ext.Result[Any]
+
+    def check(self) -> None:
+        _expect_shape(
+            self.result,
+            shapes.reduce(shape_of(self.input), ints(self.axes), self.keepdims.value),
+        )
+        _expect_float(self.input, self.result)
+
+
+class ReduceSumOp(_Operation, name="reduce_sum", traits=[ext.Pure]):
+    """Sum over axes, of integers minus their zero point where quantized."""
+
+    input: ext.Operand[Any]
+    axes: Any
+    keepdims: Any
+    result: ext.Result[Any]
+
+    def check(self) -> None:
+        _expect_shape(
+            self.result,
+            shapes.reduce(shape_of(self.input), ints(self.axes), self.keepdims.value),
+        )
+        _expect_accumulating(self.result, self.input)
+
+
+class ReshapeOp(_Operation, name="reshape", traits=[ext.Pure]):
+    """The same elements in row-major order under another shape."""
+
+    input: ext.Operand[Any]
+    result: ext.Result[Any]
+
+    def check(self) -> None:
+        _expect_same_type(self.result, self.input)
+        if ir.RankedTensorType(self.input.type).rank and _count(self.input) != _count(self.result):
+            raise VerifyError(f"{shape_of(self.input)} does not reshape to {shape_of(self.result)}")
+
+
+def _count(value: ir.Value) -> int:
+    total = 1
+    for extent in shape_of(value):
+        total *= extent
+    return total
+
+
+class TransposeOp(_Operation, name="transpose", traits=[ext.Pure]):
+    """Axis i of the result is axis perm[i] of the input."""
+
+    input: ext.Operand[Any]
+    perm: Any
+    result: ext.Result[Any]
+
+    def check(self) -> None:
+        _expect_same_type(self.result, self.input)
+        _expect_shape(self.result, shapes.transpose(shape_of(self.input), ints(self.perm)))
+
+
+class ConcatOp(_Operation, name="concat", traits=[ext.Pure]):
+    """Inputs of one type joined along an axis."""
+
+    inputs: Sequence[ext.Operand[Any]]
+    axis: Any
+    result: ext.Result[Any]
+
+    def check(self) -> None:
+        for operand in self.inputs:
+            _expect_same_type(self.result, operand)
+        expected = shapes.concat([shape_of(value) for value in self.inputs], self.axis.value)
+        _expect_shape(self.result, expected)
+
+
+class PadOp(_Operation, name="pad", traits=[ext.Pure]):
+    """A constant around the tensor: a float, or the integer itself where quantized."""
+
+    input: ext.Operand[Any]
+    low: Any
+    high: Any
+    value: Any
+    result: ext.Result[Any]
+
+    def check(self) -> None:
+        _expect_same_type(self.result, self.input)
+        _expect_shape(self.result, shapes.pad(shape_of(self.input), ints(self.low), ints(self.high)))
+        if is_float(self.input) != isinstance(self.value, ir.FloatAttr):
+            raise VerifyError(f"value {self.value} does not fit the input {self.input.type}")
+
+
+class RequantizeOp(_Operation, name="requantize", traits=[ext.Pure]):
+    """clamp(((acc * m + 2^(s-1)) >> s) + zero_point, clamp_min, clamp_max), dyadic (HAWQ-V3).
+
+    `multiplier` and `shift` have one entry, or one per index of `axis`.
+    """
+
+    input: ext.Operand[Any]
+    multiplier: Any
+    shift: Any
+    axis: Any
+    clamp_min: Any
+    clamp_max: Any
+    rounding: Any
+    result: ext.Result[Any]
+
+    def check(self) -> None:
+        if not is_accumulator(self.input):
+            raise VerifyError(f"input is {self.input.type}, expected i32")
+        _expect_activation(self.result, "result")
+        _expect_shape(self.result, shape_of(self.input))
+        multipliers, shifts = ints(self.multiplier), ints(self.shift)
+        if len(multipliers) != len(shifts):
+            raise VerifyError(f"{len(multipliers)} multipliers but {len(shifts)} shifts")
+        if len(multipliers) != 1 and len(multipliers) != shape_of(self.input)[self.axis.value]:
+            raise VerifyError(
+                f"{len(multipliers)} multipliers for axis {self.axis.value} of "
+                f"{shape_of(self.input)}; expected one, or one per index"
+            )
+        for multiplier, shift in zip(multipliers, shifts, strict=True):
+            if not 0 <= multiplier <= MAX_MULTIPLIER or not 1 <= shift <= MAX_SHIFT:
+                raise VerifyError(
+                    f"multiplier {multiplier} and shift {shift}; expected 0 to {MAX_MULTIPLIER} "
+                    f"and 1 to {MAX_SHIFT}"
+                )
+        params = quant_params(self.result.type)
+        low, high = self.clamp_min.value, self.clamp_max.value
+        if params is None or not params.qmin <= low <= high <= params.qmax:
+            raise VerifyError(f"clamp [{low}, {high}] leaves the range of {self.result.type}")
+        if self.rounding.value not in ROUNDINGS:
+            raise VerifyError(
+                f"rounding {self.rounding.value!r} is not one of {', '.join(ROUNDINGS)}"
+            )
+
+
+class TableOp(_Operation, name="table", traits=[ext.Pure]):
+    """table[x + 128]: a function of one int8 as 256 entries of int8."""
+
+    input: ext.Operand[Any]
+    table: Any
+    result: ext.Result[Any]
+
+    def check(self) -> None:
+        _expect_activation(self.input, "input")
+        _expect_activation(self.result, "result")
+        _expect_shape(self.result, shape_of(self.input))
+        params = quant_params(self.result.type)
+        entries = ints(self.table)
+        if len(entries) != 256 or params is None:
+            raise VerifyError(f"table has {len(entries)} entries, expected 256")
+        if min(entries) < params.qmin or max(entries) > params.qmax:
+            raise VerifyError(
+                f"table spans [{min(entries)}, {max(entries)}], outside of {self.result.type}"
+            )
+
+
+class IntegerSoftmaxOp(_Operation, name="integer_softmax", traits=[ext.Pure]):
+    """e = table[max - x]; y = clamp(floor((2 * 256 * e + S) / (2 * S)) - 128), S = sum of e.
+
+    The result has scale 1/256 and zero point -128; the table holds round(2^16 exp(-scale * d)).
+    """
+
+    input: ext.Operand[Any]
+    axis: Any
+    table: Any
+    result: ext.Result[Any]
+
+    def check(self) -> None:
+        _expect_activation(self.input, "input")
+        _expect_activation(self.result, "result")
+        _expect_shape(self.result, shape_of(self.input))
+        entries = ints(self.table)
+        if len(entries) != 256 or min(entries) < 0 or entries[0] != 1 << 16:
+            raise VerifyError("table needs 256 entries from 65536 down to not less than 0")
+        params = quant_params(self.result.type)
+        if params is None or params.zero_point != -128 or params.scale != 1 / 256:
+            raise VerifyError(f"result is {self.result.type}, expected scale 1/256, zero point -128")
+
+
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    operation.OPERATION_NAME: operation for operation in Bw.operations
+}

@@ -1,0 +1,59 @@
+"""MLIR contexts with Bitwright's dialects, and a module that keeps its context alive."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch_mlir import ir
+
+from bitwright.errors import BitwrightError
+from bitwright.ir.accel import Accel
+from bitwright.ir.bw import Bw
+
+
+class IrError(BitwrightError):
+    """Text that is not valid IR, or a module that does not verify."""
+
+    exit_code = 9
+
+
+def new_context() -> ir.Context:
+    """A context in which `bw` (and everything upstream) parses and verifies."""
+    context = ir.Context()
+    with context, ir.Location.unknown():
+        Bw.load()
+        Accel.load()
+    return context
+
+
+@contextmanager
+def entered(module: ir.Module) -> Iterator[ir.Module]:
+    """Enter the module's context with an unknown location, ready to build operations."""
+    with module.context, ir.Location.unknown():
+        yield module
+
+
+def parse(text: str) -> ir.Module:
+    """Parse and verify `text` in a new context.
+
+    Raises:
+        IrError: with MLIR's diagnostic, which names the operation and the values.
+    """
+    context = new_context()
+    with context, ir.Location.unknown():
+        try:
+            return ir.Module.parse(text)
+        except ir.MLIRError as error:
+            raise IrError(f"The module does not parse or verify: {error}") from None
+
+
+def verify(module: ir.Module) -> None:
+    """Verify `module`.
+
+    Raises:
+        IrError: with MLIR's diagnostic, which names the operation and the values.
+    """
+    with entered(module):
+        try:
+            module.operation.verify()
+        except ir.MLIRError as error:
+            raise IrError(f"The module does not verify: {error}") from None

@@ -1,0 +1,97 @@
+"""Reading views of a `bw` module: its named inputs and outputs, its operations in order."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch_mlir import ir
+from torch_mlir.dialects import func
+
+from bitwright.ir import bw
+from bitwright.ir.context import IrError
+
+
+@dataclass(frozen=True)
+class NamedValue:
+    """An input or output of a module: the model's tensor name and the SSA value."""
+
+    name: str
+    value: ir.Value
+
+
+def main_function(module: ir.Module) -> func.FuncOp:
+    """The `func.func @main` of a module.
+
+    Raises:
+        IrError: where there is none.
+    """
+    for operation in module.body.operations:
+        if isinstance(operation, func.FuncOp) and operation.name.value == "main":
+            return operation
+    raise IrError("The module has no func.func @main; expected one, as the importers make it")
+
+
+def inputs(module: ir.Module) -> list[NamedValue]:
+    """Named arguments of @main."""
+    function = main_function(module)
+    return [
+        NamedValue(_name(attrs, f"input{i}"), value)
+        for i, (attrs, value) in enumerate(
+            zip(_attribute_list(function, "arg_attrs"), function.arguments, strict=True)
+        )
+    ]
+
+
+def outputs(module: ir.Module) -> list[NamedValue]:
+    """Named operands of the return of @main."""
+    function = main_function(module)
+    values = list(_block(function).operations)[-1].operands
+    return [
+        NamedValue(_name(attrs, f"output{i}"), value)
+        for i, (attrs, value) in enumerate(
+            zip(_attribute_list(function, "res_attrs"), values, strict=True)
+        )
+    ]
+
+
+def _attribute_list(function: func.FuncOp, name: str) -> list[Any]:
+    if name in function.attributes:
+        return list(function.attributes[name])
+    kind = function.type.inputs if name == "arg_attrs" else function.type.results
+    return [None] * len(kind)
+
+
+def _name(attributes: Any, default: str) -> str:
+    return attributes["bw.name"].value if attributes and "bw.name" in attributes else default
+
+
+def _block(function: func.FuncOp) -> ir.Block:
+    return function.regions[0].blocks[0]
+
+
+def operations(module: ir.Module) -> Iterator[Any]:
+    """The `bw` operations of @main in order, without the return."""
+    yield from list(_block(main_function(module)).operations)[:-1]
+
+
+def constant_of(value: ir.Value) -> NDArray[Any] | None:
+    """Data of a value that a `bw.constant` makes, else None. Shared memory: do not write."""
+    owner = value.owner
+    if isinstance(owner, ir.Block) or owner.name != bw.ConstantOp.OPERATION_NAME:
+        return None
+    return np.array(owner.attributes["value"], copy=False)
+
+
+def location_name(operation: Any) -> str:
+    """The model's own name of an operation, or its kind where it has none."""
+    text = str(operation.location)
+    if text.startswith('loc("') and text.endswith('")'):
+        return text[5:-2]
+    return operation.operation.name
+
+
+def users(value: ir.Value) -> list[Any]:
+    """Operations that read `value`, each once for each use."""
+    return [use.owner for use in value.uses]
