@@ -1,0 +1,377 @@
+"""The reference interpreter: what a `bw` module computes, in exact integers with NumPy.
+
+This is the one definition that CPU code, RTL and netlists are compared with. A float module is
+interpreted in float32 (for calibration and for comparison with other frameworks).
+
+Integer sums of products go through float64 matrix products: every product is below 2^16 and every
+sum below 2^53, so they are exact.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch_mlir import ir
+
+from bitwright.errors import BitwrightError
+from bitwright.ir import graph
+from bitwright.ir.bw import ints
+from bitwright.ir.types import QuantParams, is_float, quant_params, shape_of
+
+Array = NDArray[Any]
+Observer = Callable[[ir.Value, Array], None]
+
+_INT32 = np.iinfo(np.int32)
+
+
+class InputError(BitwrightError):
+    """Inputs that do not fit the module: a missing name, a wrong shape or type."""
+
+    exit_code = 4
+
+
+class AccumulatorOverflow(BitwrightError):
+    """A sum that leaves 32 bits; the width proof of the compiler excludes it."""
+
+    exit_code = 8
+
+
+def run(module: ir.Module, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Outputs of @main by name.
+
+    Args:
+        inputs: by name; float32 where the argument is float, storage integers (int8) where it is
+            quantized. The leading axis may hold any number of samples where the module has 1.
+
+    Raises:
+        InputError: a missing or unknown name, a wrong shape or type.
+        AccumulatorOverflow: a sum that leaves 32 bits.
+    """
+    return evaluate(module, inputs, None)
+
+
+def evaluate(
+    module: ir.Module, inputs: Mapping[str, Array], observe: Observer | None
+) -> dict[str, Array]:
+    """Like `run`, calling `observe(value, array)` for each input and each result on the way."""
+    named = graph.inputs(module)
+    check_inputs([(item.name, item.value) for item in named], inputs)
+    arrays = [np.asarray(inputs[item.name]) for item in named]
+    samples = arrays[0].shape[0] if arrays else 1
+    if samples == 1 or _carries_batch(module):
+        return _evaluate(module, arrays, observe)
+    parts = [_evaluate(module, [a[i : i + 1] for a in arrays], observe) for i in range(samples)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def check_inputs(named: Sequence[tuple[str, ir.Value]], inputs: Mapping[str, Array]) -> None:
+    """Raise `InputError` unless `inputs` holds exactly these tensors with their shape and type."""
+    expected = ", ".join(name for name, _ in named)
+    for name in inputs:
+        if name not in {known for known, _ in named}:
+            raise InputError(f"Input {name!r} is not of this model; its inputs are: {expected}")
+    counts: set[int] = set()
+    for name, value in named:
+        if name not in inputs:
+            raise InputError(f"Input {name!r} is missing; the model's inputs are: {expected}")
+        array, shape = np.asarray(inputs[name]), shape_of(value)
+        batched = len(shape) > 0 and shape[0] == 1
+        if array.shape != shape and not (
+            batched and array.ndim == len(shape) and array.shape[1:] == shape[1:] and array.size
+        ):
+            wanted = ("N", *shape[1:]) if batched else shape
+            raise InputError(
+                f"Input {name!r} has shape {list(array.shape)}; expected "
+                f"[{', '.join(str(extent) for extent in wanted)}]"
+            )
+        kind = "f" if is_float(value) else "i"
+        if array.dtype.kind != kind:
+            wanted = "float32" if kind == "f" else "int8"
+            raise InputError(f"Input {name!r} has type {array.dtype}; expected {wanted}")
+        params = quant_params(value.type)
+        if params is not None and (array.min() < params.qmin or array.max() > params.qmax):
+            raise InputError(
+                f"Input {name!r} spans [{array.min()}, {array.max()}]; "
+                f"expected [{params.qmin}, {params.qmax}]"
+            )
+        if batched:
+            counts.add(array.shape[0])
+    if len(counts) > 1:
+        raise InputError(f"Inputs have different numbers of samples: {sorted(counts)}")
+
+
+def _carries_batch(module: ir.Module) -> bool:
+    """Whether axis 0 is untouched by every operation, so that samples can go through together."""
+    for operation in graph.operations(module):
+        kind = operation.operation.name.removeprefix("bw.")
+        data = [value for value in operation.operands if graph.constant_of(value) is None]
+        if kind == "constant" or not data:
+            continue
+        ranks = {len(shape_of(value)) for value in data} | {len(shape_of(operation.result))}
+        leading = {shape_of(value)[:1] for value in (*data, operation.result)}
+        axes = {
+            "transpose": lambda op: {0} if ints(op.perm)[0] != 0 else set[int](),
+            "concat": lambda op: {op.axis.value},
+            "softmax": lambda op: {op.axis.value},
+            "integer_softmax": lambda op: {op.axis.value},
+            "requantize": lambda op: {op.axis.value},
+            "reduce_mean": lambda op: set(ints(op.axes)),
+            "reduce_sum": lambda op: set(ints(op.axes)),
+        }.get(kind, lambda op: set[int]())(operation)
+        rank_changes = kind in ("reshape", "reduce_mean", "reduce_sum")
+        if 0 in axes or leading != {(1,)} or (len(ranks) > 1 and not rank_changes):
+            return False
+        if kind == "concat" and len(data) != len(list(operation.operands)):
+            return False
+        if kind in ("linear", "matmul") and min(ranks) < (2 if kind == "linear" else 3):
+            return False
+    return True
+
+
+def _evaluate(
+    module: ir.Module, arrays: Sequence[Array], observe: Observer | None
+) -> dict[str, Array]:
+    values: dict[ir.Value, Array] = {}
+    last_use = _last_uses(module)
+    for item, array in zip(graph.inputs(module), arrays, strict=True):
+        values[item.value] = array.astype(np.float32 if is_float(item.value) else np.int8)
+        if observe:
+            observe(item.value, values[item.value])
+    results = graph.outputs(module)
+    for index, operation in enumerate(graph.operations(module)):
+        operands = [values[operand] for operand in operation.operands]
+        result = _INTERPRETERS[operation.operation.name](operation, *operands)
+        values[operation.result] = result
+        if observe:
+            observe(operation.result, result)
+        for operand in operation.operands:
+            if last_use.get(operand) == index:
+                values.pop(operand, None)
+    return {item.name: values[item.value] for item in results}
+
+
+def _last_uses(module: ir.Module) -> dict[ir.Value, int]:
+    last: dict[ir.Value, int] = {}
+    for index, operation in enumerate(graph.operations(module)):
+        for operand in operation.operands:
+            last[operand] = index
+    for item in graph.outputs(module):
+        last.pop(item.value, None)
+    return last
+
+
+def _params(value: ir.Value) -> QuantParams | None:
+    return quant_params(value.type)
+
+
+def _centred(value: ir.Value, array: Array) -> Array:
+    """Integers minus their zero point, exact in float64; floats as they are."""
+    params = _params(value)
+    if params is None:
+        return array
+    return array.astype(np.float64) - params.zero_point
+
+
+def _accumulator(operation: Any, total: Array) -> Array:
+    """Float sums as float32; exact integer sums as int32, checked."""
+    if is_float(operation.result):
+        return total.astype(np.float32)
+    if total.size and (total.min() < _INT32.min or total.max() > _INT32.max):
+        raise AccumulatorOverflow(
+            f"{graph.location_name(operation)} sums to [{int(total.min())}, {int(total.max())}], "
+            "which leaves 32 bits; quantize to fewer bits or split the layer"
+        )
+    return total.astype(np.int32)
+
+
+def _windows(
+    array: Array, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int],
+    dilation: Sequence[int], fill: float,
+) -> Array:  # fmt: skip
+    """[N, C, H, W] to a view [N, C, OH, OW, KH, KW] of the padded array."""
+    top, left, bottom, right = padding
+    if any(padding):
+        array = np.pad(
+            array, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=fill
+        )
+    extent = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    view = np.lib.stride_tricks.sliding_window_view(array, extent, axis=(2, 3))  # pyright: ignore
+    return view[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
+
+
+def _conv2d(op: Any, x: Array, weight: Array, bias: Array) -> Array:
+    x = _centred(op.input, x)
+    weight = weight.astype(x.dtype)
+    outputs, _, rows, columns = weight.shape
+    groups = op.groups.value
+    view = _windows(
+        x, (rows, columns), ints(op.stride), ints(op.padding), ints(op.dilation), 0.0
+    )
+    samples, channels, out_rows, out_columns = view.shape[:4]
+    per_group = channels // groups
+    result = np.empty((samples, outputs, out_rows, out_columns), dtype=x.dtype)
+    flat = weight.reshape(groups, outputs // groups, -1)
+    for sample in range(samples):
+        patches = view[sample].transpose(0, 3, 4, 1, 2).reshape(
+            groups, per_group * rows * columns, out_rows * out_columns
+        )
+        result[sample] = np.matmul(flat, patches).reshape(outputs, out_rows, out_columns)
+    return _accumulator(op, result + bias.astype(x.dtype).reshape(-1, 1, 1))
+
+
+def _linear(op: Any, x: Array, weight: Array, bias: Array) -> Array:
+    x = _centred(op.input, x)
+    return _accumulator(op, x @ weight.astype(x.dtype).T + bias.astype(x.dtype))
+
+
+def _matmul(op: Any, lhs: Array, rhs: Array) -> Array:
+    return _accumulator(op, _centred(op.lhs, lhs) @ _centred(op.rhs, rhs))
+
+
+def _add(op: Any, lhs: Array, rhs: Array) -> Array:
+    left, right = op.lhs_multiplier.value, op.rhs_multiplier.value
+    return _accumulator(op, _centred(op.lhs, lhs) * left + _centred(op.rhs, rhs) * right)
+
+
+def _mul(op: Any, lhs: Array, rhs: Array) -> Array:
+    return _accumulator(op, _centred(op.lhs, lhs) * _centred(op.rhs, rhs))
+
+
+def _max_pool2d(op: Any, x: Array) -> Array:
+    params = _params(op.input)
+    lowest = -np.inf if params is None else -128
+    view = _windows(
+        x, ints(op.kernel), ints(op.stride), ints(op.padding), ints(op.dilation), lowest
+    )
+    return view.max(axis=(-2, -1))
+
+
+def _avg_pool2d(op: Any, x: Array) -> Array:
+    arguments = (ints(op.kernel), ints(op.stride), ints(op.padding), (1, 1))
+    total = _windows(x.astype(np.float64), *arguments, 0.0).sum(axis=(-2, -1))
+    if op.count_include_pad.value:
+        return (total / np.prod(ints(op.kernel))).astype(np.float32)
+    ones = np.ones((1, 1, *x.shape[2:]))
+    return (total / _windows(ones, *arguments, 0.0).sum(axis=(-2, -1))).astype(np.float32)
+
+
+def _sum_pool2d(op: Any, x: Array) -> Array:
+    arguments = (ints(op.kernel), ints(op.stride), ints(op.padding), (1, 1))
+    return _accumulator(op, _windows(_centred(op.input, x), *arguments, 0.0).sum(axis=(-2, -1)))
+
+
+def _reduce_mean(op: Any, x: Array) -> Array:
+    mean = x.mean(axis=ints(op.axes), keepdims=op.keepdims.value, dtype=np.float64)
+    return mean.astype(np.float32)
+
+
+def _reduce_sum(op: Any, x: Array) -> Array:
+    total = _centred(op.input, x).sum(axis=ints(op.axes), keepdims=op.keepdims.value)
+    return _accumulator(op, total)
+
+
+def _batched_shape(op: Any, x: Array) -> tuple[int, ...]:
+    shape = shape_of(op.result)
+    if x.shape == shape_of(op.input):
+        return shape
+    return (x.shape[0], *shape[1:])
+
+
+def requantize_integers(
+    acc: Array, multiplier: Array, shift: Array, zero_point: int, low: int, high: int
+) -> NDArray[np.int8]:
+    """clamp(((acc * m + 2^(s-1)) >> s) + zero_point, low, high) in 64-bit integers."""
+    product = acc.astype(np.int64) * multiplier
+    rounded = (product + (np.int64(1) << (shift - 1))) >> shift
+    return np.clip(rounded + zero_point, low, high).astype(np.int8)
+
+
+def _requantize(op: Any, acc: Array) -> Array:
+    shape = [1] * acc.ndim
+    multiplier = np.asarray(ints(op.multiplier), dtype=np.int64)
+    if multiplier.size > 1:
+        shape[op.axis.value] = -1
+    shift = np.asarray(ints(op.shift), dtype=np.int64).reshape(shape)
+    params = _params(op.result)
+    assert params is not None, "verified: the result of bw.requantize is quantized"
+    return requantize_integers(
+        acc, multiplier.reshape(shape), shift, params.zero_point, op.clamp_min.value,
+        op.clamp_max.value,
+    )  # fmt: skip
+
+
+def _table(op: Any, x: Array) -> Array:
+    return np.asarray(ints(op.table), dtype=np.int8)[x.astype(np.int64) + 128]
+
+
+def _integer_softmax(op: Any, x: Array) -> Array:
+    axis = op.axis.value
+    wide = x.astype(np.int64)
+    table = np.asarray(ints(op.table), dtype=np.int64)
+    exponentials = table[wide.max(axis=axis, keepdims=True) - wide]
+    total = exponentials.sum(axis=axis, keepdims=True)
+    quotient = (512 * exponentials + total) // (2 * total)
+    return np.clip(quotient - 128, -128, 127).astype(np.int8)
+
+
+def _softmax(op: Any, x: Array) -> Array:
+    axis = op.axis.value
+    exponentials = np.exp(x - x.max(axis=axis, keepdims=True))
+    return exponentials / exponentials.sum(axis=axis, keepdims=True)
+
+
+def _batch_norm(
+    op: Any, x: Array, scale: Array, bias: Array, mean: Array, variance: Array
+) -> Array:
+    shape = [1, -1, *[1] * (x.ndim - 2)]
+    factor = scale / np.sqrt(variance + np.float32(op.epsilon.value))
+    return ((x - mean.reshape(shape)) * factor.reshape(shape) + bias.reshape(shape)).astype(
+        np.float32
+    )
+
+
+def _sigmoid(op: Any, x: Array) -> Array:
+    return (1 / (1 + np.exp(-x.astype(np.float64)))).astype(np.float32)
+
+
+def _pad(op: Any, x: Array) -> Array:
+    widths = list(zip(ints(op.low), ints(op.high), strict=True))
+    return np.pad(x, widths, constant_values=op.value.value)
+
+
+def _clip(x: Array, low: float, high: float) -> Array:
+    return np.clip(x, np.float32(low), np.float32(high))
+
+
+_INTERPRETERS: dict[str, Callable[..., Array]] = {
+    "bw.constant": lambda op: np.asarray(op.value).reshape(shape_of(op.result)),
+    "bw.conv2d": _conv2d,
+    "bw.linear": _linear,
+    "bw.matmul": _matmul,
+    "bw.add": _add,
+    "bw.mul": _mul,
+    "bw.relu": lambda op, x: np.maximum(x, np.float32(0)),
+    "bw.clip": lambda op, x: _clip(x, op.minimum.value, op.maximum.value),
+    "bw.leaky_relu": lambda op, x: np.where(x >= 0, x, x * np.float32(op.alpha.value)),
+    "bw.hard_sigmoid": lambda op, x: _clip(
+        x * np.float32(op.alpha.value) + np.float32(op.beta.value), 0, 1
+    ),
+    "bw.hard_swish": lambda op, x: x * _clip(x / np.float32(6) + np.float32(0.5), 0, 1),
+    "bw.sigmoid": _sigmoid,
+    "bw.tanh": lambda op, x: np.tanh(x),
+    "bw.softmax": _softmax,
+    "bw.batch_norm": _batch_norm,
+    "bw.max_pool2d": _max_pool2d,
+    "bw.avg_pool2d": _avg_pool2d,
+    "bw.sum_pool2d": _sum_pool2d,
+    "bw.reduce_mean": _reduce_mean,
+    "bw.reduce_sum": _reduce_sum,
+    "bw.reshape": lambda op, x: x.reshape(_batched_shape(op, x)),
+    "bw.transpose": lambda op, x: x.transpose(ints(op.perm)),
+    "bw.concat": lambda op, *xs: np.concatenate(xs, axis=op.axis.value),
+    "bw.pad": _pad,
+    "bw.requantize": _requantize,
+    "bw.table": _table,
+    "bw.integer_softmax": _integer_softmax,
+}
