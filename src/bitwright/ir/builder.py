@@ -27,10 +27,15 @@ class Builder:
 
     Args:
         inputs: name, shape and quantized type (None for float) of each argument.
+        context: an existing module's context, so that `copy` can take its operations over.
     """
 
-    def __init__(self, inputs: Sequence[tuple[str, Sequence[int], QuantParams | None]]) -> None:
-        self.context = new_context()
+    def __init__(
+        self,
+        inputs: Sequence[tuple[str, Sequence[int], QuantParams | None]],
+        context: ir.Context | None = None,
+    ) -> None:
+        self.context = new_context() if context is None else context
         with self.context, ir.Location.unknown():
             self.module = ir.Module.create()
             types = [tensor(shape, self._element(params)) for _, shape, params in inputs]
@@ -67,6 +72,17 @@ class Builder:
                 encoded = {name: attribute(value) for name, value in attributes.items()}
                 made = operation(*operands, result=tensor(shape, element), **encoded)
                 return made.result
+
+    def copy(self, operation: Any, operands: Sequence[ir.Value]) -> ir.Value:
+        """Append `operation` of a module in the same context, with other operands."""
+        with self.context, operation.location, ir.InsertionPoint(self._block):
+            made = ir.Operation.create(
+                operation.operation.name,
+                results=[operation.result.type],
+                operands=list(operands),
+                attributes={item.name: item.attr for item in operation.attributes},
+            )
+            return made.results[0]
 
     def constant(self, value: NDArray[Any], params: QuantParams | None = None) -> ir.Value:
         """float32, int32 (accumulators) or, with `params`, int8 storage of a quantized tensor."""

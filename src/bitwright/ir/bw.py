@@ -106,6 +106,12 @@ def _expect_accumulating(result: ir.Value, *operands: ir.Value) -> bool:
     return True
 
 
+class Blob(Bw.Attribute, name="blob"):
+    """Stands for data that lies in the `.npz` beside the text; only in saved modules."""
+
+    key: ir.StringAttr
+
+
 class ConstantOp(_Operation, name="constant", traits=[ext.Pure]):
     """Data. The value holds storage integers where the result type is quantized."""
 
@@ -113,6 +119,8 @@ class ConstantOp(_Operation, name="constant", traits=[ext.Pure]):
     result: ext.Result[Any]
 
     def check(self) -> None:
+        if isinstance(self.value, Blob):
+            return
         if not isinstance(self.value, ir.DenseElementsAttr):
             raise VerifyError(f"value must be dense elements, found {self.value.type}")
         _expect_shape(self.result, shape_of(self.value.type))
