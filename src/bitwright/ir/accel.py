@@ -1,6 +1,6 @@
 """The `accel` program dialect: what one overlay machine does, one operation per instruction.
 
-A program is a `func.func @program` without arguments whose attribute `accel.machine` holds the
+A program is a module of these operations in order; its attribute `accel.machine` holds the
 machine's parameters. `accel.load` waits for an input, `accel.store` publishes the output;
 `accel.matmul` and `accel.channelwise` are affine loop nests over on-chip buffers whose attributes
 are the fields of the instruction word (`bitwright.ir.instructions.FIELDS`).
@@ -14,10 +14,11 @@ from typing import Any
 from torch_mlir import ir
 from torch_mlir.dialects import ext
 
-from bitwright.ir.bw import VerifyError, run_check
-from bitwright.ir.instructions import FIELDS
+from bitwright.ir.bw import VerifyError, ints, run_check
+from bitwright.ir.instructions import FIELDS, Space
 
 MEMORIES = ("weights", "params", "tables")
+SPACES = tuple(space.name.lower() for space in Space)
 
 
 class Accel(ext.Dialect, name="accel"):
@@ -32,6 +33,26 @@ class _Operation(Accel.Operation):
 
     def verify_invariants(self) -> bool:
         return run_check(self)
+
+
+class BufferOp(_Operation, name="buffer"):
+    """Words of one activation memory that hold one tensor, as [channel blocks, height, width].
+
+    `base` is -1 until `allocate` has placed it. Buffers in `input` and `output` are the program's
+    own inputs and outputs, in the order in which the host sees them.
+    """
+
+    buffer: Any
+    space: Any
+    shape: Any
+    words: Any
+    base: Any
+
+    def check(self) -> None:
+        if self.space.value not in SPACES:
+            raise VerifyError(f"space {self.space.value!r} is not one of {', '.join(SPACES)}")
+        if len(ints(self.shape)) != 3:
+            raise VerifyError(f"shape {ints(self.shape)} must be channels, height, width")
 
 
 class MemoryOp(_Operation, name="memory"):
@@ -53,7 +74,10 @@ class StoreOp(Accel.Operation, name="store"):
     """Publish the output bank and give the input bank back."""
 
 
-_COMPUTE_ATTRIBUTES = {"layer": Any, **{field.name: Any for field in FIELDS}}
+_COMPUTE_ATTRIBUTES = {
+    **dict.fromkeys(("layer", "src", "src2", "dst"), Any),
+    **{field.name: Any for field in FIELDS},
+}
 
 
 class _Compute(_Operation):
@@ -67,12 +91,16 @@ class _Compute(_Operation):
 
 
 class MatmulOp(_Compute, name="matmul"):
-    """One affine loop nest on the matrix engine; `layer` names the model's tensor it makes."""
+    """One affine loop nest on the matrix engine.
+
+    `layer` is the model's name of what it makes; `src`, `src2` (empty where there is one source)
+    and `dst` are buffers, whose places `allocate` adds to src_base, s_cb and dst_base.
+    """
 
     __annotations__ = _COMPUTE_ATTRIBUTES
 
 
 class ChannelwiseOp(_Compute, name="channelwise"):
-    """One affine loop nest on the channelwise engine; `layer` names the tensor it makes."""
+    """One affine loop nest on the channelwise engine; attributes as in `accel.matmul`."""
 
     __annotations__ = _COMPUTE_ATTRIBUTES

@@ -80,7 +80,7 @@ class Builder:
                 operation.operation.name,
                 results=[operation.result.type],
                 operands=list(operands),
-                attributes={item.name: item.attr for item in operation.attributes},
+                attributes={name: operation.attributes[name] for name in operation.attributes},
             )
             return made.results[0]
 
