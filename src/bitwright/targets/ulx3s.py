@@ -1,0 +1,32 @@
+"""What the ULX3S boards have in common: one board, populated with ECP5 parts of different size."""
+
+from bitwright.targets.target import BlockRam, BoardPins, Pin, PllLimits
+
+BOARD_CLOCK_MHZ = 25.0
+UART_BAUD = 1_000_000
+PROGRAMMER = "openFPGALoader -b ulx3s {bitstream}"
+
+_IO = "LVCMOS33"
+
+PINS = BoardPins(
+    clock=Pin(site="G2", io_type=_IO),
+    reset=Pin(site="R1", io_type=_IO, pull="down"),  # button FIRE1, high when pressed
+    uart_rx=Pin(site="M1", io_type=_IO, pull="up"),  # TXD of the FT231X
+    uart_tx=Pin(site="L4", io_type=_IO),  # RXD of the FT231X
+    leds=tuple(
+        Pin(site=site, io_type=_IO, drive_ma=4)
+        for site in ("B2", "C2", "C1", "D2", "D1", "E2", "E1", "H3")
+    ),
+)
+
+BLOCK_RAM = BlockRam(
+    shapes=((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1)),
+)
+
+# ECP5 and ECP5-5G Family Data Sheet (FPGA-DS-02012), sysCLOCK PLL Timing
+PLL = PllLimits(
+    input_mhz=(8.0, 400.0),
+    phase_detector_mhz=(10.0, 400.0),
+    vco_mhz=(400.0, 800.0),
+    output_mhz=(3.125, 400.0),
+)

@@ -1,0 +1,28 @@
+"""ULX3S with an ECP5 LFE5U-85F."""
+
+from bitwright.targets import ulx3s
+from bitwright.targets.target import FpgaTarget, MachinePreset, Resources
+
+TARGET = FpgaTarget(
+    name="ulx3s-85f",
+    title="Radiona ULX3S, Lattice ECP5 LFE5U-85F, 84k LUT",
+    family="ecp5",
+    device="LFE5U-85F",
+    device_option="--85k",
+    package="CABGA381",
+    speed_grade="6",
+    resources=Resources(lut=83640, ff=83640, bram=208, dsp=156),
+    block_ram=ulx3s.BLOCK_RAM,
+    board_clock_mhz=ulx3s.BOARD_CLOCK_MHZ,
+    pll=ulx3s.PLL,
+    default_clock_mhz=100.0,
+    uart_baud=ulx3s.UART_BAUD,
+    pins=ulx3s.PINS,
+    presets=(
+        MachinePreset(lanes=16, rows=32, requant_lanes=2),
+        MachinePreset(lanes=16, rows=16, requant_lanes=2),
+        MachinePreset(lanes=8, rows=16, requant_lanes=1),
+        MachinePreset(lanes=8, rows=8, requant_lanes=1),
+    ),
+    programmer=ulx3s.PROGRAMMER,
+)
