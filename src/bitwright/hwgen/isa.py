@@ -1,0 +1,336 @@
+"""Instructions as program words, and the image: everything that is written into a machine.
+
+One program word per field in the order of `bitwright.ir.instructions.FIELDS`; signed fields are
+32-bit two's complement. The machine keeps only the low `field_bits` bits of each field, so what
+can be encoded depends on the machine, and `check` says what does not fit.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from bitwright.errors import BitwrightError
+from bitwright.ir.instructions import FIELDS, INSTRUCTION_WORDS, Opcode, Space
+from bitwright.ir.machine import TABLE_ENTRIES, Machine
+
+WORD_BITS = 32
+COMPUTE = (Opcode.MATMUL, Opcode.CHANNELWISE)
+STEP_BITS = 6
+PLANE_BITS = 4
+
+
+class InstructionError(BitwrightError):
+    """An instruction that the machine cannot hold or that leaves its memories."""
+
+    exit_code = 5
+
+
+class ImageError(BitwrightError):
+    """An image that does not belong to the machine, or is not readable as one."""
+
+    exit_code = 5
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One instruction; `fields` has every field for MATMUL and CHANNELWISE, else it is empty."""
+
+    opcode: Opcode
+    fields: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    def __getitem__(self, name: str) -> int:
+        return self.fields[name]
+
+    @property
+    def steps(self) -> int:
+        """Steps of one tile."""
+        return self["n_plane"] * self["n_cb"] * self["n_ky"] * self["n_kx"]
+
+    @property
+    def tiles(self) -> int:
+        return self["n_block"] * self["n_oy"] * self["n_ox"]
+
+
+def groups(machine: Machine, opcode: Opcode) -> int:
+    """Cycles that the output stage spends on a tile."""
+    return machine.matmul_groups if opcode == Opcode.MATMUL else machine.channelwise_groups
+
+
+def address_bits(depth: int) -> int:
+    """Width of an address into `depth` words."""
+    return max(1, (depth - 1).bit_length())
+
+
+def spatial_bits(machine: Machine) -> int:
+    """Width of a row or column count."""
+    words = max(machine.act_words, machine.in_words, machine.out_words)
+    return min(words.bit_length(), 12)
+
+
+def coordinate_bits(machine: Machine) -> int:
+    """Width of an input row or column (two's complement), padding included."""
+    return spatial_bits(machine) + 2
+
+
+def field_bits(machine: Machine) -> dict[str, int]:
+    """How many low bits of each field the machine keeps."""
+    source = address_bits(max(machine.act_words, machine.in_words))
+    result = address_bits(max(machine.act_words, machine.out_words))
+    spatial, coordinate = spatial_bits(machine), coordinate_bits(machine)
+    kernel = min(spatial, 8)
+    words = (machine.rows // machine.lanes).bit_length()
+    bits = {
+        "src_space": 1,
+        "dst_space": 2,
+        "n_block": min(machine.param_words.bit_length(), 10),
+        "n_oy": spatial,
+        "n_ox": spatial,
+        "n_plane": PLANE_BITS,
+        "n_cb": min(max(machine.act_words, machine.in_words).bit_length(), 10),
+        "n_ky": kernel,
+        "n_kx": kernel,
+        "y0": coordinate,
+        "x0": coordinate,
+        "y_oy": STEP_BITS,
+        "x_ox": STEP_BITS,
+        "y_ky": STEP_BITS,
+        "x_kx": STEP_BITS,
+        "height": spatial,
+        "width": spatial,
+        "w_base": address_bits(machine.weight_words),
+        "channel_op": 1,
+        "p_base": address_bits(machine.param_words),
+        "dst_base": result,
+        "dst_word_stride": result,
+        "dst_words": words,
+        "dst_words_last": words,
+        "rounding": 1,
+        "table_enable": 1,
+        "table": address_bits(max(machine.tables, 1)),
+    }
+    for name in ("src_base", "s_block", "s_oy", "s_ox", "s_cb", "s_ky", "s_kx"):
+        bits[name] = source
+    for name in ("pad_value", "clamp_min", "clamp_max", "zero_point"):
+        bits[name] = 8
+    return {item.name: bits[item.name] for item in FIELDS}
+
+
+def _field_range(machine: Machine, name: str, bits: int, signed: bool) -> tuple[int, int]:
+    if name == "src_base" or name.startswith("s_"):  # kept modulo the memory
+        return -(1 << bits) + 1, (1 << bits) - 1
+    if name == "rounding":
+        return 0, 0
+    if name == "dst_space":
+        return 0, 2
+    if name == "table":
+        return 0, max(machine.tables - 1, 0)
+    low = -(1 << bits - 1) if signed else 0
+    if name.startswith("n_") or name in ("height", "width", "dst_words", "dst_words_last"):
+        low = 1
+    return low, (1 << bits - signed) - 1
+
+
+def check(machine: Machine, instruction: Instruction) -> None:
+    """Raise `InstructionError` if the machine cannot run the instruction as it is written.
+
+    Source addresses are not covered (only those inside of the source count): `golden` sees them.
+    """
+    if instruction.opcode not in COMPUTE:
+        return
+    name = instruction.opcode.name
+    bits = field_bits(machine)
+    for item in FIELDS:
+        if item.name not in instruction.fields:
+            raise InstructionError(f"{name} has no field {item.name}; every field must be given")
+        value = instruction[item.name]
+        low, high = _field_range(machine, item.name, bits[item.name], item.signed)
+        if not low <= value <= high:
+            raise InstructionError(
+                f"{name} field {item.name} is {value}; this machine holds {low} to {high}"
+            )
+    channelwise = instruction.opcode == Opcode.CHANNELWISE
+    if channelwise and instruction["n_plane"] != 1:
+        raise InstructionError(f"CHANNELWISE field n_plane is {instruction['n_plane']}; expected 1")
+    if instruction["dst_space"] == Space.INPUT:
+        raise InstructionError(f"{name} field dst_space is 1 (INPUT); expected 0 or 2")
+    if instruction["table_enable"] and not machine.tables:
+        raise InstructionError(f"{name} field table_enable is 1, but the machine has no tables")
+    words = 1 if channelwise else machine.rows // machine.lanes
+    for key in ("dst_words", "dst_words_last"):
+        if instruction[key] > words:
+            raise InstructionError(
+                f"{name} field {key} is {instruction[key]}; a tile has {words} word(s)"
+            )
+    for axis, outer, kernel in (("y", "oy", "ky"), ("x", "ox", "kx")):
+        last = (
+            instruction[f"{axis}0"]
+            + (instruction[f"n_{outer}"] - 1) * instruction[f"{axis}_{outer}"]
+            + (instruction[f"n_{kernel}"] - 1) * instruction[f"{axis}_{kernel}"]
+        )
+        if last >= 1 << coordinate_bits(machine) - 1:
+            raise InstructionError(
+                f"{name} reaches {axis} = {last}; this machine counts to "
+                f"{(1 << coordinate_bits(machine) - 1) - 1}"
+            )
+    blocks, stride = instruction["n_block"], instruction["dst_word_stride"]
+    last_word = (blocks - 1) * instruction["dst_words"] + instruction["dst_words_last"] - 1
+    uses = (
+        ("weight_words", instruction["w_base"] + blocks * instruction.steps),
+        ("param_words", instruction["p_base"] + blocks * groups(machine, instruction.opcode)),
+        (
+            "act_words" if instruction["dst_space"] == Space.MAIN else "out_words",
+            instruction["dst_base"] + last_word * stride + instruction["n_oy"] * instruction["n_ox"],
+        ),
+    )
+    for memory, needed in uses:
+        if needed > getattr(machine, memory):
+            raise InstructionError(
+                f"{name} needs {memory} = {needed}; the machine has {getattr(machine, memory)}"
+            )
+
+
+def encode(machine: Machine, instructions: Sequence[Instruction]) -> list[int]:
+    """The program words of `instructions`, each checked against the machine."""
+    words: list[int] = []
+    for instruction in instructions:
+        check(machine, instruction)
+        words.append(int(instruction.opcode))
+        if instruction.opcode in COMPUTE:
+            words.extend(instruction[item.name] & 0xFFFFFFFF for item in FIELDS)
+    if len(words) > machine.program_words:
+        raise InstructionError(
+            f"The program has {len(words)} words; the machine has "
+            f"program_words = {machine.program_words}"
+        )
+    return words
+
+
+def decode(words: Sequence[int]) -> list[Instruction]:
+    """The instructions of a program, up to and with its END."""
+    instructions: list[Instruction] = []
+    position = 0
+    while position < len(words):
+        if words[position] not in list(Opcode):
+            raise InstructionError(
+                f"Program word {position} is {words[position]}; expected an opcode from 0 to "
+                f"{max(Opcode)}"
+            )
+        opcode = Opcode(words[position])
+        if opcode not in COMPUTE:
+            instructions.append(Instruction(opcode))
+            position += 1
+            if opcode == Opcode.END:
+                return instructions
+            continue
+        raw = words[position + 1 : position + INSTRUCTION_WORDS]
+        if len(raw) < len(FIELDS):
+            raise InstructionError(
+                f"The program ends inside of the {opcode.name} at word {position}; expected "
+                f"{len(FIELDS)} fields, got {len(raw)}"
+            )
+        values = {
+            item.name: word - (1 << WORD_BITS) if item.signed and word >> 31 else word
+            for item, word in zip(FIELDS, raw, strict=True)
+        }
+        instructions.append(Instruction(opcode, values))
+        position += INSTRUCTION_WORDS
+    raise InstructionError(f"The program of {len(words)} words has no END")
+
+
+@dataclass(frozen=True)
+class Image:
+    """What is written into the memories of a machine before it runs; unsigned memory words.
+
+    Attributes:
+        weights: words of `rows * lanes` bits; MATMUL: bit `r * lanes + l` is one bit plane of the
+            weight of row r and lane l; CHANNELWISE: byte l is the weight of lane l.
+        params: words of `requant_lanes` channels, from the lowest bit: bias (acc_bits, signed),
+            multiplier (16), shift (6).
+        tables: bytes, entry `256 * table + (y + 128)` is the (signed) result for y.
+    """
+
+    machine: Machine
+    program: list[int]
+    weights: list[int]
+    params: list[int]
+    tables: list[int]
+
+    def __post_init__(self) -> None:
+        for name, (bits, depth) in _shapes(self.machine).items():
+            words = getattr(self, name)
+            if len(words) > depth:
+                raise ImageError(
+                    f"Image memory {name} has {len(words)} words; the machine holds {depth}"
+                )
+            for position, word in enumerate(words):
+                if not 0 <= word < 1 << bits:
+                    raise ImageError(
+                        f"Image memory {name} word {position} is {word:#x}; expected {bits} bits"
+                    )
+
+    @property
+    def instructions(self) -> list[Instruction]:
+        return decode(self.program)
+
+    def save(self, folder: str | Path) -> None:
+        """Write `program.hex weights.hex params.hex tables.hex`, one word per line."""
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        for name, (bits, _) in _shapes(self.machine).items():
+            digits = (bits + 3) // 4
+            lines = "".join(f"{word:0{digits}x}\n" for word in getattr(self, name))
+            (path / f"{name}.hex").write_text(lines or f"{0:0{digits}x}\n", encoding="ascii")
+
+    @classmethod
+    def load(cls, folder: str | Path, machine: Machine) -> Self:
+        """Read what `save` wrote."""
+        memories: dict[str, list[int]] = {}
+        for name in _shapes(machine):
+            path = Path(folder) / f"{name}.hex"
+            try:
+                memories[name] = [int(line, 16) for line in path.read_text("ascii").split()]
+            except (OSError, ValueError) as error:
+                raise ImageError(
+                    f"Image file {path} cannot be read: {error}; expected one hexadecimal memory "
+                    f"word per line"
+                ) from error
+        if not machine.tables:
+            memories["tables"] = []
+        return cls(machine, **memories)
+
+
+def _shapes(machine: Machine) -> dict[str, tuple[int, int]]:
+    return {
+        "program": (WORD_BITS, machine.program_words),
+        "weights": (machine.weight_bits, machine.weight_words),
+        "params": (machine.param_bits, machine.param_words),
+        "tables": (8, TABLE_ENTRIES * machine.tables),
+    }
+
+
+def pack_params(machine: Machine, channels: Sequence[tuple[int, int, int]]) -> list[int]:
+    """Parameter words from (bias, multiplier, shift) of each channel; the last word zero-filled."""
+    words: list[int] = []
+    for start in range(0, len(channels), machine.requant_lanes):
+        word = 0
+        for v, (bias, multiplier, shift) in enumerate(
+            channels[start : start + machine.requant_lanes]
+        ):
+            if (
+                not -(1 << machine.acc_bits - 1) <= bias < 1 << machine.acc_bits - 1
+                or not 0 <= multiplier < 1 << 16
+                or not 1 <= shift <= 46
+            ):
+                raise ImageError(
+                    f"Channel {start + v} has bias {bias}, multiplier {multiplier}, shift {shift}; "
+                    f"expected a bias of {machine.acc_bits} bits, a multiplier below 65536 and a "
+                    f"shift of 1 to 46"
+                )
+            value = bias & (1 << machine.acc_bits) - 1
+            value |= (multiplier | shift << 16) << machine.acc_bits
+            word |= value << v * machine.channel_param_bits
+        words.append(word)
+    return words
+
+
