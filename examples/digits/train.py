@@ -2,10 +2,10 @@
 
     python examples/digits/train.py            # about a minute on one core
 
-The data are scikit-learn's digits: 1,797 scans of handwritten digits, 8x8 pixels of 0 to 16, from the
-UCI "Optical Recognition of Handwritten Digits" set. A fifth of them, drawn once and stratified, is held
-out and seen by nothing but the final count. Everything is seeded; on another processor the last
-bits of the weights may differ, which is why the trained model is committed.
+The data are scikit-learn's digits: 1,797 scans of handwritten digits, 8x8 pixels of 0 to 16, from
+the UCI "Optical Recognition of Handwritten Digits" set. A fifth of them, drawn once and stratified,
+is held out and seen by nothing but the final count. Everything is seeded; on another processor the
+last bits of the weights may differ, which is why the trained model is committed.
 """
 
 from pathlib import Path
