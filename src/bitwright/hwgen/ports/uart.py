@@ -1,0 +1,242 @@
+"""UART and the master behind it that turns serial frames into transfers on the host port.
+
+The frames are described in `bitwright.targets.serial_frames`.
+"""
+
+from amaranth.hdl import C, Cat, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.cdc import FFSynchronizer
+from amaranth.lib.crc.catalog import CRC8_SMBUS
+from amaranth.lib.wiring import In, Out
+
+from bitwright.errors import BitwrightError
+from bitwright.hwgen.host import ADDRESS_BITS, HostSignature
+from bitwright.targets import serial_frames
+
+_BITS_PER_BYTE = 10
+MIN_DIVISOR = 4
+
+
+class UartDivisorError(BitwrightError):
+    """A baud rate that the clock is too slow for."""
+
+    exit_code = 5
+
+
+class UartReceiver(wiring.Component):
+    """Bytes from a line; a byte that is not taken before the next one is complete is lost.
+
+    Each bit is sampled in its middle. A byte whose stop bit is low is dropped.
+    """
+
+    def __init__(self, *, divisor: int) -> None:
+        self._divisor = divisor
+        super().__init__({"rx": In(1, init=1), "o": Out(stream.Signature(8))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        line = Signal(init=1)
+        m.submodules.synchronizer = FFSynchronizer(self.rx, line, init=1)
+        timer = Signal(range(self._divisor))
+        bits_left = Signal(range(_BITS_PER_BYTE + 1))
+        shift = Signal(8)
+
+        with m.If(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        with m.If(bits_left == 0):
+            with m.If(~line):
+                m.d.sync += [bits_left.eq(_BITS_PER_BYTE), timer.eq(self._divisor // 2)]
+        with m.Elif(timer != 0):
+            m.d.sync += timer.eq(timer - 1)
+        with m.Else():
+            m.d.sync += [
+                timer.eq(self._divisor - 1),
+                bits_left.eq(bits_left - 1),
+                shift.eq(Cat(shift[1:], line)),
+            ]
+            with m.If((bits_left == 1) & line):
+                m.d.sync += [self.o.payload.eq(shift), self.o.valid.eq(1)]
+        return m
+
+
+class UartTransmitter(wiring.Component):
+    """Bytes to a line."""
+
+    def __init__(self, *, divisor: int) -> None:
+        self._divisor = divisor
+        super().__init__({"i": In(stream.Signature(8)), "tx": Out(1, init=1)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        timer = Signal(range(self._divisor))
+        bits_left = Signal(range(_BITS_PER_BYTE + 1))
+        shift = Signal(_BITS_PER_BYTE - 1, init=-1)
+
+        m.d.comb += self.i.ready.eq((bits_left == 0) & (timer == 0))
+        with m.If(timer != 0):
+            m.d.sync += timer.eq(timer - 1)
+        with m.Elif(bits_left != 0):
+            m.d.sync += [
+                self.tx.eq(shift[0]),
+                shift.eq(Cat(shift[1:], C(1, 1))),
+                bits_left.eq(bits_left - 1),
+                timer.eq(self._divisor - 1),
+            ]
+        with m.Elif(self.i.valid):
+            m.d.sync += [
+                self.tx.eq(0),
+                shift.eq(Cat(self.i.payload, C(1, 1))),
+                bits_left.eq(_BITS_PER_BYTE - 1),
+                timer.eq(self._divisor - 1),
+            ]
+        return m
+
+
+class UartBridge(wiring.Component):
+    """Serves write and read bursts that come as frames on a serial line.
+
+    Args:
+        divisor: clock cycles per bit, at least 4.
+        silence_bytes: after this many byte times without a byte, a request that stopped in its
+            middle is forgotten.
+    """
+
+    def __init__(self, *, divisor: int, silence_bytes: int = serial_frames.SILENCE_BYTES) -> None:
+        if divisor < MIN_DIVISOR:
+            raise UartDivisorError(
+                f"UART divisor is {divisor}; expected at least {MIN_DIVISOR} clock cycles per "
+                f"bit: lower the baud rate or raise the clock frequency"
+            )
+        self._divisor = divisor
+        self._silence_cycles = silence_bytes * _BITS_PER_BYTE * divisor
+        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "host": Out(HostSignature())})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.receiver = receiver = UartReceiver(divisor=self._divisor)
+        m.submodules.transmitter = transmitter = UartTransmitter(divisor=self._divisor)
+        m.submodules.crc = crc = CRC8_SMBUS().create()
+        m.d.comb += [receiver.rx.eq(self.rx), self.tx.eq(transmitter.tx)]
+        i, o, host = receiver.o, transmitter.i, self.host
+
+        header = Signal(56)
+        operation = header[0:8]
+        address = header[8 : 8 + ADDRESS_BITS]
+        words_left = header[40:56]
+        word = Signal(32)
+        position = Signal(3)
+        last_word = words_left == 0
+        reply = Signal(8)
+        checked = Signal()
+        """The bytes so far belong to a good frame."""
+
+        silence = Signal(range(self._silence_cycles + 1))
+        silent = silence == self._silence_cycles
+        with m.If(i.valid):
+            m.d.sync += silence.eq(0)
+        with m.Elif(~silent):
+            m.d.sync += silence.eq(silence + 1)
+
+        m.d.comb += [
+            crc.data.eq(i.payload),
+            host.addr.eq(address),
+            host.wdata.eq(word),
+        ]
+        next_address = [address.eq(address + 4), words_left.eq(words_left - 1)]
+
+        with m.FSM():
+            with m.State("HEADER"):
+                m.d.comb += i.ready.eq(1)
+                with m.If(i.valid):
+                    m.d.comb += crc.valid.eq(1)
+                    m.d.sync += position.eq(position + 1)
+                    with m.If(position == 7):
+                        m.next = "HEADER CRC"
+                    with m.Else():
+                        m.d.sync += header.eq(Cat(header[8:], i.payload))
+                with m.Elif(silent):
+                    m.d.comb += crc.start.eq(1)
+                    m.d.sync += position.eq(0)
+            with m.State("HEADER CRC"):
+                m.d.comb += crc.start.eq(1)
+                m.d.sync += [position.eq(0), checked.eq(0), reply.eq(serial_frames.NAK)]
+                m.next = "REPLY"
+                with m.If(crc.crc == 0):
+                    with m.If(operation == serial_frames.WRITE):
+                        m.next = "WORD"
+                    with m.Elif(operation == serial_frames.READ):
+                        m.d.sync += [checked.eq(1), reply.eq(serial_frames.ACK)]
+            with m.State("WORD"):
+                m.d.comb += i.ready.eq(1)
+                with m.If(i.valid):
+                    m.d.comb += crc.valid.eq(1)
+                    m.d.sync += word.eq(Cat(word[8:], i.payload))
+                    m.d.sync += position.eq(position + 1)
+                    with m.If(position == 3):
+                        m.d.sync += position.eq(0)
+                        m.next = "WRITE"
+                        with m.If(last_word):
+                            m.next = "WORD CRC"
+                with m.Elif(silent):
+                    m.next = "FORGET"
+            with m.State("WORD CRC"):
+                m.d.comb += i.ready.eq(1)
+                with m.If(i.valid):
+                    m.d.comb += crc.valid.eq(1)
+                    m.next = "CHECK"
+                with m.Elif(silent):
+                    m.next = "FORGET"
+            with m.State("CHECK"):
+                m.d.comb += crc.start.eq(1)
+                m.next = "REPLY"
+                with m.If(crc.crc == 0):
+                    m.d.sync += [checked.eq(1), reply.eq(serial_frames.ACK)]
+                    m.next = "WRITE"
+            with m.State("WRITE"):
+                m.d.comb += [host.stb.eq(1), host.we.eq(1)]
+                with m.If(host.ack):
+                    m.d.sync += next_address
+                    m.next = "WORD"
+                    with m.If(last_word):
+                        m.next = "REPLY"
+            with m.State("REPLY"):
+                m.d.comb += [o.valid.eq(1), o.payload.eq(reply)]
+                with m.If(o.ready):
+                    with m.If(~checked):
+                        m.next = "IGNORE"
+                    with m.Elif(operation == serial_frames.READ):
+                        m.next = "READ"
+                    with m.Else():
+                        m.next = "HEADER"
+            with m.State("READ"):
+                m.d.comb += host.stb.eq(1)
+                with m.If(host.ack):
+                    m.d.sync += word.eq(host.rdata)
+                    m.next = "SEND"
+            with m.State("SEND"):
+                m.d.comb += [
+                    o.valid.eq(1),
+                    o.payload.eq(word[:8]),
+                    crc.data.eq(word[:8]),
+                    crc.valid.eq(o.ready),
+                ]
+                with m.If(o.ready):
+                    m.d.sync += [word.eq(word >> 8), position.eq(position + 1)]
+                    with m.If(position == 3):
+                        m.d.sync += [position.eq(0), *next_address]
+                        m.next = "READ"
+                        with m.If(last_word):
+                            m.next = "SEND CRC"
+            with m.State("SEND CRC"):
+                m.d.comb += [o.valid.eq(1), o.payload.eq(crc.crc)]
+                with m.If(o.ready):
+                    m.next = "FORGET"
+            with m.State("IGNORE"):
+                m.d.comb += i.ready.eq(1)
+                with m.If(silent):
+                    m.next = "FORGET"
+            with m.State("FORGET"):
+                m.d.comb += crc.start.eq(1)
+                m.d.sync += position.eq(0)
+                m.next = "HEADER"
+        return m

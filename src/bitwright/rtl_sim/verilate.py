@@ -1,0 +1,179 @@
+"""Verilog files to a simulator program: Verilator, the C++ harness, the compiler, and a cache.
+
+The program is the harness of `harness/` around the design; `bus.py` starts it and speaks with it.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from bitwright.rtl_sim import toolchain
+
+_HARNESS = Path(__file__).parent / "harness"
+_RUNTIME_OBJECTS = ("verilated.o", "verilated_threads.o")
+_KEPT_SIMULATORS = 64
+
+_VERILATOR_FLAGS = (
+    "--cc", "--exe", "-Wno-fatal", "-O3", "--x-assign", "fast", "--x-initial", "fast",
+    "--noassert", "--no-timing", "--output-split", "20000",
+)  # fmt: skip
+_MAKE_FLAGS = ("OPT_FAST=-O2", "OPT_SLOW=-O1", "OPT_GLOBAL=-O2")
+
+
+class PortKind(Enum):
+    """How the outside speaks with a design; the value is the harness header that does it."""
+
+    WISHBONE = "wishbone.h"
+    AXI4LITE = "axi4lite.h"
+    UART = "uart.h"
+
+
+class WaveFormat(Enum):
+    """File format of waveforms; the value is the file name suffix."""
+
+    FST = ".fst"
+    VCD = ".vcd"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pins:
+    """Names of a design's pins that are not part of a bus.
+
+    Attributes:
+        clock: the one clock of the design.
+        reset: its reset pin, or None for a design that starts by itself.
+        reset_level: level at which the reset pin resets, 0 or 1.
+        receive, transmit: the serial pins of a design with a UART, seen from the design.
+    """
+
+    clock: str = "clk"
+    reset: str | None = "rst"
+    reset_level: int = 1
+    receive: str = "uart_rx"
+    transmit: str = "uart_tx"
+
+    def definitions(self, port: PortKind) -> list[str]:
+        """The compiler flags that tell the harness these names."""
+        flags = [f"-DPIN_CLK={self.clock}", f'-DPORT_HEADER=\\"{port.value}\\"']
+        if self.reset is not None:
+            flags += [f"-DPIN_RST={self.reset}", f"-DRST_ACTIVE={self.reset_level}"]
+        if port is PortKind.UART:
+            flags += [f"-DPIN_RX={self.receive}", f"-DPIN_TX={self.transmit}"]
+        else:
+            flags.append("-DBUS_PORT")
+        return flags
+
+
+def cache_folder() -> Path:
+    """Where simulators are kept between runs."""
+    return user_cache_path("bitwright") / "simulators"
+
+
+def build_simulator(
+    sources: Sequence[Path],
+    top: str,
+    *,
+    port: PortKind,
+    pins: Pins | None = None,
+    waves: WaveFormat | None = None,
+    folder: Path | None = None,
+) -> Path:
+    """Builds the simulator of a design, or finds it in the cache.
+
+    Args:
+        sources: the Verilog files, complete.
+        top: name of the top module.
+        port: the bus that the harness drives.
+        pins: names of the other pins.
+        waves: file format of the waveforms that the simulator can write; None for none, which
+            is several times faster.
+        folder: where simulators are kept; `cache_folder()` if None.
+
+    Returns:
+        The program, for `VerilatorBus` and `VerilatorSerial`.
+
+    Raises:
+        MissingToolError: the compiler, make, perl or a header is not there.
+        BuildError: a tool failed; its command is in the message and its folder is kept.
+    """
+    pins = pins or Pins()
+    folder = folder or cache_folder()
+    if waves is WaveFormat.FST:
+        toolchain.check_header("zlib.h", "zlib1g-dev")
+        toolchain.check_header("lz4.h", "liblz4-dev")
+    trace = [f"--trace-{waves.name.lower()}"] if waves else []
+    definitions = pins.definitions(port)
+    harness = sorted(_HARNESS.iterdir())
+    key = _digest(
+        toolchain.versions(), top, *_VERILATOR_FLAGS, *_MAKE_FLAGS, *trace, *definitions,
+        *(path.read_bytes() for path in [*sources, *harness]),
+    )  # fmt: skip
+    program = folder / f"simulator-{key}"
+    if program.exists():
+        program.touch()
+        return program
+
+    folder.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f"build-{key}-", dir=folder))
+    command = [
+        *toolchain.verilator(), *_VERILATOR_FLAGS, *trace, "-Mdir", str(work),
+        "--top-module", top, "--prefix", "Vtop", "-o", "simulator",
+        "-CFLAGS", f"-I{_HARNESS} {' '.join(definitions)}",
+        *_libraries(waves),
+        *(str(path.resolve()) for path in sources), str(_HARNESS / "harness.cpp"),
+    ]  # fmt: skip
+    toolchain.call("Verilator", command, work, toolchain.verilator_environment())
+    runtime = folder / f"runtime-{_digest(toolchain.versions(), *_MAKE_FLAGS, *trace)}"
+    _compile(work, runtime)
+    (work / "simulator").replace(program)
+    shutil.rmtree(work)
+    _prune(folder)
+    return program
+
+
+def _libraries(waves: WaveFormat | None) -> list[str]:
+    return ["-LDFLAGS", "-lz -llz4"] if waves is WaveFormat.FST else []
+
+
+def _compile(work: Path, runtime: Path) -> None:
+    """Runs make; Verilator's own library is compiled once for all designs."""
+    for name in _RUNTIME_OBJECTS:
+        if (runtime / name).exists():
+            shutil.copy(runtime / name, work / name)
+    variables = [f"{name}={value}" for name, value in toolchain.make_variables().items()]
+    command = [
+        toolchain.make(), "-f", "Vtop.mk", "-j", str(os.cpu_count() or 1), *_MAKE_FLAGS, *variables,
+        f"VERILATOR_ROOT={toolchain.verilator_root()}",
+    ]  # fmt: skip
+    toolchain.call("The C++ compiler", command, work, toolchain.verilator_environment())
+    if not runtime.exists():
+        partial = Path(tempfile.mkdtemp(prefix="runtime-", dir=runtime.parent))
+        for name in _RUNTIME_OBJECTS:
+            shutil.copy(work / name, partial / name)
+        try:
+            partial.rename(runtime)
+        except OSError:  # another process was first
+            shutil.rmtree(partial)
+
+
+def _digest(*parts: str | bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return digest.hexdigest()[:20]
+
+
+def _prune(folder: Path) -> None:
+    """Removes the simulators that were not used for the longest time."""
+    programs = sorted(folder.glob("simulator-*"), key=lambda path: path.stat().st_mtime)
+    for path in programs[:-_KEPT_SIMULATORS]:
+        path.unlink(missing_ok=True)
