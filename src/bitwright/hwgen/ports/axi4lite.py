@@ -47,8 +47,8 @@ class Axi4LiteBridge(wiring.Component):
     AMBA AXI protocol specification (ARM IHI 0022), chapter B1.
     """
 
-    bus: In(axi4lite_signature())
-    host: Out(HostSignature())
+    def __init__(self) -> None:
+        super().__init__({"bus": In(axi4lite_signature()), "host": Out(HostSignature())})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -36,8 +36,8 @@ class WishboneBridge(wiring.Component):
     Wishbone B4 specification (OpenCores, 2010), sections 3.1.3 and 5.2.
     """
 
-    bus: In(wishbone_signature())
-    host: Out(HostSignature())
+    def __init__(self) -> None:
+        super().__init__({"bus": In(wishbone_signature()), "host": Out(HostSignature())})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -1,0 +1,258 @@
+"""The host's side of a machine: loads a program, feeds inputs, fetches outputs.
+
+The driver knows only a `Bus`, so the same code runs a simulated machine and a board.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitwright.errors import BitwrightError
+from bitwright.runtime.layout import (
+    activations_to_slices,
+    memory_to_slices,
+    slices_to_activations,
+)
+from bitwright.targets.host_interface import (
+    BANKS,
+    CONTROL_RUN,
+    MACHINE_ID,
+    STATUS_COUNT_MASK,
+    STATUS_OUTPUT_FULL_SHIFT,
+    Register,
+    Window,
+    slice_stride,
+)
+
+_CHUNK_WORDS = 4096
+
+Progress = Callable[[int, int], None]
+"""Called with how much is done, and how much there is in all."""
+
+
+class Bus(Protocol):
+    """A bus master; addresses are byte addresses, words have 32 bits."""
+
+    def write(self, address: int, words: NDArray[np.uint32]) -> None:
+        """Writes words to consecutive addresses."""
+        ...
+
+    def read(self, address: int, count: int) -> NDArray[np.uint32]:
+        """Reads `count` words from consecutive addresses."""
+        ...
+
+    def poll(self, address: int, mask: int, timeout_cycles: int) -> int | None:
+        """Reads a word until one of the mask's bits is set, and returns it.
+
+        Returns None if that does not happen within `timeout_cycles` of the machine's clock.
+        """
+        ...
+
+
+class MachineParameters(Protocol):
+    """What the driver has to know of a machine; `bitwright.ir.machine.Machine` has it."""
+
+    @property
+    def lanes(self) -> int: ...
+    @property
+    def in_words(self) -> int: ...
+    @property
+    def out_words(self) -> int: ...
+    @property
+    def weight_bits(self) -> int: ...
+    @property
+    def param_bits(self) -> int: ...
+    @property
+    def fingerprint(self) -> int: ...
+
+
+class ImageContents(Protocol):
+    """Contents of a machine's memories; `bitwright.hwgen.isa.Image` has them."""
+
+    @property
+    def program(self) -> Sequence[int]: ...
+    @property
+    def weights(self) -> Sequence[int]: ...
+    @property
+    def params(self) -> Sequence[int]: ...
+    @property
+    def tables(self) -> Sequence[int]: ...
+
+
+class WrongMachineError(BitwrightError):
+    """What answers on the bus is not the machine that the program was made for."""
+
+    exit_code = 5
+
+
+class MachineTimeoutError(BitwrightError):
+    """The machine did not finish an inference in time."""
+
+    exit_code = 7
+
+
+class InputWordsError(BitwrightError):
+    """Input words that do not fit the machine."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True)
+class Inference:
+    """Result of one inference.
+
+    Attributes:
+        words: int8 [output words, lanes], the output bank.
+        cycles: clock cycles from the LOAD to the STORE of the program.
+    """
+
+    words: NDArray[np.int8]
+    cycles: int
+
+
+class MachineDriver:
+    """Drives one machine.
+
+    Args:
+        bus: the way to the machine.
+        machine: what it should be; checked against what answers.
+        output_words: how many words of an output bank are fetched; all if None.
+        timeout_cycles: how many clock cycles one inference may take.
+
+    Raises:
+        WrongMachineError: another machine, or none, answers on the bus.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        machine: MachineParameters,
+        *,
+        output_words: int | None = None,
+        timeout_cycles: int = 1_000_000_000,
+    ) -> None:
+        self._bus = bus
+        self._machine = machine
+        self._output_words = machine.out_words if output_words is None else output_words
+        self._timeout_cycles = timeout_cycles
+        identity, fingerprint = (int(word) for word in bus.read(Register.ID, 2))
+        if identity != MACHINE_ID:
+            raise WrongMachineError(
+                f"Register ID reads 0x{identity:08x}; expected 0x{MACHINE_ID:08x}: no Bitwright "
+                f"machine answers on this bus; check the board, its bitstream and the port"
+            )
+        if fingerprint != machine.fingerprint:
+            raise WrongMachineError(
+                f"Machine fingerprint reads 0x{fingerprint:08x}; expected "
+                f"0x{machine.fingerprint:08x}: the machine was built with other parameters than "
+                f"the program; load the bitstream of the same build folder"
+            )
+
+    def load_image(self, image: ImageContents, progress: Progress | None = None) -> None:
+        """Stops the machine, writes its memories and starts it.
+
+        `progress` is called with the number of 32-bit words.
+        """
+        self.stop()
+        memories = [
+            (Window.PROGRAM, memory_to_slices(image.program, 32)),
+            (Window.WEIGHTS, memory_to_slices(image.weights, self._machine.weight_bits)),
+            (Window.PARAMS, memory_to_slices(image.params, self._machine.param_bits)),
+            (Window.TABLES, memory_to_slices(image.tables, 8)),
+        ]
+        total = sum(slices.size for _, slices in memories)
+        done = 0
+        for window, slices in memories:
+            words = slices.reshape(-1)
+            for start in range(0, len(words), _CHUNK_WORDS):
+                part = words[start : start + _CHUNK_WORDS]
+                self._bus.write(window.base + 4 * start, part)
+                done += len(part)
+                if progress is not None:
+                    progress(done, total)
+        self.start()
+
+    def start(self) -> None:
+        """Lets the machine run its program; it waits for the first input."""
+        self._write_register(Register.CONTROL, CONTROL_RUN)
+
+    def stop(self) -> None:
+        """Holds the machine before its next instruction."""
+        self._write_register(Register.CONTROL, 0)
+
+    def infer(self, words: NDArray[np.int8]) -> Inference:
+        """Runs one input: int8 [at most in_words, lanes].
+
+        Raises:
+            InputWordsError: the input has the wrong shape or type.
+            MachineTimeoutError: the machine did not finish.
+        """
+        return next(self.run([words]))
+
+    def run(
+        self, inputs: Iterable[NDArray[np.int8]], progress: Progress | None = None
+    ) -> Iterator[Inference]:
+        """Runs many inputs, each like `infer`, and yields their results in order.
+
+        The machine works on one input while the next is written and the result before is
+        fetched. `progress` is called with the inferences that are done, and those begun.
+        """
+        source = iter(inputs)
+        pending: deque[None] = deque()
+        done = 0
+
+        def feed() -> None:
+            while len(pending) < BANKS:
+                words = next(source, None)
+                if words is None:
+                    return
+                self._write_input(words)
+                pending.append(None)
+
+        feed()
+        while pending:
+            self._wait_for_output()
+            pending.popleft()
+            feed()
+            result = self._fetch_output()
+            done += 1
+            if progress is not None:
+                progress(done, done + len(pending))
+            yield result
+
+    def _write_input(self, words: NDArray[np.int8]) -> None:
+        lanes, depth = self._machine.lanes, self._machine.in_words
+        if words.dtype != np.int8 or words.ndim != 2 or words.shape[1] != lanes:
+            raise InputWordsError(
+                f"Input words have type {words.dtype} and shape {list(words.shape)}; expected "
+                f"int8 and [words, {lanes}]"
+            )
+        if len(words) > depth:
+            raise InputWordsError(
+                f"Input has {len(words)} words; an input bank of this machine holds {depth}"
+            )
+        self._bus.write(Window.INPUT.base, activations_to_slices(words))
+        self._write_register(Register.INPUT_COMMIT, 1)
+
+    def _wait_for_output(self) -> None:
+        mask = STATUS_COUNT_MASK << STATUS_OUTPUT_FULL_SHIFT
+        if self._bus.poll(Register.STATUS, mask, self._timeout_cycles) is None:
+            status = int(self._bus.read(Register.STATUS, 1)[0])
+            raise MachineTimeoutError(
+                f"Machine did not finish an inference within {self._timeout_cycles} clock cycles; "
+                f"its status register reads 0x{status:08x}"
+            )
+
+    def _fetch_output(self) -> Inference:
+        lanes = self._machine.lanes
+        cycles = int(self._bus.read(Register.CYCLES, 1)[0])
+        slices = self._bus.read(Window.OUTPUT.base, self._output_words * slice_stride(8 * lanes))
+        self._write_register(Register.OUTPUT_RELEASE, 1)
+        return Inference(slices_to_activations(slices, lanes), cycles)
+
+    def _write_register(self, register: Register, value: int) -> None:
+        self._bus.write(register, np.array([value], np.uint32))
