@@ -104,3 +104,6 @@ class ChannelwiseOp(_Compute, name="channelwise"):
     """One affine loop nest on the channelwise engine; attributes as in `accel.matmul`."""
 
     __annotations__ = _COMPUTE_ATTRIBUTES
+
+
+COMPUTE = (MatmulOp, ChannelwiseOp)

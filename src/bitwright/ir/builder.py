@@ -219,9 +219,14 @@ class Builder:
         return self.make(bw.TransposeOp, (shape, element_type(x)), (x,), perm=list(perm))
 
     def concat(self, inputs: Sequence[ir.Value], axis: int) -> ir.Value:
-        """See `bw.ConcatOp`."""
-        shape = shapes.concat([shape_of(value) for value in inputs], axis)
-        return self.make(bw.ConcatOp, (shape, element_type(inputs[0])), (list(inputs),), axis=axis)
+        """See `bw.ConcatOp`; more than two inputs become a chain."""
+        joined = inputs[0]
+        for value in inputs[1:]:
+            shape = shapes.concat([shape_of(joined), shape_of(value)], axis)
+            joined = self.make(
+                bw.ConcatOp, (shape, element_type(joined)), (joined, value), axis=axis
+            )
+        return joined
 
     def pad(
         self, x: ir.Value, low: Sequence[int], high: Sequence[int], value: float | int
@@ -284,7 +289,9 @@ def attribute(value: Any) -> ir.Attribute:
         case ir.Attribute():
             return value
         case bool():
-            return ir.BoolAttr.get(value)
+            # Not BoolAttr.get: a false BoolAttr is falsy in Python, and the dialect machinery
+            # takes a falsy attribute for a missing one.
+            return ir.IntegerAttr.get(ir.IntegerType.get_signless(1), value)
         case int():
             return ir.IntegerAttr.get(ir.IntegerType.get_signless(64), value)
         case float():

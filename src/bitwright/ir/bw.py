@@ -9,7 +9,7 @@ quantized type. What each one computes is defined by `bitwright.ir.reference`.
 # pyright: basic
 # (annotations of this module are read by the dialect machinery at run time)
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from torch_mlir import ir
@@ -424,16 +424,21 @@ class TransposeOp(_Operation, name="transpose", traits=[ext.Pure]):
 
 
 class ConcatOp(_Operation, name="concat", traits=[ext.Pure]):
-    """Inputs of one type joined along an axis."""
+    """Two tensors of one element type joined along an axis.
 
-    inputs: Sequence[ext.Operand[Any]]
+    Two, because operations with any number of operands cannot mix types in this dialect
+    definition; `Builder.concat` chains them.
+    """
+
+    lhs: ext.Operand[Any]
+    rhs: ext.Operand[Any]
     axis: Any
     result: ext.Result[Any]
 
     def check(self) -> None:
-        for operand in self.inputs:
-            _expect_same_type(self.result, operand)
-        expected = shapes.concat([shape_of(value) for value in self.inputs], self.axis.value)
+        _expect_same_type(self.result, self.lhs)
+        _expect_same_type(self.result, self.rhs)
+        expected = shapes.concat([shape_of(self.lhs), shape_of(self.rhs)], self.axis.value)
         _expect_shape(self.result, expected)
 
 

@@ -369,7 +369,7 @@ _INTERPRETERS: dict[str, Callable[..., Array]] = {
     "bw.reduce_sum": _reduce_sum,
     "bw.reshape": lambda op, x: x.reshape(_batched_shape(op, x)),
     "bw.transpose": lambda op, x: x.transpose(ints(op.perm)),
-    "bw.concat": lambda op, *xs: np.concatenate(xs, axis=op.axis.value),
+    "bw.concat": lambda op, lhs, rhs: np.concatenate((lhs, rhs), axis=op.axis.value),
     "bw.pad": _pad,
     "bw.requantize": _requantize,
     "bw.table": _table,

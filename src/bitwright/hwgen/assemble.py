@@ -1,0 +1,96 @@
+"""Encode a placed `accel` program: the machine, its memory image, and what the host must know."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch_mlir import ir
+
+from bitwright.hwgen.isa import Image, Instruction, encode
+from bitwright.ir import accel
+from bitwright.ir.bw import ints
+from bitwright.ir.instructions import FIELD_NAMES, Opcode
+from bitwright.ir.machine import Machine
+
+
+@dataclass(frozen=True)
+class HostTensor:
+    """An input or output of the program: int8 [channels, height, width] at a word of its bank."""
+
+    name: str
+    shape: tuple[int, int, int]
+    base: int
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """A program in the machine's own words.
+
+    `layers` names what each instruction makes ("" for LOAD, STORE, END).
+    """
+
+    machine: Machine
+    image: Image
+    instructions: tuple[Instruction, ...]
+    layers: tuple[str, ...]
+    inputs: tuple[HostTensor, ...]
+    outputs: tuple[HostTensor, ...]
+
+
+def assemble(module: ir.Module) -> Assembled:
+    """Encode a program that `allocate` has placed.
+
+    Raises:
+        InstructionError: where a field does not fit the machine.
+    """
+    operations = list(module.body.operations)
+    machine = Machine(
+        **{item.name: item.attr.value for item in module.operation.attributes["accel.machine"]}
+    )
+    instructions = [_instruction(op) for op in operations if _opcode(op) is not None]
+    instructions.append(Instruction(Opcode.END))
+    layers = [_layer(op) for op in operations if _opcode(op) is not None] + [""]
+    memories: dict[str, list[int]] = {"weights": [], "params": [], "tables": []}
+    for operation in operations:
+        if isinstance(operation, accel.MemoryOp):
+            rows = np.asarray(operation.value).view(np.uint8)
+            memories[operation.memory.value] = [
+                int.from_bytes(row.tobytes(), "little") for row in rows
+            ]
+    return Assembled(
+        machine=machine,
+        image=Image(machine=machine, program=encode(machine, instructions), **memories),
+        instructions=tuple(instructions),
+        layers=tuple(layers),
+        inputs=_host_tensors(operations, "input"),
+        outputs=_host_tensors(operations, "output"),
+    )
+
+
+def _opcode(operation: Any) -> Opcode | None:
+    return {
+        accel.LoadOp: Opcode.LOAD,
+        accel.StoreOp: Opcode.STORE,
+        accel.MatmulOp: Opcode.MATMUL,
+        accel.ChannelwiseOp: Opcode.CHANNELWISE,
+    }.get(type(operation))
+
+
+def _instruction(operation: Any) -> Instruction:
+    opcode = _opcode(operation)
+    assert opcode is not None, "only called for instructions"
+    if not isinstance(operation, accel.COMPUTE):
+        return Instruction(opcode)
+    return Instruction(opcode, {name: operation.attributes[name].value for name in FIELD_NAMES})
+
+
+def _layer(operation: Any) -> str:
+    return operation.layer.value if isinstance(operation, accel.COMPUTE) else ""
+
+
+def _host_tensors(operations: list[Any], space: str) -> tuple[HostTensor, ...]:
+    return tuple(
+        HostTensor(op.buffer.value, ints(op.shape), op.base.value)  # pyright: ignore
+        for op in operations
+        if isinstance(op, accel.BufferOp) and op.space.value == space
+    )

@@ -1,0 +1,88 @@
+"""Weights, parameters and tables as memory words of the overlay.
+
+All functions return [words, bytes per word] uint8, little-endian: bit i of a word is bit i % 8 of
+byte i // 8.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitwright.ir.machine import MULTIPLIER_BITS, SHIFT_BITS
+
+Words = NDArray[np.uint8]
+
+
+def blocks(count: int, size: int) -> int:
+    """How many blocks of `size` hold `count`."""
+    return -(-count // size)
+
+
+def planes_needed(weight: NDArray[np.int8]) -> int:
+    """Two's complement bits that hold every weight."""
+    wide = weight.astype(np.int16)
+    magnitude = int(max(wide.max(initial=0), -1 - wide.min(initial=0)))
+    return magnitude.bit_length() + 1
+
+
+def bit_planes(weight: NDArray[np.int8], lanes: int, rows: int, planes: int) -> Words:
+    """Dense weights [O, C, KH, KW] as bit planes, most significant first.
+
+    Words are ordered block of rows, plane, block of lanes, kernel row, kernel column; bit
+    r * lanes + l of a word belongs to row r and lane l.
+    """
+    outputs, channels, kernel_rows, kernel_columns = weight.shape
+    row_blocks, lane_blocks = blocks(outputs, rows), blocks(channels, lanes)
+    padded = np.zeros(
+        (row_blocks * rows, lane_blocks * lanes, kernel_rows, kernel_columns), dtype=np.int8
+    )
+    padded[:outputs, :channels] = weight
+    split = padded.reshape(row_blocks, rows, lane_blocks, lanes, kernel_rows, kernel_columns)
+    ordered = split.transpose(0, 2, 4, 5, 1, 3)
+    shifts = np.arange(planes - 1, -1, -1, dtype=np.int8).reshape(-1, 1, 1, 1, 1, 1)
+    bits = (ordered[:, None] >> shifts) & 1
+    return np.packbits(bits.reshape(-1, rows * lanes).astype(np.uint8), axis=1, bitorder="little")
+
+
+def lane_bytes(weight: NDArray[np.int8], lanes: int, rows: int) -> Words:
+    """Channelwise weights [C, steps] as one int8 per lane.
+
+    Words are ordered block of lanes, step; lane l is byte l.
+    """
+    channels, steps = weight.shape
+    count = blocks(channels, lanes)
+    padded = np.zeros((count * lanes, steps), dtype=np.int8)
+    padded[:channels] = weight
+    words = np.zeros((count * steps, rows * lanes // 8), dtype=np.uint8)
+    ordered = padded.reshape(count, lanes, steps).transpose(0, 2, 1).reshape(-1, lanes)
+    words[:, :lanes] = ordered.view(np.uint8)
+    return words
+
+
+def channel_params(
+    bias: Sequence[int], multiplier: Sequence[int], shift: Sequence[int], *,
+    group: int, acc_bits: int, tile_channels: int,
+) -> Words:  # fmt: skip
+    """Bias, multiplier and shift per channel, `group` channels a word, padded to whole tiles.
+
+    The bias is kept modulo 2^acc_bits: accumulation is arithmetic in that ring.
+    """
+    channel_bits = acc_bits + MULTIPLIER_BITS + SHIFT_BITS
+    width = -(-group * channel_bits // 8)
+    total = blocks(len(bias), tile_channels) * tile_channels
+    words = np.zeros((total // group, width), dtype=np.uint8)
+    for index in range(total // group):
+        word = 0
+        for lane in range(group):
+            channel = index * group + lane
+            entry = 1 << (acc_bits + MULTIPLIER_BITS)  # padding channels: 0 * x >> 1
+            if channel < len(bias):
+                entry = (
+                    (bias[channel] & ((1 << acc_bits) - 1))
+                    | multiplier[channel] << acc_bits
+                    | shift[channel] << (acc_bits + MULTIPLIER_BITS)
+                )
+            word |= entry << (lane * channel_bits)
+        words[index] = np.frombuffer(word.to_bytes(width, "little"), dtype=np.uint8)
+    return words

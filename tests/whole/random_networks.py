@@ -1,0 +1,171 @@
+"""Random small quantized networks, each made from a seed alone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch_mlir import ir
+
+from bitwright.ir.builder import Builder
+from bitwright.ir.types import QuantParams, quant_params, shape_of, value_params
+
+MAX_PIXELS = 100
+
+
+@dataclass
+class _Network:
+    random: np.random.Generator
+    builder: Builder
+    values: list[ir.Value]
+
+    def integer(self, low: int, high: int) -> int:
+        """Uniform, both ends included."""
+        return int(self.random.integers(low, high + 1))
+
+    def activation(self) -> QuantParams:
+        """A random quantized type: 2 to 8 bits, any zero point."""
+        bits = int(self.random.choice([2, 3, 4, 8, 8, 8]))
+        low, high = -(1 << bits - 1), (1 << bits - 1) - 1
+        scale = float(2.0 ** self.random.uniform(-6, 0))
+        return QuantParams((scale,), self.integer(low, high), bits, low, high)
+
+    def weight(self, shape: tuple[int, ...]) -> ir.Value:
+        bits = self.integer(2, 8)
+        limit = (1 << bits - 1) - 1
+        data = self.random.integers(-limit, limit + 1, size=shape)
+        scales = tuple(float(s) for s in 2.0 ** self.random.uniform(-8, -2, size=shape[0]))
+        return self.builder.constant(data, QuantParams(scales, 0, bits, -limit, limit, axis=0))
+
+    def bias(self, outputs: int) -> ir.Value:
+        return self.builder.constant(self.random.integers(-2000, 2001, size=outputs))
+
+    def requantize(self, acc: ir.Value, spread: float, per_channel: bool = True) -> ir.Value:
+        """Scale sums of about `spread` down to the range of a random type."""
+        params = self.activation()
+        shape = shape_of(acc)
+        count = shape[1] if per_channel and self.random.random() < 0.7 else 1
+        wanted = (params.qmax - params.qmin) / spread * 2.0 ** self.random.uniform(-1, 1, count)
+        shifts = np.clip(15 - np.floor(np.log2(wanted)), 1, 46).astype(int)
+        multipliers = np.clip(np.rint(wanted * 2.0**shifts), 1, 65535).astype(int)
+        low, high = params.qmin, params.qmax
+        if self.random.random() < 0.4:
+            low = params.zero_point
+        result = self.builder.requantize(
+            acc, params, multiplier=multipliers.tolist(), shift=shifts.tolist(), axis=1,
+            clamp_min=low, clamp_max=high,
+        )  # fmt: skip
+        if self.random.random() < 0.15:
+            result = self.table(result)
+        return result
+
+    def table(self, value: ir.Value) -> ir.Value:
+        params = self.activation()
+        entries = self.random.integers(params.qmin, params.qmax + 1, size=256)
+        return self.builder.table(value, params, entries.tolist())
+
+    def conv(self, value: ir.Value) -> ir.Value:
+        _, channels, height, width = shape_of(value)
+        kernel = [self.integer(1, min(3, height)), self.integer(1, min(3, width))]
+        dilation = [
+            2 if 2 * (k - 1) + 1 <= n and self.random.random() < 0.3 else 1
+            for k, n in zip(kernel, (height, width), strict=True)
+        ]
+        padding = [self.integer(0, kernel[i % 2] - 1) for i in range(4)]
+        stride = [self.integer(1, 2), self.integer(1, 2)]
+        style = self.random.random()
+        outputs, groups = self.integer(1, 20), 1
+        if style < 0.3:
+            outputs = groups = channels
+        elif style < 0.5:
+            groups = int(self.random.choice([g for g in range(1, channels + 1) if not channels % g]))
+            outputs = groups * self.integer(1, 3)
+        weight = self.weight((outputs, channels // groups, *kernel))
+        acc = self.builder.conv2d(
+            value, weight, self.bias(outputs), stride=stride, padding=padding, dilation=dilation,
+            groups=groups,
+        )  # fmt: skip
+        params = quant_params(weight.type)
+        assert params is not None, "weights are quantized"
+        taps = kernel[0] * kernel[1] * channels / groups
+        return self.requantize(acc, float(np.sqrt(taps)) * 80 * params.qmax + 2000)
+
+    def add(self, value: ir.Value) -> ir.Value:
+        same = [v for v in self.values if shape_of(v) == shape_of(value)]
+        other = same[self.integer(0, len(same) - 1)]
+        left, right = self.integer(1, 127), self.integer(1, 127) * (1 if self.integer(0, 1) else -1)
+        acc = self.builder.add(value, other, left, right)
+        return self.requantize(acc, 255.0 * (left + abs(right)), per_channel=False)
+
+    def pool(self, value: ir.Value) -> ir.Value:
+        _, _, height, width = shape_of(value)
+        kernel = (self.integer(1, min(3, height)), self.integer(1, min(3, width)))
+        stride = (self.integer(1, 2), self.integer(1, 2))
+        padding = [self.integer(0, kernel[i % 2] // 2) for i in range(4)]
+        if self.random.random() < 0.5:
+            return self.builder.max_pool2d(value, kernel=kernel, stride=stride, padding=padding)
+        acc = self.builder.sum_pool2d(value, kernel=kernel, stride=stride, padding=padding)
+        return self.requantize(acc, 255.0 * kernel[0] * kernel[1], per_channel=False)
+
+    def concat(self, value: ir.Value) -> ir.Value:
+        fitting = [
+            v for v in self.values
+            if shape_of(v)[2:] == shape_of(value)[2:] and v.type.element_type == (  # pyright: ignore
+                value.type.element_type  # pyright: ignore
+            )
+        ]  # fmt: skip
+        if sum(shape_of(v)[1] for v in (value, fitting[0])) > 24:
+            return value
+        return self.builder.concat([value, fitting[0]], 1)
+
+    def pad(self, value: ir.Value) -> ir.Value:
+        params = value_params(value)
+        low = [0, 0, self.integer(0, 1), self.integer(0, 1)]
+        high = [0, 0, self.integer(0, 1), self.integer(0, 1)]
+        return self.builder.pad(value, low, high, self.integer(params.qmin, params.qmax))
+
+    def linear(self, value: ir.Value) -> ir.Value:
+        flat = int(np.prod(shape_of(value)[1:]))
+        outputs = self.integer(1, 12)
+        value = self.builder.reshape(value, (1, flat))
+        weight = self.weight((outputs, flat))
+        params = quant_params(weight.type)
+        assert params is not None, "weights are quantized"
+        acc = self.builder.linear(value, weight, self.bias(outputs))
+        return self.requantize(acc, float(np.sqrt(flat)) * 80 * params.qmax + 2000)
+
+
+def random_network(seed: int) -> ir.Module:
+    """A quantized module of 2 to 7 layers with residuals, groups, padding, tables, pooling."""
+    random = np.random.default_rng(seed)
+    shape = (1, int(random.integers(1, 12)), int(random.integers(1, 10)), int(random.integers(1, 10)))
+    low, high = -128, 127
+    params = QuantParams((0.05,), int(random.integers(low, high + 1)), 8, low, high)
+    builder = Builder([("x", shape, params)])
+    network = _Network(random, builder, [builder.inputs[0]])
+    network.values.append(network.conv(builder.inputs[0]))
+    steps = (network.conv, network.conv, network.add, network.add, network.pool, network.concat,
+             network.pad, network.table)  # fmt: skip
+    for index in range(int(random.integers(1, 6))):
+        value = network.values[-1]
+        step = steps[int(random.integers(len(steps)))]
+        if step == network.pad and np.prod(shape_of(value)[2:]) > MAX_PIXELS:
+            continue
+        network.values.append(step(builder.named(f"layer{index}") and value))
+    outputs = [("y", network.values[-1])]
+    if random.random() < 0.3:
+        outputs = [("y", network.linear(network.values[-1]))]
+    if random.random() < 0.2 and len(network.values) > 3 and network.values[2] != outputs[0][1]:
+        outputs.append(("z", network.values[2]))
+    return builder.finish(outputs)
+
+
+def random_inputs(module: ir.Module, seed: int, samples: int = 2) -> dict[str, np.ndarray]:
+    """Inputs of a network: corners first, then uniform integers."""
+    from bitwright.ir import graph
+
+    random = np.random.default_rng(seed)
+    inputs: dict[str, np.ndarray] = {}
+    for item in graph.inputs(module):
+        data = random.integers(-128, 128, size=(samples, *shape_of(item.value)[1:]))
+        data[0].flat[::2] = random.choice([-128, 127])
+        inputs[item.name] = data.astype(np.int8)
+    return inputs
