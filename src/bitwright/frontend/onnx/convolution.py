@@ -1,0 +1,102 @@
+"""Convolutions and matrix products."""
+
+import numpy as np
+from torch_mlir import ir
+
+from bitwright.frontend.onnx.node import Array, Handler, Node, Operand, checked_size, shape
+from bitwright.frontend.onnx.windows import as_2d, from_2d, window
+
+
+def conv(node: Node) -> Operand:
+    """Conv, 1-D (as one row) and 2-D, with a constant weight."""
+    x, weight = node.value(0), node.float_array(1, "weight")
+    spatial = len(shape(x)) - 2
+    if spatial not in (1, 2):
+        node.fail_operand(0, f"has shape {list(shape(x))}", "1-D [N, C, L] and 2-D [N, C, H, W]")
+    if weight.ndim != spatial + 2:
+        node.fail_operand(
+            1, f"has shape {list(weight.shape)}", f"a weight of rank {spatial + 2}, as the input"
+        )
+    kernel = node.integers("kernel_shape", weight.shape[2:])
+    if tuple(kernel) != weight.shape[2:]:
+        node.fail_attribute("kernel_shape", kernel, f"that of the weight, {weight.shape[2:]}")
+    sliding = window(node, shape(x)[2:], kernel)
+    if spatial == 1:
+        weight = weight[:, :, None, :]
+    result = node.builder.conv2d(
+        as_2d(node, x), node.builder.constant(weight),
+        node.builder.constant(_bias(node, weight.shape[0])), stride=sliding.stride,
+        padding=sliding.padding, dilation=sliding.dilation, groups=node.integer("group", 1),
+    )  # fmt: skip
+    return from_2d(node, result, spatial)
+
+
+def _bias(node: Node, outputs: int) -> Array:
+    if node.operand(2) is None:
+        return np.zeros(outputs, np.float32)
+    return node.float_array(2, "bias")
+
+
+def gemm(node: Node) -> Operand:
+    """alpha * A * B + beta * C, each of A and B transposed on request."""
+    alpha, beta = node.number("alpha", 1.0), node.number("beta", 1.0)
+    build, x, rhs = node.builder, node.value(0), node.required(1)
+    if node.integer("transA", 0):
+        x = build.transpose(x, (1, 0))
+    if isinstance(rhs, ir.Value):
+        if node.integer("transB", 0):
+            rhs = build.transpose(rhs, (1, 0))
+        product = build.matmul(x, rhs)
+        if alpha != 1.0:
+            product = build.mul(product, build.constant(np.float32([alpha])))
+        return _plus(node, product, beta)
+    weight = node.float_array(1, "weight")
+    if weight.ndim != 2:
+        node.fail_operand(1, f"has shape {list(weight.shape)}", "a matrix")
+    weight = weight if node.integer("transB", 0) else weight.T
+    addend = node.operand(2)
+    bias = np.zeros(weight.shape[0], np.float32)
+    folded = addend is None
+    if addend is not None and not isinstance(addend, ir.Value):
+        row = node.float_array(2, "bias")
+        if row.ndim < 2 or row.shape[0] == 1:
+            bias = np.broadcast_to(row.reshape(-1) * np.float32(beta), bias.shape)
+            folded = True
+    product = build.linear(
+        x, build.constant(weight * np.float32(alpha)), build.constant(bias)
+    )
+    return product if folded else _plus(node, product, beta)
+
+
+def _plus(node: Node, product: ir.Value, beta: float) -> ir.Value:
+    if node.operand(2) is None or beta == 0.0:
+        return product
+    addend = node.value(2)
+    if beta != 1.0:
+        addend = node.builder.mul(addend, node.builder.constant(np.float32([beta])))
+    return node.builder.add(product, addend)
+
+
+def matmul(node: Node) -> Operand:
+    """A product with a constant matrix is `bw.linear`; any other is `bw.matmul`."""
+    build, rhs = node.builder, node.required(1)
+    if isinstance(rhs, ir.Value) or rhs.ndim > 2:
+        lhs, right = node.value(0), node.value(1)
+        for index, value in enumerate((lhs, right)):
+            if len(shape(value)) < 2:
+                node.fail_operand(index, f"has shape {list(shape(value))}", "rank 2 and more")
+        return build.matmul(lhs, right)
+    weight = node.float_array(1, "weight")
+    vector = weight.ndim == 1
+    columns = weight.reshape(-1, 1) if vector else weight
+    product = build.linear(
+        node.value(0), build.constant(columns.T),
+        build.constant(np.zeros(columns.shape[1], np.float32)),
+    )  # fmt: skip
+    if vector:
+        return build.reshape(product, checked_size(shape(product)[:-1] or (1,), node.describe()))
+    return product
+
+
+HANDLERS: dict[str, Handler] = {"Conv": conv, "Gemm": gemm, "MatMul": matmul}
+

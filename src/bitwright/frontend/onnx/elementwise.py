@@ -1,0 +1,159 @@
+"""Arithmetic, activations, normalisation and softmax."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from torch_mlir import ir
+
+from bitwright.frontend.onnx.node import Handler, Node, Operand, shape
+from bitwright.ir import bw
+
+LARGEST = float(np.finfo(np.float32).max)
+
+
+def add(node: Node) -> Operand:
+    """Add."""
+    return node.builder.add(node.value(0), node.value(1))
+
+
+def sub(node: Node) -> Operand:
+    """Sub: a constant on the right is negated, otherwise the multiplier is -1."""
+    build, rhs = node.builder, node.required(1)
+    if isinstance(rhs, ir.Value):
+        return build.add(node.value(0), rhs, 1, -1)
+    return build.add(node.value(0), build.constant(-node.float_array(1, "subtrahend")))
+
+
+def mul(node: Node) -> Operand:
+    """Mul."""
+    return node.builder.mul(node.value(0), node.value(1))
+
+
+def div(node: Node) -> Operand:
+    """Div by a constant, as a product with its reciprocal."""
+    divisor = node.float_array(1, "divisor")
+    with np.errstate(divide="ignore"):
+        reciprocal = (1.0 / divisor.astype(np.float64)).astype(np.float32)
+    return node.builder.mul(
+        node.value(0), node.constant(reciprocal, f"1 / {node.proto.input[1]}")
+    )
+
+
+def neg(node: Node) -> Operand:
+    """Neg, as a product with -1."""
+    return node.builder.mul(node.value(0), node.builder.constant(np.float32([-1.0])))
+
+
+def sum_(node: Node) -> Operand:
+    """Sum of any number of operands."""
+    total = node.value(0)
+    for index in range(1, len(node.operands)):
+        total = node.builder.add(total, node.value(index))
+    return total
+
+
+def _plain(operation: Any) -> Handler:
+    def handle(node: Node) -> Operand:
+        return node.builder.unary(operation, node.value(0))
+
+    return handle
+
+
+def clip(node: Node) -> Operand:
+    """Clip; bounds are operands since opset 11 (attributes before)."""
+    bounds = [
+        _bound(node, 1, "min", -LARGEST),
+        _bound(node, 2, "max", LARGEST),
+    ]
+    low, high = (min(max(bound, -LARGEST), LARGEST) for bound in bounds)
+    if (low, high) == (-LARGEST, LARGEST):
+        return node.value(0)
+    if (low, high) == (0.0, LARGEST):
+        return node.builder.relu(node.value(0))
+    # The standard gives max where min > max; bw.clip applies the lower bound first as well.
+    return node.builder.unary(bw.ClipOp, node.value(0), minimum=min(low, high), maximum=high)
+
+
+def _bound(node: Node, index: int, name: str, default: float) -> float:
+    if node.operand(index) is None:
+        return node.number(name, default)
+    bound = node.array(index, f"{name} of the clip")
+    if bound.size != 1 or math.isnan(float(bound.reshape(-1)[0])):
+        node.fail_operand(index, f"is {bound.tolist()}", "one number")
+    return float(bound.reshape(-1)[0])
+
+
+def leaky_relu(node: Node) -> Operand:
+    """LeakyRelu."""
+    return node.builder.unary(bw.LeakyReluOp, node.value(0), alpha=node.number("alpha", 0.01))
+
+
+def prelu(node: Node) -> Operand:
+    """PRelu with one slope for all channels."""
+    slope = node.float_array(1, "slope")
+    if slope.size == 0 or (slope != slope.reshape(-1)[0]).any():
+        node.fail_operand(1, f"has {np.unique(slope).size} different slopes", "one slope")
+    return node.builder.unary(
+        bw.LeakyReluOp, node.value(0), alpha=float(slope.reshape(-1)[0])
+    )
+
+
+def hard_sigmoid(node: Node) -> Operand:
+    """HardSigmoid."""
+    return node.builder.unary(
+        bw.HardSigmoidOp, node.value(0), alpha=node.number("alpha", 0.2),
+        beta=node.number("beta", 0.5),
+    )  # fmt: skip
+
+
+def softmax(node: Node) -> Operand:
+    """Softmax: along one axis since opset 13, before that over all axes from `axis` on."""
+    build, x = node.builder, node.value(0)
+    extents = shape(x)
+    if node.opset >= 13:
+        return build.softmax(x, node.axis(node.integer("axis", -1), len(extents)))
+    axis = node.axis(node.integer("axis", 1), len(extents))
+    if math.prod(extents[axis + 1 :]) == 1:
+        return build.softmax(x, axis)
+    flat = build.reshape(x, (math.prod(extents[:axis]), math.prod(extents[axis:])))
+    return build.reshape(build.softmax(flat, 1), extents)
+
+
+def batch_normalization(node: Node) -> Operand:
+    """BatchNormalization with constant statistics."""
+    if node.integer("training_mode", 0):
+        node.fail_attribute("training_mode", 1, "0; export the model for inference")
+    roles = ("scale", "bias", "mean", "variance")
+    scale, bias, mean, variance = (
+        node.float_array(index, role) for index, role in enumerate(roles, start=1)
+    )
+    epsilon = node.number("epsilon", 1e-5)
+    if (variance.astype(np.float64) + epsilon <= 0).any():
+        node.fail_operand(4, f"has a variance of {float(variance.min())}", "positive variances")
+    constant: Callable[[Any], ir.Value] = node.builder.constant
+    return node.builder.batch_norm(
+        node.value(0), constant(scale), constant(bias), constant(mean), constant(variance),
+        epsilon,
+    )  # fmt: skip
+
+
+HANDLERS: dict[str, Handler] = {
+    "Add": add,
+    "BatchNormalization": batch_normalization,
+    "Clip": clip,
+    "Div": div,
+    "HardSigmoid": hard_sigmoid,
+    "HardSwish": _plain(bw.HardSwishOp),
+    "LeakyRelu": leaky_relu,
+    "Mul": mul,
+    "Neg": neg,
+    "PRelu": prelu,
+    "Relu": _plain(bw.ReluOp),
+    "Sigmoid": _plain(bw.SigmoidOp),
+    "Softmax": softmax,
+    "Sub": sub,
+    "Sum": sum_,
+    "Tanh": _plain(bw.TanhOp),
+}

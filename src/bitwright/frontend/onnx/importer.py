@@ -1,0 +1,178 @@
+"""ONNX to float `bw`: one walk over the nodes, each turned by the handler of its operator.
+
+Supported operators are the rows of `HANDLERS`; whatever depends on constants only is computed at
+import. A symbolic batch becomes 1; a fixed one becomes 1 as well where every sample goes its own
+way through the network (see `batch.py`), and is kept otherwise.
+"""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+from torch_mlir import ir
+
+from bitwright.errors import BitwrightError
+from bitwright.frontend.onnx import (
+    constants, convolution, elementwise, load as load_, pooling, shape as shape_,
+)  # fmt: skip
+from bitwright.frontend.onnx.batch import is_per_sample
+from bitwright.frontend.onnx.errors import (
+    InvalidModelError, UnsupportedOperatorError, UnsupportedTypeError,
+)  # fmt: skip
+from bitwright.frontend.onnx.load import DEFAULT_DOMAINS, SourceModel
+from bitwright.frontend.onnx.node import (
+    Array, Handler, Node, Operand, checked_size, checked_weight, describe, shape,
+)  # fmt: skip
+from bitwright.ir.builder import Builder
+
+HANDLERS: dict[str, Handler] = {
+    **convolution.HANDLERS,
+    **elementwise.HANDLERS,
+    **pooling.HANDLERS,
+    **shape_.HANDLERS,
+}
+# Answered from the shapes of what is already built; foldable only through that.
+_SHAPE_QUERIES = ("Shape", "Size")
+
+
+def load(source: str | Path | bytes) -> ir.Module:
+    """Import an ONNX model as a verified float module.
+
+    Args:
+        source: a path, or the bytes of a file.
+
+    Raises:
+        ModelError: a subclass that names the node, tensor or input at fault; nothing else.
+    """
+    model = load_.read(source)
+    _reject_unknown(model)
+    load_.check(model)
+    batches = {item.batch for item in model.inputs}
+    if batches == {1}:
+        return _Import(model).module()
+    if len(batches) > 1:
+        return _Import(model).module()
+    kept = _Import(model).module()
+    single = replace(
+        model, inputs=tuple(replace(i, shape=(1, *i.shape[1:])) for i in model.inputs)
+    )
+    try:
+        module = _Import(single).module()
+    except BitwrightError:
+        return kept
+    return module if is_per_sample(module, kept) else kept
+
+
+def _reject_unknown(model: SourceModel) -> None:
+    for node in model.proto.graph.node:
+        known = node.op_type in HANDLERS or node.op_type in constants.FOLDABLE
+        if node.domain not in DEFAULT_DOMAINS or not known:
+            raise _unsupported(node, model.opset)
+
+
+def _unsupported(node: onnx.NodeProto, opset: int) -> UnsupportedOperatorError:
+    at_import = ""
+    if node.op_type in constants.FOLDABLE and node.domain in DEFAULT_DOMAINS:
+        at_import = ", on a tensor computed at run time (on constants it is)"
+    return UnsupportedOperatorError(
+        f"{describe(node, opset)} is not supported{at_import}; supported in domain ai.onnx: "
+        f"{', '.join(sorted(HANDLERS))}. Replace it in the model before the export"
+    )
+
+
+class _Import:
+    """One walk over the graph of a model."""
+
+    def __init__(self, model: SourceModel) -> None:
+        self._model = model
+        self._graph = model.proto.graph
+        for item in model.inputs:
+            checked_size(item.shape, f"{model.name}: input {item.name!r}")
+        self._builder = Builder([(item.name, item.shape, None) for item in model.inputs])
+        self._values: dict[str, Operand] = {
+            item.name: value
+            for item, value in zip(model.inputs, self._builder.inputs, strict=True)
+        }
+
+    def module(self) -> ir.Module:
+        """Import everything and return the verified module."""
+        self._read_initializers()
+        for node in self._graph.node:
+            self._import(node)
+        outputs: list[tuple[str, ir.Value]] = []
+        for output in self._graph.output:
+            operand = self._lookup(output.name, f"{self._model.name}: output")
+            if not isinstance(operand, ir.Value):
+                operand = self._builder.constant(
+                    checked_weight(operand, output.name, f"{self._model.name}: output")
+                )
+            outputs.append((output.name, operand))
+        try:
+            return self._builder.finish(outputs)
+        except BitwrightError as error:
+            raise InvalidModelError(f"{self._model.name}: {error}") from None
+
+    def _read_initializers(self) -> None:
+        if self._graph.sparse_initializer:
+            name = self._graph.sparse_initializer[0].values.name
+            raise UnsupportedTypeError(
+                f"{self._model.name}: tensor {name!r} is a sparse initializer; supported: dense"
+            )
+        for tensor in self._graph.initializer:
+            try:
+                array = numpy_helper.to_array(tensor)
+            except Exception as error:  # whatever NumPy says about the bytes
+                raise InvalidModelError(
+                    f"{self._model.name}: tensor {tensor.name!r} of shape {list(tensor.dims)} "
+                    f"cannot be read: {str(error)[:200]}"
+                ) from None
+            # A lone value may be an infinite bound of Clip; those are checked where they are used.
+            if array.dtype.kind == "f" and array.size > 1:
+                checked_weight(array, tensor.name, self._model.name)
+            self._values[tensor.name] = array
+
+    def _lookup(self, name: str, where: str) -> Operand:
+        if name not in self._values:
+            raise InvalidModelError(
+                f"{where}: tensor {name!r} is not made by any earlier node, input or initializer "
+                "(a second output of a node counts only where Bitwright computes it)"
+            )
+        return self._values[name]
+
+    def _import(self, node: onnx.NodeProto) -> None:
+        where = describe(node, self._model.opset)
+        operands = [self._lookup(name, where) if name else None for name in node.input]
+        if node.op_type in _SHAPE_QUERIES:
+            self._values[node.output[0]] = _answer(node, operands[0])
+            return
+        arrays: list[Array | None] = []
+        for operand in operands:
+            if isinstance(operand, ir.Value):
+                break
+            arrays.append(operand)
+        else:
+            results = constants.evaluate(node, self._model.opset, arrays)
+            self._values |= zip([name for name in node.output if name], results, strict=True)
+            return
+        handler = HANDLERS.get(node.op_type)
+        if handler is None:
+            raise _unsupported(node, self._model.opset)
+        self._builder.named(node.name or node.output[0])
+        view = Node(node, self._model.opset, tuple(operands), self._builder)
+        try:
+            result = handler(view)
+            checked_size(shape(result), f"{where}: its result")
+        except (ValueError, OverflowError) as error:  # shapes that do not fit, from ir.shapes
+            raise InvalidModelError(f"{where}: {error}") from None
+        self._values[node.output[0]] = result
+
+
+def _answer(node: onnx.NodeProto, operand: Operand | None) -> Array:
+    extents = shape(operand) if operand is not None else ()
+    if node.op_type == "Size":
+        return np.asarray(math.prod(extents), np.int64)
+    attributes = {item.name: int(item.i) for item in node.attribute}
+    return np.asarray(extents[attributes.get("start", 0) : attributes.get("end")], np.int64)

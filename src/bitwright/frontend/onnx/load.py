@@ -1,0 +1,231 @@
+"""Reads an ONNX file and brings it to the form that the importer walks."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from onnx import external_data_helper, inliner, shape_inference
+
+from bitwright.frontend.onnx import wire
+from bitwright.frontend.onnx.errors import (
+    DynamicShapeError, ExternalDataError, InvalidModelError, ModelFileNotFoundError, NotOnnxError,
+    TruncatedModelError, UnsupportedOpsetError, UnsupportedTypeError,
+)  # fmt: skip
+
+OLDEST_OPSET = 11
+NEWEST_OPSET = 23
+DEFAULT_DOMAINS = ("", "ai.onnx")
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """A graph input that is not an initializer; `batch` is the fixed leading extent, else 1."""
+
+    name: str
+    shape: tuple[int, ...]
+    batch: int
+
+
+@dataclass(frozen=True)
+class SourceModel:
+    """A checked ONNX model: `name` for messages, its default-domain opset, its inputs."""
+
+    name: str
+    proto: onnx.ModelProto
+    opset: int
+    inputs: tuple[ModelInput, ...]
+
+
+def read(source: str | Path | bytes) -> SourceModel:
+    """Decode and check a model; functions are inlined and external weights read in.
+
+    Raises:
+        ModelError: a subclass that says what is wrong with the file.
+    """
+    if isinstance(source, bytes):
+        name, folder, data = "the model", None, source
+    else:
+        path = Path(source)
+        name, folder = str(path), path.parent
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ModelFileNotFoundError(
+                f"Cannot read {name}: {error.strerror}; expected an ONNX file"
+            ) from None
+    proto = _decode(data, name)
+    opset = _opset(proto, name)
+    _load_external(proto, folder, name)
+    if proto.functions:
+        try:
+            proto = inliner.inline_local_functions(proto)
+        except Exception as error:  # the library raises several unrelated classes
+            raise InvalidModelError(
+                f"{name}: its functions cannot be inlined: {_first_line(error)}"
+            ) from None
+    return SourceModel(name, proto, opset, tuple(_inputs(proto, name)))
+
+
+def check(model: SourceModel) -> None:
+    """Run ONNX's own checker and strict shape inference.
+
+    Raises:
+        InvalidModelError: with ONNX's diagnostic.
+    """
+    proto = onnx.ModelProto()
+    proto.CopyFrom(model.proto)
+    extents = {item.name: item.shape for item in model.inputs}
+    for value in proto.graph.input:
+        for dim, extent in zip(
+            value.type.tensor_type.shape.dim, extents.get(value.name, ()), strict=False
+        ):
+            dim.dim_value = extent
+    del proto.graph.value_info[:]
+    for value in proto.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    try:
+        onnx.checker.check_model(model.proto)
+        shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
+    except Exception as error:  # checker, inference and protobuf errors share no base
+        raise InvalidModelError(
+            f"{model.name} is not a valid ONNX model: {_first_line(error)}"
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines)[:400] or type(error).__name__
+
+
+def _decode(data: bytes, name: str) -> onnx.ModelProto:
+    if not data:
+        raise NotOnnxError(f"{name} is empty; expected an ONNX model")
+    envelope, needed = wire.inspect(data)
+    if envelope is wire.Envelope.FOREIGN:
+        raise NotOnnxError(
+            f"{name} is not an ONNX model: its {len(data)} bytes start with {data[:8].hex(' ')}, "
+            "and its fields are not those of an ONNX ModelProto; export the model to ONNX "
+            f"(opset {OLDEST_OPSET} to {NEWEST_OPSET})"
+        )
+    if envelope is wire.Envelope.TRUNCATED:
+        needs = f"at least {needed}" if needed > len(data) else "more"
+        raise TruncatedModelError(
+            f"{name} is a truncated ONNX model: it has {len(data)} bytes and needs {needs}; "
+            "copy or export it again"
+        )
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(data)
+    except Exception as error:  # protobuf's DecodeError, whose module depends on the backend
+        raise InvalidModelError(
+            f"{name} is a damaged ONNX model: {_first_line(error)}; copy or export it again"
+        ) from None
+    return proto
+
+
+def _opset(proto: onnx.ModelProto, name: str) -> int:
+    versions = {entry.domain: entry.version for entry in proto.opset_import}
+    for domain in DEFAULT_DOMAINS:
+        if domain in versions:
+            version = versions[domain]
+            if OLDEST_OPSET <= version <= NEWEST_OPSET:
+                return version
+            raise UnsupportedOpsetError(
+                f"{name} uses opset {version} of domain ai.onnx; supported: {OLDEST_OPSET} to "
+                f"{NEWEST_OPSET}. Export it with one of these, or convert it with "
+                "onnx.version_converter.convert_version"
+            )
+    raise UnsupportedOpsetError(
+        f"{name} names no opset of domain ai.onnx, only "
+        f"{', '.join(sorted(versions)) or 'none at all'}; supported: ai.onnx {OLDEST_OPSET} to "
+        f"{NEWEST_OPSET}"
+    )
+
+
+def _load_external(proto: onnx.ModelProto, folder: Path | None, name: str) -> None:
+    external = [
+        tensor.name
+        for tensor in proto.graph.initializer
+        if external_data_helper.uses_external_data(tensor)
+    ]
+    if not external:
+        return
+    if folder is None:
+        raise ExternalDataError(
+            f"{name} keeps {len(external)} tensors in external files ({external[0]!r} first), "
+            "which bytes alone do not bring; give the path of the model instead"
+        )
+    try:
+        external_data_helper.load_external_data_for_model(proto, str(folder))
+    except Exception as error:  # missing file, escape from the folder, too short a file
+        raise ExternalDataError(
+            f"{name} keeps {len(external)} tensors in external files that cannot be read: "
+            f"{_first_line(error)}; put them beside the model"
+        ) from None
+
+
+def _inputs(proto: onnx.ModelProto, name: str) -> list[ModelInput]:
+    constants = {tensor.name for tensor in proto.graph.initializer}
+    constants |= {tensor.values.name for tensor in proto.graph.sparse_initializer}
+    found = [
+        _input(value, name) for value in proto.graph.input if value.name not in constants
+    ]
+    if not proto.graph.output:
+        raise InvalidModelError(f"{name} has no outputs; expected at least one")
+    if not found:
+        raise InvalidModelError(f"{name} has no inputs; expected at least one that is no weight")
+    return found
+
+
+def _input(value: onnx.ValueInfoProto, name: str) -> ModelInput:
+    if not value.type.HasField("tensor_type"):
+        kind = value.type.WhichOneof("value") or "nothing"
+        raise UnsupportedTypeError(
+            f"Input {value.name!r} of {name} is of kind {kind}; supported: a float32 tensor"
+        )
+    element = value.type.tensor_type.elem_type
+    if element != onnx.TensorProto.FLOAT:
+        raise UnsupportedTypeError(
+            f"Input {value.name!r} of {name} has element type {type_name(element)}; supported: "
+            "float32. Export the float model; Bitwright quantizes it"
+        )
+    if not value.type.tensor_type.HasField("shape"):
+        raise DynamicShapeError(
+            f"Input {value.name!r} of {name} has no shape; every dimension except the batch must "
+            "be fixed. Export the model with a fixed input shape"
+        )
+    return _static(value.name, list(value.type.tensor_type.shape.dim), name)
+
+
+def _static(input_name: str, dims: list[onnx.TensorShapeProto.Dimension], name: str) -> ModelInput:
+    shown = "[" + ", ".join(
+        str(dim.dim_value) if dim.HasField("dim_value") else (dim.dim_param or "?") for dim in dims
+    ) + "]"  # fmt: skip
+    extents: list[int] = []
+    for index, dim in enumerate(dims):
+        if dim.HasField("dim_value") and dim.dim_value > 0:
+            extents.append(dim.dim_value)
+        elif index == 0:
+            extents.append(1)
+        else:
+            known = f"--dim_param {dim.dim_param} --dim_value 224" if dim.dim_param else (
+                f"--input_name {input_name} --input_shape 1,3,224,224"
+            )  # fmt: skip
+            raise DynamicShapeError(
+                f"Input {input_name!r} of {name} has shape {shown}, where dimension {index} "
+                f"({dim.dim_param or dim.dim_value or '?'!r}) is dynamic; only the batch "
+                "(dimension 0) may be. Export the model with a fixed size, or fix it with "
+                f"python -m onnxruntime.tools.make_dynamic_shape_fixed {known} in.onnx out.onnx "
+                "(with the sizes that you use)"
+            )
+    batch = extents[0] if len(extents) > 1 else 1
+    return ModelInput(input_name, tuple(extents), batch)
+
+
+def type_name(element: int) -> str:
+    """ONNX's name of an element type, as `float32` or `int8`; the number where it has none."""
+    try:
+        name = onnx.TensorProto.DataType.Name(element)  # pyright: ignore
+    except ValueError:
+        return str(element)
+    return {"FLOAT": "float32", "DOUBLE": "float64"}.get(name, name.lower())

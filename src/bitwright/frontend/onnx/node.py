@@ -1,0 +1,181 @@
+"""What the operator handlers see: a node with typed attributes, and the values made so far."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from torch_mlir import ir
+
+from bitwright.frontend.onnx.errors import (
+    InvalidModelError, NonFiniteWeightError, TensorTooLargeError, UnsupportedAttributeError,
+    UnsupportedOperandError, UnsupportedTypeError,
+)  # fmt: skip
+from bitwright.ir.builder import Builder
+from bitwright.ir.types import shape_of
+
+Array = NDArray[Any]
+Operand = ir.Value | Array
+MAX_ELEMENTS = 1 << 28
+
+
+@dataclass(frozen=True)
+class Node:
+    """One ONNX node in a model of opset `opset`; `operands` are None where left out."""
+
+    proto: onnx.NodeProto
+    opset: int
+    operands: tuple[Operand | None, ...]
+    builder: Builder
+
+    @property
+    def kind(self) -> str:
+        """The operator's name."""
+        return self.proto.op_type
+
+    def describe(self) -> str:
+        """`Node 'n' (Conv, domain ai.onnx, opset 17)`."""
+        return describe(self.proto, self.opset)
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        """The value of an attribute (text decoded), or `default`."""
+        for item in self.proto.attribute:
+            if item.name == name:
+                value = onnx.helper.get_attribute_value(item)
+                return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        return default
+
+    def integer(self, name: str, default: int) -> int:
+        """An integer attribute."""
+        return int(self.attribute(name, default))
+
+    def number(self, name: str, default: float) -> float:
+        """A float attribute."""
+        return float(self.attribute(name, default))
+
+    def integers(self, name: str, default: Sequence[int]) -> list[int]:
+        """An integer list attribute."""
+        return [int(value) for value in self.attribute(name, default)]
+
+    def operand(self, index: int) -> Operand | None:
+        """An operand, None where left out."""
+        return self.operands[index] if index < len(self.operands) else None
+
+    def required(self, index: int) -> Operand:
+        """An operand that the operator needs."""
+        operand = self.operand(index)
+        if operand is None:
+            raise InvalidModelError(f"{self.describe()}: input {index} is missing")
+        return operand
+
+    def value(self, index: int) -> ir.Value:
+        """An operand as a float tensor of the module; constants become `bw.constant`."""
+        operand = self.required(index)
+        if isinstance(operand, ir.Value):
+            return operand
+        return self.constant(operand, self.proto.input[index])
+
+    def array(self, index: int, role: str) -> Array:
+        """A constant operand; `role` says in an error what it is."""
+        operand = self.required(index)
+        if isinstance(operand, ir.Value):
+            self.fail_operand(
+                index, f"is the {role} and is computed at run time", f"a constant {role}"
+            )
+        return operand
+
+    def float_array(self, index: int, role: str) -> Array:
+        """A constant float operand with only finite values."""
+        array = self.array(index, role)
+        return checked_weight(array, self.proto.input[index], self.describe())
+
+    def integer_list(self, index: int, role: str) -> list[int]:
+        """A constant operand that lists integers, such as a shape or axes."""
+        array = self.array(index, role)
+        if array.dtype.kind not in "iu":
+            self.fail_operand(index, f"is the {role} of type {array.dtype}", "int64")
+        return [int(value) for value in array.reshape(-1)]
+
+    def constant(self, array: Array, name: str) -> ir.Value:
+        """A `bw.constant` of a float array."""
+        return self.builder.constant(checked_weight(array, name, self.describe()))
+
+    def fail_attribute(self, name: str, value: Any, supported: str) -> NoReturn:
+        """Raise `UnsupportedAttributeError`."""
+        raise UnsupportedAttributeError(
+            f"{self.describe()}: attribute {name} is {value!r}; supported: {supported}"
+        )
+
+    def fail_operand(self, index: int, found: str, supported: str) -> NoReturn:
+        """Raise `UnsupportedOperandError`."""
+        raise UnsupportedOperandError(
+            f"{self.describe()}: input {index} ({self.proto.input[index]!r}) {found}; "
+            f"supported: {supported}"
+        )
+
+    def axis(self, axis: int, rank: int) -> int:
+        """`axis` counted from the front."""
+        if not -rank <= axis < rank:
+            raise InvalidModelError(f"{self.describe()}: axis {axis} is outside of rank {rank}")
+        return axis % rank
+
+    def rank(self, index: int) -> int:
+        """Rank of an operand."""
+        return len(shape(self.required(index)))
+
+
+Handler = Callable[[Node], Operand]
+
+
+def describe(proto: onnx.NodeProto, opset: int) -> str:
+    """`Node 'n' (Conv, domain ai.onnx, opset 17)`; an unnamed node goes by its first output."""
+    name = proto.name or (proto.output[0] if proto.output else "")
+    return f"Node {name!r} ({proto.op_type}, domain {proto.domain or 'ai.onnx'}, opset {opset})"
+
+
+def shape(operand: Operand) -> tuple[int, ...]:
+    """Shape of a value or constant."""
+    return shape_of(operand) if isinstance(operand, ir.Value) else operand.shape
+
+
+def checked_weight(array: Array, name: str, where: str) -> Array:
+    """`array` as float32.
+
+    Raises:
+        UnsupportedTypeError: where it is not float.
+        NonFiniteWeightError: where values are NaN or infinite.
+    """
+    if array.dtype not in (np.float32, np.float64, np.float16):
+        raise UnsupportedTypeError(
+            f"{where}: tensor {name!r} has element type {array.dtype}; supported: float32"
+        )
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        nans = int(np.isnan(array).sum())
+        infinite = int(np.isinf(array).sum())
+        raise NonFiniteWeightError(
+            f"{where}: tensor {name!r} of shape {list(array.shape)} holds {nans} NaN and "
+            f"{infinite} infinite values among {array.size}; expected finite weights. "
+            "Train or export the model again"
+        )
+    return array
+
+
+def checked_size(extents: Sequence[int], where: str) -> tuple[int, ...]:
+    """`extents` as a shape.
+
+    Raises:
+        TensorTooLargeError: for more than 2^28 elements, or an empty or negative extent.
+    """
+    total = 1
+    for extent in extents:
+        total *= int(extent)
+        if extent < 1 or total > MAX_ELEMENTS:
+            raise TensorTooLargeError(
+                f"{where} has shape {[int(n) for n in extents]}; expected positive extents and at "
+                f"most {MAX_ELEMENTS} elements"
+            )
+    return tuple(int(extent) for extent in extents)

@@ -1,0 +1,114 @@
+"""Sliding windows as ONNX describes them: auto_pad, ceil_mode, and one spatial axis as a row."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch_mlir import ir
+
+from bitwright.frontend.onnx.node import Node, shape
+
+AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
+
+
+@dataclass(frozen=True)
+class Window:
+    """A 2-D window; padding is top, left, bottom, right.
+
+    `overhang` is what `ceil_mode` adds below and to the right, beyond `padding`, so that the last
+    window fits.
+    """
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: tuple[int, int, int, int]
+    overhang: tuple[int, int] = (0, 0)
+
+    @property
+    def extended_padding(self) -> tuple[int, int, int, int]:
+        """Padding and overhang together."""
+        top, left, bottom, right = self.padding
+        return top, left, bottom + self.overhang[0], right + self.overhang[1]
+
+
+def window(node: Node, spatial: Sequence[int], kernel: Sequence[int]) -> Window:
+    """The window of a convolution or pooling node over `spatial` (one or two extents)."""
+    rank = len(spatial)
+    stride = _per_axis(node, "strides", [1] * rank, rank, lowest=1)
+    dilation = _per_axis(node, "dilations", [1] * rank, rank, lowest=1)
+    if len(kernel) != rank or any(not 1 <= k <= 1 << 16 for k in kernel):
+        node.fail_attribute("kernel_shape", list(kernel), f"{rank} positive extents")
+    low, high = _pads(node, spatial, kernel, stride, dilation)
+    overhang = [0] * rank
+    if node.integer("ceil_mode", 0):
+        overhang = [
+            _overhang(size + a + b, k, s, d, size + a)
+            for size, a, b, k, s, d in zip(
+                spatial, low, high, kernel, stride, dilation, strict=True
+            )
+        ]
+    if rank == 1:
+        return Window(
+            (1, kernel[0]), (1, stride[0]), (1, dilation[0]), (0, low[0], 0, high[0]),
+            (0, overhang[0]),
+        )  # fmt: skip
+    return Window(
+        (kernel[0], kernel[1]), (stride[0], stride[1]), (dilation[0], dilation[1]),
+        (low[0], low[1], high[0], high[1]), (overhang[0], overhang[1]),
+    )  # fmt: skip
+
+
+def _per_axis(
+    node: Node, name: str, default: list[int], rank: int, lowest: int, times: int = 1
+) -> list[int]:
+    values = node.integers(name, default)
+    if len(values) != rank * times or any(not lowest <= value <= 1 << 16 for value in values):
+        node.fail_attribute(
+            name, values, f"{rank * times} integers from {lowest} to {1 << 16}"
+        )
+    return values
+
+
+def _pads(
+    node: Node, spatial: Sequence[int], kernel: Sequence[int], stride: Sequence[int],
+    dilation: Sequence[int],
+) -> tuple[list[int], list[int]]:  # fmt: skip
+    rank = len(spatial)
+    mode = node.attribute("auto_pad", "NOTSET")
+    if mode == "NOTSET":
+        pads = _per_axis(node, "pads", [0] * 2 * rank, rank, lowest=0, times=2)
+        return pads[:rank], pads[rank:]
+    if mode == "VALID":
+        return [0] * rank, [0] * rank
+    if mode not in AUTO_PADS:
+        node.fail_attribute("auto_pad", mode, ", ".join(AUTO_PADS))
+    low: list[int] = []
+    high: list[int] = []
+    for size, k, s, d in zip(spatial, kernel, stride, dilation, strict=True):
+        total = max((math.ceil(size / s) - 1) * s + d * (k - 1) + 1 - size, 0)
+        less, more = total // 2, total - total // 2
+        low.append(less if mode == "SAME_UPPER" else more)
+        high.append(more if mode == "SAME_UPPER" else less)
+    return low, high
+
+
+def _overhang(padded: int, kernel: int, stride: int, dilation: int, real_end: int) -> int:
+    """What the last window of `ceil_mode` sticks out; it must start before the high padding."""
+    extent = dilation * (kernel - 1) + 1
+    outputs = -(-(padded - extent) // stride) + 1
+    if (outputs - 1) * stride >= real_end:
+        outputs -= 1
+    return max((outputs - 1) * stride + extent - padded, 0)
+
+
+def as_2d(node: Node, x: ir.Value) -> ir.Value:
+    """[N, C, L] as [N, C, 1, L]; two spatial axes stay as they are."""
+    extents = shape(x)
+    return x if len(extents) == 4 else node.builder.reshape(x, (*extents[:2], 1, extents[2]))
+
+
+def from_2d(node: Node, x: ir.Value, spatial: int) -> ir.Value:
+    """The inverse of `as_2d` for a result."""
+    extents = shape(x)
+    return x if spatial == 2 else node.builder.reshape(x, (*extents[:2], extents[3]))
