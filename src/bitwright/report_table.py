@@ -1,0 +1,98 @@
+"""The printed tables, made from reports and nothing else."""
+
+from collections.abc import Callable, Sequence
+
+from rich.table import Table
+
+from bitwright.report import Comparison, Report, Resource
+
+_ABSENT = "-"
+_Row = tuple[str, Callable[[Report], str]]
+
+
+def _count(value: int | None) -> str:
+    return _ABSENT if value is None else f"{value:,}"
+
+
+def _number(value: float | None, digits: int = 1) -> str:
+    return _ABSENT if value is None else f"{value:,.{digits}f}"
+
+
+def _percent(value: float | None) -> str:
+    return _ABSENT if value is None else f"{100 * value:.2f} %"
+
+
+def _comparison(value: Comparison | None) -> str:
+    if value is None:
+        return _ABSENT
+    if value.exact:
+        return f"[green]yes[/] ({value.samples:,} inputs, {value.elements:,} values)"
+    return f"[red]NO[/] ({value.mismatches:,} of {value.elements:,} values differ)"
+
+
+def _resource(value: Resource) -> str:
+    counts = (value.predicted, value.synthesised, value.routed)
+    if all(count is None for count in counts):
+        return _ABSENT
+    text = " / ".join(_count(count) for count in counts)
+    used = next((count for count in reversed(counts) if count is not None), 0)
+    return f"{text} ({100 * used / value.available:.0f} %)" if value.available else text
+
+
+def _accuracy(quantized: bool) -> Callable[[Report], str]:
+    def cell(report: Report) -> str:
+        accuracy = report.accuracy
+        if accuracy is None:
+            return _ABSENT
+        return _percent(accuracy.quantized if quantized else accuracy.float_model)
+
+    return cell
+
+
+_ROWS: tuple[_Row, ...] = (
+    (
+        "quantization",
+        lambda r: f"W{r.quantization.weight_bits}A{r.quantization.activation_bits}",
+    ),
+    ("accuracy, float", _accuracy(quantized=False)),
+    ("accuracy, quantized", _accuracy(quantized=True)),
+    ("CPU = reference", lambda r: _comparison(r.bit_exact.cpu)),
+    ("RTL = reference", lambda r: _comparison(r.bit_exact.rtl)),
+    ("netlist = reference", lambda r: _comparison(r.bit_exact.netlist)),
+    ("cycles predicted", lambda r: _count(r.cycles.predicted)),
+    ("cycles simulated", lambda r: _count(r.cycles.simulated)),
+    ("LUT, predicted / synthesised / routed", lambda r: _resource(r.resources.lut)),
+    ("FF", lambda r: _resource(r.resources.ff)),
+    ("BRAM", lambda r: _resource(r.resources.bram)),
+    ("DSP", lambda r: _resource(r.resources.dsp)),
+    ("SPRAM", lambda r: _resource(r.resources.spram)),
+    ("Fmax (MHz)", lambda r: _number(r.fmax_mhz)),
+    ("clock (MHz)", lambda r: _number(r.clock_mhz)),
+    ("latency (µs)", lambda r: _number(r.latency_us)),
+    ("inferences per second", lambda r: _number(r.throughput, 0)),
+)
+
+
+def report_table(reports: Sequence[Report], title: str = "") -> Table:
+    """One table with a column for each report; rows that no report fills are left out."""
+    table = Table(title=title or None, title_justify="left")
+    table.add_column("")
+    for report in reports:
+        table.add_column(f"{report.model.name} on {report.target.name}")
+    for label, cell in _ROWS:
+        cells = [cell(report) for report in reports]
+        if any(text != _ABSENT for text in cells):
+            table.add_row(label, *cells)
+    return table
+
+
+def cycles_table(report: Report) -> Table:
+    """The instructions of a program with their predicted cycles and their share."""
+    total = report.cycles.predicted or sum(step.predicted for step in report.cycles.steps) or 1
+    table = Table(title="cycles by instruction", title_justify="left")
+    table.add_column("instruction")
+    table.add_column("predicted", justify="right")
+    table.add_column("share", justify="right")
+    for step in report.cycles.steps:
+        table.add_row(step.name, _count(step.predicted), f"{100 * step.predicted / total:.1f} %")
+    return table
