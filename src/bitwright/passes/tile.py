@@ -104,6 +104,7 @@ class _Tiler:
     acc_bits: int
     buffers: dict[ir.Value, _Buffer] = field(default_factory=dict[ir.Value, _Buffer])
     all_buffers: list[_Buffer] = field(default_factory=list[_Buffer])
+    reserved: dict[str, int] = field(default_factory=dict[str, int])
     copies: dict[str, _Buffer] = field(default_factory=dict[str, _Buffer])
     weights: list[pack.Words] = field(default_factory=list[pack.Words])
     weight_places: dict[bytes, int] = field(default_factory=dict[bytes, int])
@@ -328,6 +329,7 @@ class _Tiler:
             with ir.InsertionPoint(program.body):
                 for buffer in self.all_buffers:
                     words = pack.blocks(buffer.shape[0], options.lanes) * buffer.pixels
+                    words = max(words, self.reserved.get(buffer.name, 0))
                     _append(
                         accel.BufferOp, buffer=buffer.name, space=buffer.space.name.lower(),
                         shape=list(buffer.shape), words=words, base=-1,
@@ -543,6 +545,9 @@ def _concat(tiler: _Tiler, operation: Any) -> None:
     target = tiler.result(operation.result)
     lanes = tiler.options.lanes
     per_source = max(pack.blocks(buffer.shape[0], lanes) for buffer in (first, second))
+    for buffer in (first, second):  # the shorter one is read past its end, with weights of zero
+        words = per_source * buffer.pixels
+        tiler.reserved[buffer.name] = max(tiler.reserved.get(buffer.name, 0), words)
     select = np.zeros((target.shape[0], 2 * lanes, per_source, 1), dtype=np.int8)
     for channel in range(target.shape[0]):
         which = int(channel >= first.shape[0])
