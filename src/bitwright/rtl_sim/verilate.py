@@ -100,17 +100,14 @@ def build_simulator(
         The program, for `VerilatorBus` and `VerilatorSerial`.
 
     Raises:
-        MissingToolError: the compiler, make, perl or a header is not there.
+        MissingToolError: the compiler, make or perl is not there.
         BuildError: a tool failed; its command is in the message and its folder is kept.
     """
     pins = pins or Pins()
     folder = folder or cache_folder()
-    if waves is WaveFormat.FST:
-        toolchain.check_header("zlib.h", "zlib1g-dev")
-        toolchain.check_header("lz4.h", "liblz4-dev")
     trace = [f"--trace-{waves.name.lower()}"] if waves else []
     definitions = pins.definitions(port)
-    harness = sorted(_HARNESS.iterdir())
+    harness = sorted(path for path in _HARNESS.rglob("*") if path.is_file())
     key = _digest(
         toolchain.versions(), top, *_VERILATOR_FLAGS, *_MAKE_FLAGS, *trace, *definitions,
         *(path.read_bytes() for path in [*sources, *harness]),
@@ -122,12 +119,12 @@ def build_simulator(
 
     folder.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f"build-{key}-", dir=folder))
+    shutil.copytree(_HARNESS, work / "harness")
     command = [
-        *toolchain.verilator(), *_VERILATOR_FLAGS, *trace, "-Mdir", str(work),
+        *toolchain.verilator(), *_VERILATOR_FLAGS, *trace, "-Mdir", ".",
         "--top-module", top, "--prefix", "Vtop", "-o", "simulator",
-        "-CFLAGS", f"-I{_HARNESS} {' '.join(definitions)}",
-        *_libraries(waves),
-        *(str(path.resolve()) for path in sources), str(_HARNESS / "harness.cpp"),
+        "-CFLAGS", f"-Iharness {' '.join(definitions)}", *_compression(waves, work),
+        *(str(path.resolve()) for path in sources), "harness/harness.cpp",
     ]  # fmt: skip
     toolchain.call("Verilator", command, work, toolchain.verilator_environment())
     runtime = folder / f"runtime-{_digest(toolchain.versions(), *_MAKE_FLAGS, *trace)}"
@@ -138,8 +135,13 @@ def build_simulator(
     return program
 
 
-def _libraries(waves: WaveFormat | None) -> list[str]:
-    return ["-LDFLAGS", "-lz -llz4"] if waves is WaveFormat.FST else []
+def _compression(waves: WaveFormat | None, work: Path) -> list[str]:
+    """FST files are compressed where the libraries are installed, and stored plainly elsewhere."""
+    if waves is not WaveFormat.FST or all(map(toolchain.has_header, ("lz4.h", "zlib.h"))):
+        return []
+    for library in ("libz.a", "liblz4.a"):  # Verilator's makefile asks for them
+        (work / library).write_bytes(b"!<arch>\n")
+    return ["-CFLAGS", "-Iharness/store_only", "-LDFLAGS", "-L."]
 
 
 def _compile(work: Path, runtime: Path) -> None:
