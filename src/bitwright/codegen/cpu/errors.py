@@ -1,0 +1,41 @@
+"""What can go wrong on the way to a native library."""
+
+from pathlib import Path
+
+from bitwright.errors import BitwrightError
+
+
+class NotIntegerError(BitwrightError):
+    """A module that the integer code generator has no code for: floats, or weights not constant."""
+
+    exit_code = 9
+
+
+class CpuTargetError(BitwrightError):
+    """A processor level that is not known, or a machine that there is no code for."""
+
+    exit_code = 5
+
+
+class MissingCompilerError(BitwrightError):
+    """No C compiler on PATH."""
+
+    exit_code = 7
+
+
+class CompileError(BitwrightError):
+    """The C compiler or LLVM failed; the folder with its input is kept."""
+
+    exit_code = 7
+
+    def __init__(self, command: str, status: int, output: str, folder: Path) -> None:
+        super().__init__(
+            f"The C compiler ended with status {status}; the command was\n  {command}\nin "
+            f"{folder}, which is kept. It printed:\n{output.strip()}"
+        )
+
+
+class OutputFolderError(BitwrightError):
+    """A folder that the library cannot be written to."""
+
+    exit_code = 6

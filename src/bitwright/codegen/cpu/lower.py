@@ -1,0 +1,83 @@
+"""A quantized `bw` module to `linalg` on `memref`: one kernel an operation."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch_mlir import ir
+
+from bitwright.codegen.cpu import elementwise, movement, pooling, products
+from bitwright.codegen.cpu.errors import NotIntegerError
+from bitwright.codegen.cpu.program import Kernel, Program
+from bitwright.codegen.cpu.values import Values, element_of
+from bitwright.ir import graph
+from bitwright.ir.context import new_context
+
+KERNELS: dict[str, Callable[[Kernel, Values, Any], None]] = {
+    "bw.conv2d": products.conv2d,
+    "bw.linear": products.linear,
+    "bw.matmul": products.matmul,
+    "bw.add": elementwise.add,
+    "bw.mul": elementwise.mul,
+    "bw.requantize": elementwise.requantize,
+    "bw.table": elementwise.table,
+    "bw.max_pool2d": pooling.max_pool2d,
+    "bw.sum_pool2d": pooling.sum_pool2d,
+    "bw.reduce_sum": pooling.reduce_sum,
+    "bw.integer_softmax": pooling.integer_softmax,
+    "bw.transpose": movement.transpose,
+    "bw.concat": movement.concat,
+    "bw.pad": movement.pad,
+}
+
+_NO_CODE = ("bw.constant", "bw.reshape")
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """The module of kernels, in a context of its own, and what its entry wants as arena."""
+
+    module: ir.Module
+    arena_bytes: int
+
+
+def lower(module: ir.Module) -> Lowered:
+    """Lower @main to kernels and an entry `bw_main(arena, inputs..., outputs...)`.
+
+    Raises:
+        NotIntegerError: a float or an accumulator as input or output, an operation without an
+            integer form, a weight that is computed.
+    """
+    _check(module)
+    program = Program()
+    values = Values(module, program)
+    step = 0
+    for step, operation in enumerate(graph.operations(module)):
+        kind = operation.operation.name
+        if kind in _NO_CODE:
+            continue
+        label = f"{kind.removeprefix('bw.')}_{graph.location_name(operation)}"
+        KERNELS[kind](program.kernel(label, step), values, operation)
+    for value, target in values.copies:
+        movement.copy_out(program.kernel("copy_output", step), values, value, target)
+    lowered = program.module(new_context())
+    return Lowered(lowered, program.arena_bytes)
+
+
+def _check(module: ir.Module) -> None:
+    for what, items in (("Input", graph.inputs(module)), ("Output", graph.outputs(module))):
+        for item in items:
+            if element_of(item.value) != "i8":
+                raise NotIntegerError(
+                    f"{what} {item.name!r} is {item.value.type}; the inputs and outputs of a CPU "
+                    "library are int8, so end the model in a requantize"
+                )
+    for operation in graph.operations(module):
+        kind = operation.operation.name
+        if kind not in KERNELS and kind not in _NO_CODE:
+            raise NotIntegerError(
+                f"{graph.location_name(operation)} ({kind}) has no integer form; run the pass "
+                "`quantize` first"
+            )
+        for value in (*operation.operands, *operation.results):
+            element_of(value)

@@ -1,0 +1,48 @@
+"""The module of kernels down to an object file, by upstream passes and LLVM."""
+
+from pathlib import Path
+
+from torch_mlir import ir
+from torch_mlir.execution_engine import ExecutionEngine
+from torch_mlir.passmanager import PassManager
+
+from bitwright.codegen.cpu.program import ENTRY
+from bitwright.codegen.cpu.target import CpuTarget
+
+PIPELINE = (
+    "convert-linalg-to-loops",
+    "expand-strided-metadata",
+    "lower-affine",
+    "convert-scf-to-cf",
+    "finalize-memref-to-llvm",
+    "convert-func-to-llvm{use-bare-ptr-memref-call-conv=1}",
+    "convert-arith-to-llvm",
+    "convert-index-to-llvm",
+    "convert-cf-to-llvm",
+    "canonicalize",
+    "cse",
+    "reconcile-unrealized-casts",
+)
+
+_OPTIMISATION = 3
+
+
+def write_object(module: ir.Module, target: CpuTarget, path: Path) -> None:
+    """Compile `module` (changed on the way) for `target` to a position-independent object.
+
+    The bytes depend on the module and the target only.
+    """
+    with module.context, ir.Location.unknown():
+        PassManager.parse(f"builtin.module({','.join(PIPELINE)})").run(module.operation)
+        attributes = ir.Attribute.parse(
+            f'["noinline", ["target-cpu", "{target.llvm_cpu}"], '
+            f'["target-features", "{target.llvm_features}"]]'
+        )
+        for operation in module.body.operations:
+            if operation.operation.name == "llvm.func" and operation.regions[0].blocks:
+                operation.attributes["passthrough"] = attributes
+        engine = ExecutionEngine(
+            module, opt_level=_OPTIMISATION, enable_object_dump=True, enable_pic=True
+        )
+        engine.raw_lookup(ENTRY)  # makes the engine compile
+        engine.dump_to_object_file(str(path))

@@ -1,0 +1,276 @@
+"""A module of `linalg` on `memref` under construction: kernels, constants, buffers, the entry.
+
+One function a kernel, called once by the entry `bw_main(arena, inputs..., outputs...)`. Every
+memory that a kernel touches is an argument with static shape that nothing else aliases, so that
+LLVM keeps sums in registers and vectorises without run-time checks.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch_mlir import ir
+
+from bitwright.codegen.cpu.arena import ALIGNMENT, Buffer, place
+
+ENTRY = "bw_main"
+BYTES = {"i8": 1, "i32": 4, "i64": 8}
+
+Shape = Sequence[int]
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """Where a value lives: an argument of the entry, a constant, or a buffer in the arena."""
+
+    size: int
+    argument: str | None = None
+    constant: str | None = None
+    buffer: Buffer | None = None
+
+
+def memref(element: str, shape: Shape, strides: Shape | None = None, offset: int = 0) -> str:
+    """The `memref` type; row-major without `strides`."""
+    extents = "".join(f"{extent}x" for extent in shape)
+    if strides is None:
+        return f"memref<{extents}{element}>"
+    steps = ", ".join(map(str, strides))
+    return f"memref<{extents}{element}, strided<[{steps}], offset: {offset}>>"
+
+
+def row_major(shape: Shape) -> list[int]:
+    """Strides of a dense array."""
+    strides = [1] * len(shape)
+    for axis in range(len(shape) - 2, -1, -1):
+        strides[axis] = strides[axis + 1] * shape[axis + 1]
+    return strides
+
+
+def count(shape: Shape) -> int:
+    """Number of elements."""
+    return int(np.prod(shape, dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class View:
+    """An SSA memref inside a kernel."""
+
+    name: str
+    element: str
+    shape: tuple[int, ...]
+    type: str
+
+
+@dataclass
+class Kernel:
+    """One function: its arguments and the text of its body."""
+
+    program: "Program"
+    name: str
+    step: int
+    arguments: list[tuple[Memory, View]] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    _names: int = 0
+
+    def fresh(self, prefix: str = "v") -> str:
+        """A new SSA name."""
+        self._names += 1
+        return f"%{prefix}{self._names}"
+
+    def access(self, memory: Memory, element: str, shape: Shape) -> View:
+        """The memory as an array of this shape; a value may be seen under several shapes."""
+        view = View(self.fresh("m"), element, tuple(shape), memref(element, shape))
+        self.arguments.append((memory, view))
+        return view
+
+    def scratch(self, element: str, shape: Shape) -> View:
+        """Memory that only this kernel uses."""
+        size = count(shape) * BYTES[element]
+        return self.access(self.program.allocate(size, self.step, self.step), element, shape)
+
+    def constant(self, values: NDArray[Any]) -> View:
+        """An int8, int32 or int64 array in the library."""
+        memory = self.program.constant(values)
+        return self.access(memory, f"i{8 * values.dtype.itemsize}", values.shape)
+
+    def strided(self, view: View, shape: Shape, strides: Shape, offset: int = 0) -> View:
+        """Other sizes and strides, in elements, over the same memory."""
+        name = self.fresh("s")
+        type_ = memref(view.element, shape, strides, offset)
+        sizes, steps = ", ".join(map(str, shape)), ", ".join(map(str, strides))
+        self.lines.append(
+            f"{name} = memref.reinterpret_cast {view.name} to offset: [{offset}], "
+            f"sizes: [{sizes}], strides: [{steps}] : {view.type} to {type_}"
+        )
+        return View(name, view.element, tuple(shape), type_)
+
+    def integer(self, value: int, type_: str) -> str:
+        """The name of a constant number."""
+        name = self.fresh("c")
+        self.lines.append(f"{name} = arith.constant {value} : {type_}")
+        return name
+
+    def fill(self, view: View, value: int) -> None:
+        """Set every element."""
+        number = self.integer(value, view.element)
+        self.lines.append(
+            f"linalg.fill ins({number} : {view.element}) outs({view.name} : {view.type})"
+        )
+
+    def generic(
+        self, dims: str, ins: Sequence[tuple[View, str]], out: tuple[View, str], body: str,
+        *, reduced: str = "", result: str = "%r",
+    ) -> None:  # fmt: skip
+        """A `linalg.generic`, loops from the outermost to the innermost.
+
+        Args:
+            dims: loop names, separated by spaces; those in `reduced` are reductions.
+            ins: what is read, with the index expressions; its element is `%i0`, `%i1`, ...
+            out: what is written; the old element is `%o`.
+            body: lines that compute the new element.
+            result: the name of the new element.
+        """
+        names, reductions = dims.split(), set(reduced.split())
+        maps = ", ".join(
+            f"affine_map<({', '.join(names)}) -> ({indices})>" for _, indices in (*ins, out)
+        )
+        kinds = ", ".join('"reduction"' if n in reductions else '"parallel"' for n in names)
+        reads = ", ".join(view.name for view, _ in ins)
+        types = ", ".join(view.type for view, _ in ins)
+        view = out[0]
+        arguments = ", ".join(
+            [*(f"%i{n}: {v.element}" for n, (v, _) in enumerate(ins)), f"%o: {view.element}"]
+        )
+        self.lines += [
+            f"linalg.generic {{indexing_maps = [{maps}], iterator_types = [{kinds}]}}",
+            *([f"    ins({reads} : {types})"] if ins else []),
+            f"    outs({view.name} : {view.type}) {{",
+            f"^bb0({arguments}):",
+            *(f"  {line.strip()}" for line in body.strip().splitlines()),
+            f"  linalg.yield {result} : {view.element}",
+            "}",
+        ]
+
+    def copy(self, dims: str, source: tuple[View, str], target: tuple[View, str]) -> None:
+        """A `generic` that moves elements."""
+        self.generic(dims, [source], target, "", result="%i0")
+
+    def text(self) -> str:
+        """The function."""
+        arguments = ", ".join(
+            f"{view.name}: {view.type} {{llvm.noalias}}" for _, view in self.arguments
+        )
+        body = "\n".join(f"    {line}" for line in self.lines)
+        return f"  func.func @{self.name}({arguments}) {{\n{body}\n    return\n  }}"
+
+
+class Program:
+    """The kernels in the order of their calls, their constants and their buffers."""
+
+    def __init__(self) -> None:
+        self._kernels: list[Kernel] = []
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self._buffers: list[Buffer] = []
+        self._arguments: list[Memory] = []
+        self.arena_bytes = 0
+
+    def argument(self, name: str, size: int) -> Memory:
+        """An argument of the entry, in the order of these calls."""
+        memory = Memory(size, argument=f"%{name}")
+        self._arguments.append(memory)
+        return memory
+
+    def allocate(self, size: int, first: int, last: int) -> Memory:
+        """Memory in the arena for the steps `first` to `last`."""
+        buffer = Buffer(size, first, last)
+        self._buffers.append(buffer)
+        return Memory(size, buffer=buffer)
+
+    def constant(self, values: NDArray[Any]) -> Memory:
+        """A constant; equal ones are stored once."""
+        values = np.ascontiguousarray(values)
+        key = (values.dtype.str, values.shape, values.tobytes())
+        name = self._constants.setdefault(key, f"constant{len(self._constants)}")
+        return Memory(values.nbytes, constant=name)
+
+    def kernel(self, label: str, step: int) -> Kernel:
+        """A new kernel, called after those before; `label` is the model's name for what it does."""
+        readable = re.sub(r"\W+", "_", label, flags=re.ASCII).strip("_")
+        kernel = Kernel(self, f"k{len(self._kernels)}_{readable}"[:80], step)
+        self._kernels.append(kernel)
+        return kernel
+
+    def module(self, context: ir.Context) -> ir.Module:
+        """Place the buffers and build the module."""
+        self.arena_bytes = max(place(self._buffers), ALIGNMENT)
+        declared = [
+            f'  memref.global "private" constant @{name} : '
+            f"{self._constant_type(key)} = dense<0> {{alignment = {ALIGNMENT} : i64}}"
+            for key, name in self._constants.items()
+        ]
+        kernels = [kernel.text() for kernel in self._kernels]
+        text = "\n".join(["module {", *declared, *kernels, self._entry(), "}"])
+        with context, ir.Location.unknown():
+            module = ir.Module.parse(text)
+            by_name = {name: key for key, name in self._constants.items()}
+            for operation in module.body.operations:
+                if operation.operation.name == "memref.global":
+                    key = by_name[ir.StringAttr(operation.attributes["sym_name"]).value]
+                    dtype, shape, data = key
+                    values = np.frombuffer(data, dtype).reshape(shape)
+                    operation.attributes["initial_value"] = ir.DenseElementsAttr.get(values)
+        return module
+
+    @staticmethod
+    def _constant_type(key: tuple[str, tuple[int, ...], bytes]) -> str:
+        return memref(f"i{8 * np.dtype(key[0]).itemsize}", key[1])
+
+    def _entry(self) -> str:
+        arena = memref("i8", [self.arena_bytes])
+        lines: list[str] = []
+        constants = {name: key for key, name in self._constants.items()}
+        for number, kernel in enumerate(self._kernels):
+            names: list[str] = []
+            for index, (memory, view) in enumerate(kernel.arguments):
+                name = f"%a{number}_{index}"
+                names.append(name)
+                if memory.constant is not None:
+                    key = constants[memory.constant]
+                    lines.append(self._constant_view(name, memory.constant, key, view))
+                    continue
+                base, offset = memory.argument, 0
+                if memory.buffer is not None:
+                    base, offset = "%arena", memory.buffer.offset
+                size = self.arena_bytes if memory.buffer is not None else memory.size
+                lines.append(f"{name}_at = arith.constant {offset} : index")
+                lines.append(
+                    f"{name} = memref.view {base}[{name}_at][] : {memref('i8', [size])} "
+                    f"to {view.type}"
+                )
+            types = ", ".join(view.type for _, view in kernel.arguments)
+            lines.append(f"func.call @{kernel.name}({', '.join(names)}) : ({types}) -> ()")
+        arguments = ", ".join(
+            f"{memory.argument}: {memref('i8', [memory.size])} {{llvm.noalias}}"
+            for memory in self._arguments
+        )
+        body = "\n".join(f"    {line}" for line in lines)
+        head = f"  func.func @{ENTRY}(%arena: {arena} {{llvm.noalias}}, {arguments}) {{"
+        return f"{head}\n{body}\n    return\n  }}"
+
+    def _constant_view(
+        self, name: str, symbol: str, key: tuple[str, tuple[int, ...], bytes], view: View
+    ) -> str:
+        """Read a constant, under the shape that the kernel wants."""
+        type_ = self._constant_type(key)
+        if type_ == view.type:
+            return f"{name} = memref.get_global @{symbol} : {type_}"
+        sizes = ", ".join(map(str, view.shape))
+        steps = ", ".join(map(str, row_major(view.shape)))
+        return (
+            f"{name}_as = memref.get_global @{symbol} : {type_}\n    "
+            f"{name} = memref.reinterpret_cast {name}_as to offset: [0], sizes: [{sizes}], "
+            f"strides: [{steps}] : {type_} to {view.type}"
+        )
