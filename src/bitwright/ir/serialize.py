@@ -67,15 +67,19 @@ def load(path: Path) -> ir.Module:
         if "value" in operation.attributes and isinstance(operation.attributes["value"], Blob):
             key = ir.StringAttr(operation.attributes["value"].key).value
             if key not in blobs:
-                raise IrError(
-                    f"{path} names the constant {key!r}, which {data} does not hold; keep the two "
-                    "files of one `save` together"
-                )
+                missing.append(key)  # raised after the walk: MLIR would wrap it
+                return ir.WalkResult.INTERRUPT
             operation.attributes["value"] = ir.DenseElementsAttr.get(blobs[key])
         return ir.WalkResult.ADVANCE
 
+    missing: list[str] = []
     with entered(module):
         module.operation.walk(move_in)
+    if missing:
+        raise IrError(
+            f"{path} names the constant {missing[0]!r}, which {data} does not hold; keep the two "
+            "files of one `save` together"
+        )
     return module
 
 

@@ -1,0 +1,113 @@
+"""The build folder: where things lie in it, and how it comes into being in one step."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bitwright.files import OutputNotWritable
+from bitwright.report import FILE_NAME
+
+
+@dataclass(frozen=True)
+class BuildFolder:
+    """Paths in a build folder.
+
+    `model` is the quantized module. For an FPGA, `before`, `core` and `after` are its parts on the
+    host, on the overlay, and on the host again; `program` is the core as overlay instructions.
+    """
+
+    path: Path
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model.mlir"
+
+    @property
+    def before(self) -> Path:
+        return self.path / "before.mlir"
+
+    @property
+    def core(self) -> Path:
+        return self.path / "core.mlir"
+
+    @property
+    def after(self) -> Path:
+        return self.path / "after.mlir"
+
+    @property
+    def program(self) -> Path:
+        return self.path / "program.mlir"
+
+    @property
+    def image(self) -> Path:
+        return self.path / "image"
+
+    @property
+    def rtl(self) -> Path:
+        return self.path / "rtl"
+
+    @property
+    def board_rtl(self) -> Path:
+        return self.path / "rtl" / "board"
+
+    @property
+    def fpga(self) -> Path:
+        return self.path / "fpga"
+
+    @property
+    def library(self) -> Path:
+        return self.path / "lib"
+
+
+def check_writable(output: Path) -> None:
+    """Raise `OutputNotWritable` unless a build folder can be made at `output`.
+
+    It may be absent, empty, or an earlier build (which a new one replaces).
+    """
+    parent = output.absolute().parent
+    if not parent.is_dir():
+        raise OutputNotWritable(
+            f"Output folder {output} cannot be made: {parent} is not a folder; create it first"
+        )
+    if output.exists() and not output.is_dir():
+        raise OutputNotWritable(f"Output {output} is a file; expected a folder to be made")
+    for place in (parent, output):
+        if place.exists() and not os.access(place, os.W_OK | os.X_OK):
+            raise OutputNotWritable(
+                f"Output folder {output} cannot be written: no permission to write in {place}; "
+                "choose another with -o"
+            )
+    if output.is_dir() and any(output.iterdir()) and not (output / FILE_NAME).exists():
+        raise OutputNotWritable(
+            f"Output folder {output} holds files that are not a Bitwright build (no {FILE_NAME}); "
+            "choose an empty or new folder with -o"
+        )
+
+
+@contextmanager
+def new_build(output: Path) -> Iterator[BuildFolder]:
+    """A build folder under a temporary name; it becomes `output` when the block succeeds."""
+    check_writable(output)
+    parent = output.absolute().parent
+    try:
+        temporary = Path(tempfile.mkdtemp(dir=parent, prefix=f".{output.name}."))
+    except OSError as error:
+        raise OutputNotWritable(
+            f"Output folder {output} cannot be written: {error.strerror}; choose another with -o"
+        ) from None
+    try:
+        yield BuildFolder(temporary)
+        temporary.chmod(0o755)
+        if output.exists():
+            old = temporary.with_name(temporary.name + ".old")
+            output.rename(old)
+            temporary.rename(output)
+            shutil.rmtree(old)
+        else:
+            temporary.rename(output)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
