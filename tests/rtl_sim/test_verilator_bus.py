@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from amaranth.back import verilog
+from amaranth.lib import wiring
 
 from bitwright.hwgen.tops import Axi4LiteTop, UartTop, WishboneTop
 from bitwright.rtl_sim import toolchain
@@ -20,8 +21,6 @@ from bitwright.rtl_sim.errors import (
 from bitwright.rtl_sim.verilate import Pins, PortKind, build_simulator
 from bitwright.runtime.serial import SerialBus, SerialLinkError
 from bitwright.targets import serial_frames
-
-from .memory_core import MemoryCore
 
 DIVISOR = 5
 SILENCE_BYTES = 12
@@ -38,12 +37,14 @@ endmodule
 
 
 @pytest.fixture(scope="module")
-def designs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def designs(
+    tmp_path_factory: pytest.TempPathFactory, memory_core: type[wiring.Component]
+) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("designs")
     tops = [
-        WishboneTop(core=MemoryCore()),
-        Axi4LiteTop(core=MemoryCore()),
-        UartTop(core=MemoryCore(), divisor=DIVISOR, silence_bytes=SILENCE_BYTES),
+        WishboneTop(core=memory_core()),
+        Axi4LiteTop(core=memory_core()),
+        UartTop(core=memory_core(), divisor=DIVISOR, silence_bytes=SILENCE_BYTES),
     ]
     for top in tops:
         text = verilog.convert(top, name=top.module_name, emit_src=False)
@@ -208,7 +209,7 @@ def test_build_command_can_be_repeated(tmp_path: Path) -> None:
     command = message.splitlines()[1]
     again = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert again.returncode != 0
-    assert "has no member named ‘wb_cyc’" in again.stderr or "wb_cyc" in again.stderr
+    assert "wb_cyc" in again.stderr
 
 
 def test_simulator_that_stops(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A core for tests of the bus bridges: a memory behind the host port, slow on request."""
 
+import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
@@ -40,3 +41,9 @@ class MemoryCore(wiring.Component):
         with m.Elif(host.stb):
             m.d.sync += left.eq(left - 1)
         return m
+
+
+@pytest.fixture(scope="session")
+def memory_core() -> type[MemoryCore]:
+    """The class `MemoryCore`."""
+    return MemoryCore
