@@ -1,10 +1,93 @@
 """The host side of the core: the request port, the window decoder and the registers."""
 
+from dataclasses import dataclass
+from enum import IntEnum
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from bitwright.hwgen.isa import address_bits, program_bits
+from bitwright.ir.machine import TABLE_ENTRIES, Machine
+
 ADDRESS_BITS = 28
 DATA_BITS = 32
+WINDOW_SHIFT = 24
+IDENTITY = 0x42575231  # "BWR1"
+
+
+class Window(IntEnum):
+    """Bits 27 to 24 of a byte address."""
+
+    CSR = 0
+    PROGRAM = 1
+    WEIGHTS = 2
+    PARAMS = 3
+    TABLES = 4
+    INPUT = 5
+    OUTPUT = 6
+
+
+class Csr(IntEnum):
+    """Byte offsets of the registers.
+
+    CONTROL bit 0 is `run`: 0 holds the machine at the start of its program (the banks stay as
+    they are). STATUS: bit 0 busy, bits 3:2 full input banks, bits 5:4 full output banks.
+    INPUT_COMMIT and OUTPUT_RELEASE: any write. CYCLES: of the inference in the oldest output bank.
+    """
+
+    ID = 0x00
+    MACHINE = 0x04
+    CONTROL = 0x08
+    STATUS = 0x0C
+    INPUT_COMMIT = 0x10
+    OUTPUT_RELEASE = 0x14
+    CYCLES = 0x18
+    INFERENCES = 0x1C
+
+
+@dataclass(frozen=True)
+class HostMemory:
+    """How the host sees a memory: each word is `slices` 32-bit words at consecutive addresses,
+    `stride` (a power of two) apart from the next. Slices are written ascending; the last commits.
+    """
+
+    window: Window
+    width: int
+    depth: int
+
+    @property
+    def slices(self) -> int:
+        return -(-self.width // DATA_BITS)
+
+    @property
+    def slice_bits(self) -> int:
+        return (self.slices - 1).bit_length()
+
+    @property
+    def stride(self) -> int:
+        return 1 << self.slice_bits
+
+    def address(self, word: int, part: int = 0) -> int:
+        """Byte address of slice `part` of `word`."""
+        return (self.window << WINDOW_SHIFT) + (word * self.stride + part) * 4
+
+
+def memories(machine: Machine) -> dict[Window, HostMemory]:
+    """The memories behind the windows; tables only where the machine has some."""
+    shapes = {
+        Window.PROGRAM: (program_bits(machine), machine.program_words),
+        Window.WEIGHTS: (machine.weight_bits, machine.weight_words),
+        Window.PARAMS: (machine.param_bits, machine.param_words),
+        Window.TABLES: (8, TABLE_ENTRIES * machine.tables),
+        Window.INPUT: (machine.activation_bits, machine.in_words),
+        Window.OUTPUT: (machine.activation_bits, machine.out_words),
+    }
+    return {
+        window: HostMemory(window, width, depth)
+        for window, (width, depth) in shapes.items()
+        if depth
+    }
 
 
 class HostSignature(wiring.Signature):
@@ -12,7 +95,8 @@ class HostSignature(wiring.Signature):
 
     The requester raises `stb` with `addr` (bytes, multiple of 4), `we` and `wdata`, and keeps all
     of them until the cycle in which `ack` is 1; `rdata` is valid in that cycle only. The cycle
-    after `ack` may carry the next request. `ack` is a register and never 1 without `stb`.
+    after `ack` may carry the next request. `ack` is a register and never 1 without `stb`: a write
+    takes 2 cycles, a read 4.
     """
 
     def __init__(self) -> None:
@@ -26,3 +110,154 @@ class HostSignature(wiring.Signature):
                 "ack": In(1),
             }
         )
+
+
+class MemoryWrite(wiring.Signature):
+    """A memory's write port, seen from the writer."""
+
+    def __init__(self, memory: HostMemory) -> None:
+        super().__init__(
+            {
+                "enable": Out(1),
+                "address": Out(address_bits(memory.depth)),
+                "data": Out(memory.width),
+            }
+        )
+
+
+class HostPort(wiring.Component):
+    """Answers the host: writes memories, reads the output, keeps the registers.
+
+    Only the output window and the registers can be read; all else reads 0. Writes beyond a
+    memory's address range, and to registers that are not writable, are ignored.
+
+    Members:
+        host: the request port.
+        program, weights, params, tables, input: write ports.
+        output_address, output_data: read port of the output memory (without the bank).
+        run, commit, release: CONTROL bit 0; one cycle each for the two writes.
+        busy, input_full, output_full, cycles, inferences: what the registers show.
+    """
+
+    def __init__(self, *, machine: Machine) -> None:
+        self.machine = machine
+        self._memories = memories(machine)
+        writes = {
+            window.name.lower(): Out(MemoryWrite(memory))
+            for window, memory in self._memories.items()
+            if window != Window.OUTPUT
+        }
+        super().__init__(
+            {
+                "host": In(HostSignature()),
+                **writes,
+                "output_address": Out(address_bits(machine.out_words)),
+                "output_data": In(machine.activation_bits),
+                "run": Out(1),
+                "commit": Out(1),
+                "release": Out(1),
+                "busy": In(1),
+                "input_full": In(2),
+                "output_full": In(2),
+                "cycles": In(32),
+                "inferences": In(32),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        host = self.host
+        accept, serve, reading = Signal(), Signal(), Signal()
+        address = Signal(ADDRESS_BITS, reset_less=True)
+        word = Signal(DATA_BITS, reset_less=True)
+        write = Signal(reset_less=True)
+        # A write is acknowledged while it is served; a read two cycles later.
+        m.d.comb += accept.eq(host.stb & ~host.ack & ~serve & ~reading)
+        m.d.sync += [
+            serve.eq(accept),
+            reading.eq(serve & ~write),
+            host.ack.eq((accept & host.we) | reading),
+        ]
+        with m.If(accept):
+            m.d.sync += [address.eq(host.addr), word.eq(host.wdata), write.eq(host.we)]
+        unaligned = Signal(name="unused_byte_offset")
+        m.d.comb += unaligned.eq(address[:2].any())
+
+        in_window = {
+            window: address[WINDOW_SHIFT:] == window for window in (Window.CSR, *self._memories)
+        }
+        store = Signal()
+        m.d.comb += store.eq(serve & write)
+        self._writes(m, store, in_window, address[2:WINDOW_SHIFT], word)
+        registers = self._registers(m, store & in_window[Window.CSR], address, word)
+        output = self._output(m, address[2:WINDOW_SHIFT])
+        from_output = Signal()
+        shown = Signal(DATA_BITS, reset_less=True)
+        m.d.sync += [
+            from_output.eq(in_window[Window.OUTPUT]),
+            shown.eq(Mux(in_window[Window.CSR], registers, 0)),
+        ]
+        m.d.sync += host.rdata.eq(Mux(from_output, output, shown))
+        return m
+
+    def _writes(
+        self, m: Module, store: Value, in_window: dict[Window, Value], address: Value, word: Value
+    ) -> None:
+        written = [memory for memory in self._memories.values() if memory.window != Window.OUTPUT]
+        early = [
+            Signal(DATA_BITS, name=f"slice{part}", reset_less=True)
+            for part in range(max(memory.slices for memory in written) - 1)
+        ]
+        for part, register in enumerate(early):
+            mine = [
+                in_window[memory.window] & (address[: memory.slice_bits] == part)
+                for memory in written
+                if memory.slices > part + 1
+            ]
+            with m.If(store & Cat(mine).any()):
+                m.d.sync += register.eq(word)
+        for memory in written:
+            port = getattr(self, memory.window.name.lower())
+            row = address[memory.slice_bits :]
+            last = Const(1)
+            if memory.slices > 1:
+                last = address[: memory.slice_bits] == memory.slices - 1
+            inside = ~row[len(port.address) :].any()
+            m.d.comb += [
+                port.enable.eq(store & in_window[memory.window] & last & inside),
+                port.address.eq(row),
+                port.data.eq(Cat(*early[: memory.slices - 1], word)),
+            ]
+
+    def _output(self, m: Module, address: Value) -> Value:
+        memory = self._memories[Window.OUTPUT]
+        m.d.comb += self.output_address.eq(address[memory.slice_bits :])
+        if memory.slices == 1:
+            return self.output_data
+        part = Signal(memory.slice_bits, reset_less=True)
+        m.d.sync += part.eq(address[: memory.slice_bits])
+        return self.output_data.word_select(part, DATA_BITS)
+
+    def _registers(self, m: Module, store: Value, address: Value, word: Value) -> Value:
+        value = Signal(DATA_BITS)
+        offset = address[2:WINDOW_SHIFT]
+        with m.Switch(offset):
+            with m.Case(Csr.ID >> 2):
+                m.d.comb += value.eq(IDENTITY)
+            with m.Case(Csr.MACHINE >> 2):
+                m.d.comb += value.eq(self.machine.fingerprint)
+            with m.Case(Csr.CONTROL >> 2):
+                m.d.comb += value.eq(self.run)
+                with m.If(store):
+                    m.d.sync += self.run.eq(word[0])
+            with m.Case(Csr.STATUS >> 2):
+                m.d.comb += value.eq(Cat(self.busy, Const(0, 1), self.input_full, self.output_full))
+            with m.Case(Csr.INPUT_COMMIT >> 2):
+                m.d.comb += self.commit.eq(store)
+            with m.Case(Csr.OUTPUT_RELEASE >> 2):
+                m.d.comb += self.release.eq(store)
+            with m.Case(Csr.CYCLES >> 2):
+                m.d.comb += value.eq(self.cycles)
+            with m.Case(Csr.INFERENCES >> 2):
+                m.d.comb += value.eq(self.inferences)
+        return value

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from amaranth.hdl import signed, unsigned
+from amaranth.lib import data
+
 from bitwright.errors import BitwrightError
 from bitwright.ir.instructions import FIELDS, INSTRUCTION_WORDS, Opcode, Space
 from bitwright.ir.machine import TABLE_ENTRIES, Machine
@@ -114,6 +117,33 @@ def field_bits(machine: Machine) -> dict[str, int]:
     for name in ("pad_value", "clamp_min", "clamp_max", "zero_point"):
         bits[name] = 8
     return {item.name: bits[item.name] for item in FIELDS}
+
+
+def kept_bits(machine: Machine) -> dict[str, tuple[int, int]]:
+    """Where in its program word each field's register is: (first bit, bits); 0 bits for none."""
+    kept = {name: (0, bits) for name, bits in field_bits(machine).items()}
+    kept["dst_space"] = (1, 1)  # 1: output bank
+    kept["rounding"] = (0, 0)
+    if not machine.tables:
+        kept["table_enable"] = kept["table"] = (0, 0)
+    return kept
+
+
+def program_bits(machine: Machine) -> int:
+    """Width of the program memory: no register keeps a higher bit of a program word."""
+    return max(3, *(offset + bits for offset, bits in kept_bits(machine).values()))
+
+
+def field_layout(machine: Machine, names: Sequence[str]) -> data.StructLayout:
+    """The named fields as the machine keeps them, in the order of the instruction."""
+    bits = kept_bits(machine)
+    return data.StructLayout(
+        {
+            item.name: signed(bits[item.name][1]) if item.signed else unsigned(bits[item.name][1])
+            for item in FIELDS
+            if item.name in names and bits[item.name][1]
+        }
+    )
 
 
 def _field_range(machine: Machine, name: str, bits: int, signed: bool) -> tuple[int, int]:
@@ -301,7 +331,7 @@ class Image:
 
 
 def _shapes(machine: Machine) -> dict[str, tuple[int, int]]:
-    return {
+    return {  # program words are saved whole, `program_bits` of them are kept
         "program": (WORD_BITS, machine.program_words),
         "weights": (machine.weight_bits, machine.weight_words),
         "params": (machine.param_bits, machine.param_words),

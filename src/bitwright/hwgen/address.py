@@ -1,0 +1,226 @@
+"""The loop nest of a compute instruction: one step per cycle, with its addresses and flags."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from bitwright.hwgen.isa import Instruction, address_bits, coordinate_bits, field_layout
+from bitwright.ir.machine import Machine
+
+LOOPS = ("block", "oy", "ox", "plane", "cb", "ky", "kx")
+FIELDS = (
+    *(f"n_{loop}" for loop in LOOPS),
+    *("s_block", "s_oy", "s_ox", "s_cb", "s_ky", "s_kx"),
+    *("y0", "x0", "y_oy", "x_ox", "y_ky", "x_kx", "height", "width"),
+)
+BASES = ("src_base", "w_base")
+
+
+class AccOp:
+    """What the accumulators do with the term of a step."""
+
+    LOAD = 0  # acc = term
+    ADD = 1  # acc += term
+    DOUBLE = 2  # acc = 2 * acc + term
+    NEGATE = 3  # acc = -2 * acc + term: first step after the sign plane
+
+
+class Flags(data.Struct):
+    """What travels with a step through the engines to the output stage."""
+
+    valid: 1  # pyright: ignore
+    last: 1  # last step of its tile  # pyright: ignore
+    block_end: 1  # its tile is the last of a block  # pyright: ignore
+    last_block: 1  # its block is the last of the instruction  # pyright: ignore
+
+
+def issue_cycles(instruction: Instruction, groups: int) -> int:
+    """Golden: cycles from the first to the last step, both included, stalls counted."""
+    steps = instruction.steps
+    return steps + (instruction.tiles - 1) * max(steps, groups)
+
+
+class LoopNest(wiring.Component):
+    """Walks the seven loops, outer to inner block, oy, ox, plane, cb, ky, kx.
+
+    The last step of a tile waits until `gap` cycles have passed since the last step of the tile
+    before, so that the output stage never gets a tile early: golden `issue_cycles`. The first
+    step is two cycles after `start`.
+
+    Members:
+        start: one cycle; `bases` is taken. From the next cycle on `fields` must hold still.
+        gap: output groups of a tile, minus one.
+        flags, acc_op: of the step in this cycle.
+        source: activation word of the step. `padding` (one cycle later): outside of the source.
+        weight (one cycle later): weight word of the step.
+        finished: the last step of the instruction is in this cycle.
+    """
+
+    def __init__(self, *, machine: Machine) -> None:
+        self.machine = machine
+        self._source_bits = address_bits(max(machine.act_words, machine.in_words))
+        super().__init__(
+            {
+                "start": In(1),
+                "bases": In(field_layout(machine, BASES)),
+                "fields": In(field_layout(machine, FIELDS)),
+                "gap": In(range(max(machine.matmul_groups, 2))),
+                "flags": Out(Flags),
+                "acc_op": Out(2),
+                "source": Out(self._source_bits),
+                "padding": Out(1),
+                "weight": Out(address_bits(machine.weight_words)),
+                "finished": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        f = self.fields
+        setup, running = Signal(), Signal()
+        step = Signal()
+        m.d.sync += setup.eq(self.start)
+
+        # A tile may end only when the output stage is ready for it.
+        gap_left = Signal.like(self.gap)
+        waiting = Signal()
+        last = Signal(len(LOOPS))
+        tile_last = last[3:].all()
+        tile_end = Signal()
+        m.d.comb += [
+            step.eq(running & ~(tile_last & waiting)),
+            tile_end.eq(step & tile_last),
+            self.finished.eq(step & last.all()),
+        ]
+        with m.If(tile_end):
+            m.d.sync += [gap_left.eq(self.gap), waiting.eq(self.gap != 0)]
+        with m.Elif(waiting):
+            m.d.sync += [gap_left.eq(gap_left - 1), waiting.eq(gap_left != 1)]
+        with m.If(setup):
+            m.d.sync += running.eq(1)
+        with m.Elif(self.finished):
+            m.d.sync += running.eq(0)
+
+        # One-hot: the loop that goes on after this step; all loops inside of it start over.
+        advance = Signal(len(LOOPS))
+        m.d.comb += [
+            advance[i].eq(last[i + 1 :].all() & ~last[i]) for i in range(len(LOOPS))
+        ]
+        for i, loop in enumerate(LOOPS):
+            self._counter(m, f[f"n_{loop}"], setup, step, last[i], last[i + 1 :].all(), loop)
+
+        self._source_address(m, step, advance)
+        self._coordinates(m, setup, step, advance)
+        self._weight_address(m, step, advance)
+        self._flags(m, setup, step, last, advance)
+        return m
+
+    def _counter(
+        self, m: Module, count: Value, setup: Value, step: Value, last: Value, inner: Value, name: str
+    ) -> None:
+        """Counts down from `count` to 1; `last` is a register that is 1 together with 1."""
+        left = Signal(len(count), name=f"{name}_left")
+        one = Signal(name=f"{name}_once")
+        m.d.sync += one.eq(count == 1)
+        with m.If(setup):
+            m.d.sync += [left.eq(count), last.eq(count == 1)]
+        with m.Elif(step & inner):
+            m.d.sync += [left.eq(Mux(last, count, left - 1)), last.eq(Mux(last, one, left == 2))]
+
+    def _source_address(self, m: Module, step: Value, advance: Value) -> None:
+        """Each loop keeps the address at which its current round began; one adder for all."""
+        f, bits = self.fields, self._source_bits
+        loops = ("block", "oy", "ox", "cb", "ky", "kx")
+        begin = {loop: Signal(bits, name=f"source_{loop}") for loop in loops}
+        on = {loop: advance[i] for i, loop in enumerate(LOOPS)}
+        base, stride, moved = Signal(bits), Signal(bits), Signal(bits)
+        m.d.comb += [
+            base.eq(_select(*((on[loop], begin[loop]) for loop in loops), (on["plane"], begin["ox"]))),
+            stride.eq(_select(*((on[loop], f[f"s_{loop}"].as_unsigned()) for loop in loops))),
+            self.source.eq(begin["kx"]),
+        ]
+        with m.If(self.start):
+            m.d.comb += moved.eq(self.bases.src_base.as_unsigned())
+        with m.Else():
+            m.d.comb += moved.eq(base + stride)
+        for loop in loops:
+            outer = Cat(on[name] for name in LOOPS[: LOOPS.index(loop) + 1]).any()
+            with m.If(self.start | (step & outer)):
+                m.d.sync += begin[loop].eq(moved)
+
+    def _coordinates(self, m: Module, setup: Value, step: Value, advance: Value) -> None:
+        f, bits = self.fields, coordinate_bits(self.machine)
+        on = {loop: advance[i] for i, loop in enumerate(LOOPS)}
+        outside = Signal()
+        for axis, outer, kernel in (("y", "oy", "ky"), ("x", "ox", "kx")):
+            begin = Signal(bits, name=f"{axis}_begin")
+            now = Signal(bits, name=axis)
+            moved = Signal(bits, name=f"{axis}_next")
+            # Loops between the two restart the kernel; loops outside of `outer` restart it all.
+            restart = Cat(on[name] for name in LOOPS[: LOOPS.index(outer)]).any() | setup
+            middle = LOOPS[LOOPS.index(outer) + 1 : LOOPS.index(kernel)]
+            rewind = Cat(on[name] for name in middle).any()
+            with m.If(restart):
+                m.d.comb += moved.eq(f[f"{axis}0"])
+            with m.Elif(rewind):
+                m.d.comb += moved.eq(begin)
+            with m.Else():
+                m.d.comb += moved.eq(
+                    Mux(on[outer], begin, now) + Mux(on[outer], f[f"{axis}_{outer}"], f[f"{axis}_{kernel}"])
+                )
+            with m.If(setup | (step & (restart | on[outer]))):
+                m.d.sync += begin.eq(moved)
+            with m.If(setup | (step & (restart | on[outer] | rewind | on[kernel]))):
+                m.d.sync += now.eq(moved)
+            limit = f["height" if axis == "y" else "width"]
+            over = Signal(name=f"{axis}_outside")  # negative is large
+            m.d.comb += over.eq(now >= limit)
+            outside = outside | over
+        m.d.sync += self.padding.eq(outside)
+
+    def _weight_address(self, m: Module, step: Value, advance: Value) -> None:
+        """Runs on inside of a tile, starts over with each pixel, runs on into the next block."""
+        now, begin = Signal.like(self.weight), Signal.like(self.weight)
+        following = Signal.like(self.weight)
+        m.d.comb += following.eq(now + 1)
+        m.d.sync += self.weight.eq(now)
+        with m.If(self.start):
+            m.d.sync += [now.eq(self.bases.w_base), begin.eq(self.bases.w_base)]
+        with m.Elif(step):
+            m.d.sync += now.eq(Mux(advance[1] | advance[2], begin, following))
+            with m.If(advance[0]):
+                m.d.sync += begin.eq(following)
+
+    def _flags(self, m: Module, setup: Value, step: Value, last: Value, advance: Value) -> None:
+        tile_first, plane_first, sign, after_sign = Signal(), Signal(), Signal(), Signal()
+        with m.If(setup):
+            m.d.sync += [tile_first.eq(1), sign.eq(1), after_sign.eq(0)]
+        with m.Elif(step):
+            m.d.sync += [
+                tile_first.eq(last[3:].all()),
+                plane_first.eq(last[4:].all()),
+            ]
+            with m.If(last[4:].all()):
+                m.d.sync += [sign.eq(last[3]), after_sign.eq(sign & ~last[3])]
+        with m.If(tile_first):
+            m.d.comb += self.acc_op.eq(AccOp.LOAD)
+        with m.Elif(~plane_first):
+            m.d.comb += self.acc_op.eq(AccOp.ADD)
+        with m.Else():
+            m.d.comb += self.acc_op.eq(Mux(after_sign, AccOp.NEGATE, AccOp.DOUBLE))
+        m.d.comb += [
+            self.flags.valid.eq(step),
+            self.flags.last.eq(last[3:].all()),
+            self.flags.block_end.eq(last[1:].all()),
+            self.flags.last_block.eq(last[0]),
+        ]
+
+
+def _select(*choices: tuple[Value, Value]) -> Value:
+    """The value whose condition is 1 (at most one is), else 0: AND-OR, no priority."""
+    total: Value | None = None
+    for condition, value in choices:
+        gated = value & condition.replicate(len(value))
+        total = gated if total is None else total | gated
+    assert total is not None
+    return total

@@ -1,0 +1,89 @@
+"""Exact cycles of a program, from its instructions alone.
+
+They are counted from the cycle in which LOAD goes on to the cycle in which STORE hands the
+result over, as the CYCLES register does, and do not depend on data or on the host.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bitwright.errors import BitwrightError
+from bitwright.hwgen import output, sequencer
+from bitwright.hwgen.address import issue_cycles
+from bitwright.hwgen.core import term_latency
+from bitwright.hwgen.isa import COMPUTE, Instruction, groups
+from bitwright.ir.instructions import Opcode
+from bitwright.ir.machine import Machine
+
+
+class ProgramError(BitwrightError):
+    """A list of instructions whose cycles are not defined."""
+
+    exit_code = 9
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Cycles of one inference.
+
+    Attributes:
+        total: what the CYCLES register will show.
+        per_instruction: of each instruction, its share of `total`: from the cycle after the one
+            before it ended to its own end. A compute instruction's share holds the wait for its
+            own words where fetching took longer than the instruction before; 0 for END.
+        interval: cycles from one inference to the next when the host never keeps the machine
+            waiting (at least `total`: the program is read again from its start).
+    """
+
+    total: int
+    per_instruction: list[int]
+    interval: int
+
+
+def instruction_cycles(machine: Machine, instruction: Instruction) -> int:
+    """From the start of a compute instruction to the first cycle in which another may start.
+
+    One cycle to start the loops, the steps with their stalls, the way of the last step to its
+    accumulators, and the output stage's groups.
+    """
+    count = groups(machine, instruction.opcode)
+    to_output = term_latency(machine, instruction.opcode) - 1
+    return (
+        1
+        + issue_cycles(instruction, count)
+        + to_output
+        + output.latency(machine)
+        + count
+    )
+
+
+def _fetch_cycles(instruction: Instruction) -> int:
+    compute = instruction.opcode in COMPUTE
+    return sequencer.FETCH_CYCLES_COMPUTE if compute else sequencer.FETCH_CYCLES
+
+
+def predict(machine: Machine, instructions: Sequence[Instruction]) -> Prediction:
+    """Cycles of LOAD, compute instructions, STORE, END; one inference per program."""
+    opcodes = [instruction.opcode for instruction in instructions]
+    compute = instructions[1:-2]
+    if (
+        len(opcodes) < 3
+        or (opcodes[0], *opcodes[-2:]) != (Opcode.LOAD, Opcode.STORE, Opcode.END)
+        or any(instruction.opcode not in COMPUTE for instruction in compute)
+    ):
+        shown = " ".join(opcode.name for opcode in opcodes)
+        raise ProgramError(
+            f"The program is {shown or 'empty'}; expected LOAD, compute instructions, STORE, END"
+        )
+    shares = [0]
+    start = 1  # of the instruction at hand, counted from the cycle in which LOAD goes on
+    counted = 0
+    for instruction, following in zip(compute, instructions[2:], strict=False):
+        free = start + instruction_cycles(machine, instruction)
+        shares.append(free - counted)
+        counted = free
+        start = max(free, start + _fetch_cycles(following))
+    shares += [start - counted, 0]
+    # STORE, END, LOAD and the first compute instruction are fetched one after the other.
+    again = sequencer.FETCH_CYCLES_END + sequencer.FETCH_CYCLES + _fetch_cycles(instructions[1])
+    return Prediction(start, shares, start + again)

@@ -1,0 +1,220 @@
+"""The output stage: accumulators of a tile in, requantized words with their addresses out."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from bitwright.hwgen import requantize
+from bitwright.hwgen.address import Flags
+from bitwright.hwgen.engines import accumulator
+from bitwright.hwgen.isa import address_bits, field_layout
+from bitwright.hwgen.ram import Ram
+from bitwright.hwgen.requantize import Requantizer
+from bitwright.ir.machine import MULTIPLIER_BITS, SHIFT_BITS, TABLE_ENTRIES, Machine
+
+FIELDS = (
+    *("dst_word_stride", "dst_words", "dst_words_last"),
+    *("clamp_min", "clamp_max", "zero_point", "table_enable", "table"),
+)
+BASES = ("p_base", "dst_base")
+
+
+def latency(machine: Machine) -> int:
+    """Cycles from a tile's flags to the write of its first channels, were they a whole word.
+
+    Word j of a tile is written `latency + (j + 1) * lanes / requant_lanes - 1` cycles after.
+    """
+    tables = 2 if machine.tables else 0
+    return 1 + accumulator.LATENCY + requantize.LATENCY + tables + 1
+
+
+class OutputStage(wiring.Component):
+    """Requantizes `requant_lanes` channels per cycle, packs words and addresses them.
+
+    Members:
+        start: one cycle; `bases` is taken. From the next cycle on `fields` must hold still.
+        groups_last: number of the last output group of a tile.
+        negate: the accumulators hold the negative (matrix instruction with a single plane).
+        tile: one cycle before the last term of a tile is added; not more often than every
+            `groups_last + 1` cycles.
+        head: from the accumulators.
+        params_address, params_data: the parameter memory's read port.
+        table_*: write port of the activation tables, one entry at a time.
+        write_enable, write_address, write_data: one result word.
+        finished: the last word of the instruction is written (or dropped) in this cycle.
+    """
+
+    def __init__(self, *, machine: Machine) -> None:
+        self.machine = machine
+        self._result_bits = address_bits(max(machine.act_words, machine.out_words))
+        head = data.ArrayLayout(signed(machine.acc_bits), machine.requant_lanes)
+        super().__init__(
+            {
+                "start": In(1),
+                "bases": In(field_layout(machine, BASES)),
+                "fields": In(field_layout(machine, FIELDS)),
+                "groups_last": In(range(max(machine.matmul_groups, 2))),
+                "negate": In(1),
+                "tile": In(Flags),
+                "head": In(head),
+                "params_address": Out(address_bits(machine.param_words)),
+                "params_data": In(machine.param_bits),
+                "table_write_enable": In(1),
+                "table_write_address": In(address_bits(TABLE_ENTRIES * max(machine.tables, 1))),
+                "table_write_data": In(8),
+                "write_enable": Out(1),
+                "write_address": Out(self._result_bits),
+                "write_data": Out(machine.activation_bits),
+                "finished": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        # A group: its channels are at `head` accumulator.LATENCY cycles later.
+        group = Signal(Flags)  # last: of its tile
+        self._groups(m, group)
+        results = self._requantize(m)
+        cycles = accumulator.LATENCY + requantize.LATENCY
+        if self.machine.tables:
+            results = self._tables(m, results)
+            cycles += 2
+        for number in range(cycles):
+            later = Signal(Flags, name=f"group_{number}")
+            m.d.sync += later.eq(group)
+            group = later
+        self._pack(m, group, results)
+        return m
+
+    def _groups(self, m: Module, group: data.View) -> None:
+        """Counts through the groups of a tile and through the parameter words."""
+        tile = Signal(Flags)
+        left = Signal.like(self.groups_last)
+        address, begin = Signal.like(self.params_address), Signal.like(self.params_address)
+        following = Signal.like(self.params_address)
+        last = Signal()
+        m.d.comb += [
+            following.eq(address + 1),
+            self.params_address.eq(address),
+            group.valid.eq(tile.valid),
+            group.last.eq(last),
+            group.block_end.eq(tile.block_end),
+            group.last_block.eq(tile.last_block),
+        ]
+        with m.If(self.start):
+            m.d.sync += [address.eq(self.bases.p_base), begin.eq(self.bases.p_base)]
+        with m.Elif(tile.valid):
+            m.d.sync += address.eq(Mux(last & ~tile.block_end, begin, following))
+            with m.If(last & tile.block_end):
+                m.d.sync += begin.eq(following)
+        with m.If(self.tile.valid & self.tile.last):
+            m.d.sync += [tile.eq(self.tile), left.eq(self.groups_last), last.eq(self.groups_last == 0)]
+        with m.Else():
+            m.d.sync += [tile.valid.eq(tile.valid & ~last), left.eq(left - 1), last.eq(left == 1)]
+
+    def _requantize(self, m: Module) -> list[Value]:
+        params = Signal(self.machine.param_bits, reset_less=True)
+        m.d.sync += params.eq(self.params_data)
+        acc_bits = self.machine.acc_bits
+        results: list[Value] = []
+        for v in range(self.machine.requant_lanes):
+            own = params.word_select(v, self.machine.channel_param_bits)
+            lane = Requantizer(machine=self.machine)
+            m.submodules[f"requantizer{v}"] = lane
+            m.d.comb += [
+                lane.acc.eq(self.head[v]),
+                lane.bias.eq(own[:acc_bits]),
+                lane.multiplier.eq(own[acc_bits : acc_bits + MULTIPLIER_BITS]),
+                lane.shift.eq(own[acc_bits + MULTIPLIER_BITS :][:SHIFT_BITS]),
+                lane.negate.eq(self.negate),
+                lane.zero_point.eq(self.fields.zero_point),
+                lane.clamp_min.eq(self.fields.clamp_min),
+                lane.clamp_max.eq(self.fields.clamp_max),
+            ]
+            results.append(lane.result.as_unsigned())
+        return results
+
+    def _tables(self, m: Module, values: list[Value]) -> list[Value]:
+        """Two cycles: look up, choose. Each lane has its own copy of all tables."""
+        results: list[Value] = []
+        for v, value in enumerate(values):
+            ram = Ram(width=8, depth=TABLE_ENTRIES * self.machine.tables, contents="tables")
+            m.submodules[f"table{v}"] = ram
+            plain = Signal(8, name=f"plain{v}", reset_less=True)
+            result = Signal(8, name=f"result{v}", reset_less=True)
+            m.d.comb += [
+                ram.read_address.eq(Cat(value[:7], ~value[7], self.fields.table)),
+                ram.write_enable.eq(self.table_write_enable),
+                ram.write_address.eq(self.table_write_address),
+                ram.write_data.eq(self.table_write_data),
+            ]
+            m.d.sync += [
+                plain.eq(value),
+                result.eq(Mux(self.fields.table_enable, ram.read_data, plain)),
+            ]
+            results.append(result)
+        return results
+
+    def _pack(self, m: Module, group: data.View, results: list[Value]) -> None:
+        """Collects a word, then writes it in the next cycle."""
+        machine, bits = self.machine, self._result_bits
+        per_word = machine.channelwise_groups
+        word = Signal(machine.activation_bits, reset_less=True)
+        shifted = Cat(word, *results)
+        m.d.sync += word.eq(shifted[-machine.activation_bits :])
+        arrived = Signal(Flags)
+        m.d.sync += arrived.eq(group)
+        word_end = Signal()
+        m.d.comb += word_end.eq(arrived.valid)
+        if per_word > 1:
+            count = Signal(range(per_word))
+            with m.If(arrived.valid):
+                m.d.sync += count.eq(count + 1)
+            m.d.comb += word_end.eq(arrived.valid & count.all())
+
+        f = self.fields
+        address, tile_begin, block_next = Signal(bits), Signal(bits), Signal(bits)
+        words_left, words_left_last = Signal.like(f.dst_words), Signal.like(f.dst_words_last)
+        block_first = Signal()
+        following, next_tile, next_block = Signal(bits), Signal(bits), Signal(bits)
+        block_known = Signal()
+        tile_end = Signal()
+        m.d.comb += [
+            following.eq(address + f.dst_word_stride),
+            next_tile.eq(tile_begin + 1),
+            block_known.eq(block_first & word_end & (words_left == 1)),
+            next_block.eq(Mux(block_known, following, block_next)),
+            tile_end.eq(word_end & arrived.last),
+            self.write_data.eq(word),
+            self.write_address.eq(address),
+            self.write_enable.eq(
+                word_end & Mux(arrived.last_block, words_left_last != 0, words_left != 0)
+            ),
+            self.finished.eq(tile_end & arrived.block_end & arrived.last_block),
+        ]
+        with m.If(self.start):
+            m.d.sync += [
+                address.eq(self.bases.dst_base),
+                tile_begin.eq(self.bases.dst_base),
+                block_first.eq(1),
+            ]
+        with m.Elif(word_end):
+            m.d.sync += [
+                address.eq(following),
+                words_left.eq(words_left - (words_left != 0)),
+                words_left_last.eq(words_left_last - (words_left_last != 0)),
+            ]
+            with m.If(tile_end):
+                begin = Mux(arrived.block_end, next_block, next_tile)
+                m.d.sync += [
+                    address.eq(begin),
+                    tile_begin.eq(begin),
+                    block_first.eq(arrived.block_end),
+                ]
+            with m.If(block_known):
+                m.d.sync += block_next.eq(following)
+        # Between instructions the counters follow the fields.
+        fresh = Signal()
+        m.d.sync += fresh.eq(self.start)
+        with m.If(fresh | tile_end):
+            m.d.sync += [words_left.eq(f.dst_words), words_left_last.eq(f.dst_words_last)]

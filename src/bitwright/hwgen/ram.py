@@ -1,0 +1,86 @@
+"""The one memory of the machine: a read port and a write port, both synchronous."""
+
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from amaranth.hdl import ClockSignal, Instance, Module
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from bitwright.hwgen.isa import address_bits
+from bitwright.ir.machine import MachineError
+
+RAM_MODULE = "bitwright_ram"
+RAM_SOURCE = Path(__file__).with_name(f"{RAM_MODULE}.v")
+
+
+@runtime_checkable
+class RamPlatform(Protocol):
+    """An Amaranth platform on which `Ram` is an instance of the Verilog module `bitwright_ram`."""
+
+    def ram_init_file(self, contents: str, width: int) -> str:
+        """Path of the `$readmemh` file for the memory called `contents` of words of `width`
+        bits, or "" for none."""
+        ...
+
+
+class Ram(wiring.Component):
+    """`depth` words of `width` bits.
+
+    `read_data` follows `read_address` by one cycle. What a read returns of a word that is
+    written in the same cycle is undefined. Golden function: a list.
+
+    Args:
+        contents: name of what it holds; names the power-up file.
+
+    Members:
+        read_address, read_data, write_enable, write_address, write_data.
+    """
+
+    def __init__(self, *, width: int, depth: int, contents: str = "") -> None:
+        if width < 1 or depth < 1:
+            raise MachineError(
+                f"Ram {contents or '(unnamed)'} has width {width} and depth {depth}; expected both "
+                f"to be at least 1"
+            )
+        self.width = width
+        self.depth = depth
+        self.contents = contents
+        bits = address_bits(depth)
+        super().__init__(
+            {
+                "read_address": In(bits),
+                "read_data": Out(width),
+                "write_enable": In(1),
+                "write_address": In(bits),
+                "write_data": In(width),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        if isinstance(platform, RamPlatform):
+            m.submodules.ram = Instance(
+                RAM_MODULE,
+                p_WIDTH=self.width,
+                p_DEPTH=self.depth,
+                p_ADDRESS=address_bits(self.depth),
+                p_INIT_FILE=platform.ram_init_file(self.contents, self.width),
+                i_clk=ClockSignal(),
+                i_read_address=self.read_address,
+                o_read_data=self.read_data,
+                i_write_enable=self.write_enable,
+                i_write_address=self.write_address,
+                i_write_data=self.write_data,
+            )
+            return m
+        m.submodules.ram = ram = memory.Memory(shape=self.width, depth=self.depth, init=[])
+        read, write = ram.read_port(), ram.write_port()
+        m.d.comb += [
+            read.addr.eq(self.read_address),
+            self.read_data.eq(read.data),
+            write.en.eq(self.write_enable),
+            write.addr.eq(self.write_address),
+            write.data.eq(self.write_data),
+        ]
+        return m

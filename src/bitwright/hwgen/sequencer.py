@@ -1,0 +1,154 @@
+"""Fetches instructions and starts them one after the other."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from bitwright.hwgen.isa import address_bits, field_layout, kept_bits, program_bits
+from bitwright.ir.instructions import FIELDS, Opcode
+from bitwright.ir.machine import Machine
+
+OPCODE_BITS = 3
+# Cycles from starting an instruction to the earliest start of the next one.
+FETCH_CYCLES = 3
+FETCH_CYCLES_COMPUTE = FETCH_CYCLES + len(FIELDS)
+FETCH_CYCLES_END = 2  # an END in between
+
+
+class Fetch(wiring.Component):
+    """Reads the next instruction while the current one runs.
+
+    Fields of one width are a chain of registers: a word of that width is shifted in, so that
+    after the last word every field is in its place.
+
+    Members:
+        address, data: read port of the program memory.
+        ready: `opcode` and `fields` are complete and hold still until the cycle of `take`.
+    """
+
+    def __init__(self, *, machine: Machine) -> None:
+        self.machine = machine
+        names = [name for name, (_, bits) in kept_bits(machine).items() if bits]
+        super().__init__(
+            {
+                "address": Out(address_bits(machine.program_words)),
+                "data": In(program_bits(machine)),
+                "ready": Out(1),
+                "take": In(1),
+                "opcode": Out(OPCODE_BITS),
+                "fields": Out(field_layout(machine, names)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        count = Signal(range(len(FIELDS)))
+        store = Signal()
+        self._chains(m, count, store)
+        # The memory answers a cycle later, so `address` runs ahead of the word that is here.
+        with m.FSM():
+            with m.State("read"):
+                m.d.sync += self.address.eq(self.address + 1)
+                m.next = "opcode"
+            with m.State("opcode"):
+                m.d.sync += [self.opcode.eq(self.data[:OPCODE_BITS]), count.eq(0)]
+                with m.Switch(self.data[:OPCODE_BITS]):
+                    with m.Case(Opcode.LOAD, Opcode.STORE):
+                        m.next = "ready"
+                    with m.Case(Opcode.MATMUL, Opcode.CHANNELWISE):
+                        m.d.sync += self.address.eq(self.address + 1)
+                        m.next = "fields"
+                    with m.Default():
+                        m.d.sync += self.address.eq(0)
+                        m.next = "read"
+            with m.State("fields"):
+                m.d.comb += store.eq(1)
+                m.d.sync += count.eq(count + 1)
+                with m.If(count == len(FIELDS) - 1):
+                    m.next = "ready"
+                with m.Else():
+                    m.d.sync += self.address.eq(self.address + 1)
+            with m.State("ready"):
+                m.d.comb += self.ready.eq(1)
+                with m.If(self.take):
+                    m.next = "read"
+        return m
+
+    def _chains(self, m: Module, count: Signal, store: Signal) -> None:
+        chains: dict[tuple[int, int], list[str]] = {}
+        for name, kept in kept_bits(self.machine).items():
+            chains.setdefault(kept, []).append(name)
+        positions = {item.name: number for number, item in enumerate(FIELDS)}
+        for (offset, bits), names in chains.items():
+            if not bits:
+                continue
+            here = Signal(name=f"is_{bits}_bits_from_{offset}")
+            with m.Switch(count):
+                with m.Case(*(positions[name] for name in names)):
+                    m.d.comb += here.eq(store)
+            stages = [
+                Signal(bits, name=f"next_{name}", reset_less=True) for name in names
+            ]
+            with m.If(here):
+                m.d.sync += stages[-1].eq(self.data[offset:][:bits])
+                m.d.sync += [a.eq(b) for a, b in zip(stages[:-1], stages[1:], strict=True)]
+            m.d.comb += [self.fields[name].eq(stage) for name, stage in zip(names, stages, strict=True)]
+
+
+class Sequencer(wiring.Component):
+    """Runs the program: LOAD waits for the host, compute instructions run one by one, STORE
+    hands the result over.
+
+    Members:
+        fetched, opcode, take: of `Fetch`.
+        input_ready, output_free: a full input bank, a free output bank.
+        start: one cycle, with the fetched fields; `finished`: that instruction is done.
+        matmul: the running instruction is a MATMUL.
+        store: one cycle: free the input bank, publish the output bank.
+        busy: from a LOAD going on to its STORE. `cycles`: how long, valid with `store`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "fetched": In(1),
+                "opcode": In(OPCODE_BITS),
+                "take": Out(1),
+                "input_ready": In(1),
+                "output_free": In(1),
+                "start": Out(1),
+                "finished": In(1),
+                "matmul": Out(1),
+                "store": Out(1),
+                "busy": Out(1),
+                "cycles": Out(32),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.sync += self.cycles.eq(self.cycles + 1)
+        with m.FSM():
+            with m.State("next"):
+                with m.If(self.fetched):
+                    m.d.comb += self.take.eq(1)
+                    with m.Switch(self.opcode):
+                        with m.Case(Opcode.LOAD):
+                            m.next = "load"
+                        with m.Case(Opcode.STORE):
+                            m.d.comb += self.store.eq(1)
+                            m.d.sync += self.busy.eq(0)
+                        with m.Default():
+                            m.d.comb += self.start.eq(1)
+                            m.d.sync += self.matmul.eq(self.opcode == Opcode.MATMUL)
+                            m.next = "compute"
+            with m.State("load"):
+                with m.If(self.fetched & self.input_ready & self.output_free):
+                    m.d.sync += [self.busy.eq(1), self.cycles.eq(1)]
+                    m.next = "next"
+            with m.State("compute"):
+                with m.If(self.finished):
+                    m.next = "next"
+        return m
+
+
