@@ -1,0 +1,341 @@
+"""The command line: options to `bitwright.api`, its reports to tables, its errors to exit codes.
+
+Rooms are imported inside the commands, so that `--help` and `doctor` need none of them.
+"""
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from bitwright.errors import BitwrightError
+from bitwright.progress import shown
+
+INTERRUPTED = 130
+DEFECT = 70
+FILE_SYSTEM = 6
+
+_PIPED_WIDTH = 140
+
+
+def _console(*, stderr: bool = False) -> Console:
+    console = Console(stderr=stderr)
+    if not console.is_terminal:
+        console.width = _PIPED_WIDTH
+    return console
+
+
+class _FrontDoor(click.Group):
+    """The one place where errors become messages and exit codes."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
+            raise  # click's own: usage errors, --help, a reader that went away
+        except (KeyboardInterrupt, click.Abort):
+            self._fail(ctx, INTERRUPTED, "interrupted")
+        except BitwrightError as error:
+            self._fail(ctx, error.exit_code, str(error))
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            self._fail(ctx, FILE_SYSTEM, f"{where}{error.strerror or error}")
+        except Exception as error:
+            self._fail(
+                ctx,
+                DEFECT,
+                f"{type(error).__name__}: {error}\n"
+                "This is a defect in Bitwright. To see where, run the command again as: "
+                "bitwright --debug ...",
+            )
+
+    def _fail(self, ctx: click.Context, exit_code: int, message: str) -> None:
+        if ctx.params.get("debug"):
+            traceback.print_exc()
+        _console(stderr=True).print(
+            f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True
+        )
+        ctx.exit(exit_code)
+
+
+_FILE = click.Path(path_type=Path)
+
+_BUILD = click.argument("build", type=_FILE)
+
+_INPUT = click.option(
+    "--input",
+    "-i",
+    "inputs",
+    type=_FILE,
+    required=True,
+    help="Inputs: .npz keyed by tensor name, or one .npy where the model has one input.",
+)
+
+_OUTPUT_ARRAYS = click.option(
+    "--output", "-o", type=_FILE, help="Write the outputs here: .npz keyed by tensor name."
+)
+
+
+def _machine_parameters(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> dict[str, int] | None:
+    """`lanes=8,rows=16` to a dictionary."""
+    if value is None:
+        return None
+    result: dict[str, int] = {}
+    for part in value.split(","):
+        name, _, number = (word.strip() for word in part.partition("="))
+        if not name or not number.isdecimal():
+            raise click.BadParameter(
+                f"'{part}' is not of the form NAME=NUMBER, such as lanes=8", ctx, param
+            )
+        result[name] = int(number)
+    return result
+
+
+@click.group(
+    cls=_FrontDoor,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="bitwright")
+@click.option(
+    "--debug",
+    is_flag=True,
+    envvar="BITWRIGHT_DEBUG",
+    help="Show a traceback with an error (also: BITWRIGHT_DEBUG=1).",
+)
+def main(debug: bool) -> None:
+    """From a trained model to a verified accelerator, its bitstream and a native library.
+
+    \b
+    Exit codes:
+      2 usage         3 model file     4 calibration data or inputs   5 target
+      6 file system   7 external tool  8 a result differs from the reference
+      9 internal representation        70 a defect in Bitwright       130 interrupted
+    """
+
+
+@main.command("compile")
+@click.argument("model", type=_FILE)
+@click.option("--target", "-t", required=True, help="A name from `bitwright targets`.")
+@click.option(
+    "--calibration",
+    "-c",
+    type=_FILE,
+    required=True,
+    help="Typical inputs that set the ranges of the activations: .npz or .npy, about 100 samples.",
+)
+@click.option(
+    "--weights", type=click.IntRange(2, 8), default=8, show_default=True, help="Bits of a weight."
+)
+@click.option(
+    "--activations",
+    type=click.IntRange(2, 8),
+    default=8,
+    show_default=True,
+    help="Bits of an activation.",
+)
+@click.option(
+    "--ranges",
+    type=click.Choice(["minmax", "percentile", "mse"]),
+    default="minmax",
+    show_default=True,
+    help="How the range of an activation is chosen.",
+)
+@click.option(
+    "--machine",
+    metavar="NAME=NUMBER,...",
+    callback=_machine_parameters,
+    help="Machine parameters, such as lanes=8,rows=16; the target's own choice for the rest.",
+)
+@click.option("--clock", type=float, help="The machine's clock in MHz; default: the target's.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
+@click.option(
+    "--output", "-o", type=_FILE, default=Path("build"), show_default=True, help="Build folder."
+)
+def compile_command(
+    model: Path,
+    target: str,
+    calibration: Path,
+    weights: int,
+    activations: int,
+    ranges: str,
+    machine: dict[str, int] | None,
+    clock: float | None,
+    seed: int,
+    output: Path,
+) -> None:
+    """Quantize MODEL (an ONNX file) and compile it for a target.
+
+    \b
+    Examples:
+      bitwright compile model.onnx -t cpu       -c samples.npz -o build/
+      bitwright compile model.onnx -t ulx3s-85f -c samples.npz --weights 4 -o build/
+    """
+    from bitwright import api
+    from bitwright.report_table import report_table
+
+    with shown(_console(stderr=True)) as progress:
+        report = api.compile_model(
+            model,
+            target,
+            calibration,
+            weights=weights,
+            activations=activations,
+            output=output,
+            seed=seed,
+            machine=machine,
+            ranges=ranges,
+            clock=clock,
+            progress=progress,
+        )
+    _console().print(report_table([report], f"built in {output}"))
+
+
+@main.command()
+@_BUILD
+@_INPUT
+@_OUTPUT_ARRAYS
+@click.option("--trace", type=_FILE, help="Write a waveform of the machine here (FST).")
+@click.option("--limit", type=click.IntRange(min=1), help="Simulate only so many inputs.")
+def simulate(
+    build: Path, inputs: Path, output: Path | None, trace: Path | None, limit: int | None
+) -> None:
+    """Run the RTL of a BUILD folder in Verilator and compare it with the reference.
+
+    Every output value has to be equal, and the cycles counted have to be the cycles predicted;
+    otherwise the exit code is 8.
+
+    \b
+    Examples:
+      bitwright simulate build/ --input x.npz
+      bitwright simulate build/ --input x.npz --limit 1 --trace wave.fst
+    """
+    from bitwright import api
+    from bitwright.report_table import report_table
+
+    with shown(_console(stderr=True)) as progress:
+        report = api.simulate(build, inputs, output, trace=trace, limit=limit, progress=progress)
+    _console().print(report_table([report]))
+
+
+@main.command()
+@_BUILD
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of place and route.")
+@click.option("--clock", type=float, help="The machine's clock in MHz; default: the build's.")
+@click.option(
+    "--netlist-samples",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Simulate the netlist after synthesis on so many inputs, and compare with the reference.",
+)
+def bitstream(build: Path, seed: int, clock: float | None, netlist_samples: int) -> None:
+    """Synthesise, place and route a BUILD folder, and write its bitstream.
+
+    \b
+    Examples:
+      bitwright bitstream build/
+      bitwright bitstream build/ --seed 3 --clock 80 --netlist-samples 1
+    """
+    from bitwright import api
+    from bitwright.report_table import report_table
+
+    with shown(_console(stderr=True)) as progress:
+        report = api.bitstream(
+            build, seed=seed, clock=clock, netlist_samples=netlist_samples, progress=progress
+        )
+    _console().print(report_table([report]))
+
+
+@main.command()
+@_BUILD
+@_INPUT
+@_OUTPUT_ARRAYS
+def run(build: Path, inputs: Path, output: Path | None) -> None:
+    """Run the native library of a BUILD folder.
+
+    \b
+    Example:
+      bitwright run build/ --input x.npz --output y.npz
+    """
+    from bitwright import api
+    from bitwright.report_table import report_table
+
+    report = api.run(build, inputs, output)
+    _console().print(report_table([report]))
+
+
+@main.command()
+def targets() -> None:
+    """List the targets with what they have.
+
+    \b
+    Example:
+      bitwright targets
+    """
+    from bitwright.targets_table import targets_table
+
+    _console().print(targets_table())
+
+
+@main.command()
+def doctor() -> None:
+    """Check that everything Bitwright needs is installed; say what to install.
+
+    \b
+    Example:
+      bitwright doctor
+    """
+    from bitwright.doctor import checks_table, examine, require
+
+    checks = examine()
+    _console().print(checks_table(checks))
+    require(checks)
+    _console().print("[green]Everything that is needed is there.[/]")
+
+
+@main.command()
+@click.argument("model", type=_FILE)
+def inspect(model: Path) -> None:
+    """Show what MODEL (an ONNX file) consists of, layer by layer.
+
+    \b
+    Example:
+      bitwright inspect model.onnx
+    """
+    from bitwright import api
+
+    _console().print(api.inspect(model))
+
+
+@main.command()
+@click.argument("file", type=_FILE)
+@click.option(
+    "--pipeline",
+    "-p",
+    required=True,
+    help="Passes in order, with their options: 'fold,quantize{weights=4}'.",
+)
+@click.option("--output", "-o", type=_FILE, help="Write the result here instead of printing it.")
+def opt(file: Path, pipeline: str, output: Path | None) -> None:
+    """Run passes on FILE (the .mlir text of a module).
+
+    \b
+    Examples:
+      bitwright opt build/model.mlir -p fold
+      bitwright opt build/model.mlir -p 'fold,quantize{weights=4}' -o out.mlir
+    """
+    from bitwright import api
+
+    text = api.optimise(file, pipeline, output)
+    if output is None:
+        click.echo(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,231 @@
+"""The command line over a stand-in for the api: what is passed on, exit codes, messages."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import bitwright
+from bitwright.cli import main
+from bitwright.errors import BitwrightError
+from bitwright.report import Model, Quantization, Report, Target, Tensor
+
+
+class Spoilt(BitwrightError):
+    exit_code = 4
+
+
+def report() -> Report:
+    tensor = Tensor(name="x", shape=(1, 1), type="i8")
+    return Report(
+        model=Model(
+            name="tiny",
+            file="tiny.onnx",
+            sha256="0" * 64,
+            parameters=1,
+            macs=1,
+            inputs=(tensor,),
+            outputs=(tensor,),
+        ),
+        target=Target(name="cpu", kind="cpu"),
+        quantization=Quantization(weight_bits=4, activation_bits=8),
+    )
+
+
+class FakeApi:
+    """Notes every call; gives back `result`, or raises it."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self.result: Any = report()
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            progress = options.pop("progress", None)
+            if progress is not None:
+                progress("first step", 0, 0)
+                progress("second step", 1, 2)
+            self.calls.append((name, arguments, options))
+            if isinstance(self.result, BaseException):
+                raise self.result
+            return self.result
+
+        return call
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
+    fake = FakeApi()
+    monkeypatch.setattr(bitwright, "api", fake, raising=False)
+    monkeypatch.setitem(sys.modules, "bitwright.api", fake)
+    monkeypatch.delenv("BITWRIGHT_DEBUG", raising=False)
+    return fake
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments, prog_name="bitwright")
+
+
+def test_compile_passes_everything_on(api: FakeApi) -> None:
+    result = invoke(
+        *("compile", "m.onnx", "--target", "ulx3s-85f", "--calibration", "c.npz"),
+        *("--weights", "4", "--activations", "6", "--ranges", "mse", "--seed", "5"),
+        *("--machine", "lanes=8, rows=16", "--clock", "80", "-o", "there"),
+    )
+    assert result.exit_code == 0, result.output
+    assert api.calls == [
+        (
+            "compile_model",
+            (Path("m.onnx"), "ulx3s-85f", Path("c.npz")),
+            {
+                "weights": 4,
+                "activations": 6,
+                "output": Path("there"),
+                "seed": 5,
+                "machine": {"lanes": 8, "rows": 16},
+                "ranges": "mse",
+                "clock": 80.0,
+            },
+        )
+    ]
+    assert "tiny on cpu" in result.stdout
+    assert "W4A8" in result.stdout
+    assert result.stderr == "first step ...\nsecond step ...\n"
+
+
+def test_compile_defaults(api: FakeApi) -> None:
+    assert invoke("compile", "m.onnx", "-t", "cpu", "-c", "c.npz").exit_code == 0
+    assert api.calls[0][2] == {
+        "weights": 8,
+        "activations": 8,
+        "output": Path("build"),
+        "seed": 0,
+        "machine": None,
+        "ranges": "minmax",
+        "clock": None,
+    }
+
+
+def test_simulate(api: FakeApi) -> None:
+    result = invoke("simulate", "b", "-i", "x.npz", "-o", "y.npz", "--trace", "w.fst")
+    assert result.exit_code == 0, result.output
+    options = {"trace": Path("w.fst"), "limit": None}
+    assert api.calls == [("simulate", (Path("b"), Path("x.npz"), Path("y.npz")), options)]
+
+
+def test_bitstream(api: FakeApi) -> None:
+    result = invoke("bitstream", "b", "--seed", "3", "--netlist-samples", "2")
+    assert result.exit_code == 0, result.output
+    options = {"seed": 3, "clock": None, "netlist_samples": 2}
+    assert api.calls == [("bitstream", (Path("b"),), options)]
+
+
+def test_run(api: FakeApi) -> None:
+    assert invoke("run", "b", "--input", "x.npy").exit_code == 0
+    assert api.calls == [("run", (Path("b"), Path("x.npy"), None), {})]
+
+
+def test_inspect(api: FakeApi) -> None:
+    api.result = "ten layers"
+    result = invoke("inspect", "m.onnx")
+    assert result.exit_code == 0
+    assert result.stdout == "ten layers\n"
+
+
+def test_opt_prints_or_writes(api: FakeApi) -> None:
+    api.result = "module {}"
+    assert invoke("opt", "m.mlir", "-p", "fold,quantize{weights=4}").stdout == "module {}\n"
+    assert invoke("opt", "m.mlir", "-p", "fold", "-o", "out.mlir").stdout == ""
+    assert [call[1] for call in api.calls] == [
+        (Path("m.mlir"), "fold,quantize{weights=4}", None),
+        (Path("m.mlir"), "fold", Path("out.mlir")),
+    ]
+
+
+def test_targets() -> None:
+    result = invoke("targets")
+    assert result.exit_code == 0
+    for name in ("cpu", "ulx3s-85f", "icebreaker", "83,640"):
+        assert name in result.stdout
+
+
+def test_a_user_error_is_one_message(api: FakeApi) -> None:
+    api.result = Spoilt("Input 'x' has shape [1, 3]; expected [1, 4]")
+    result = invoke("run", "b", "-i", "x.npz")
+    assert result.exit_code == 4
+    assert result.stderr == "error: Input 'x' has shape [1, 3]; expected [1, 4]\n"
+    assert result.stdout == ""
+
+
+def test_long_messages_are_not_wrapped(api: FakeApi) -> None:
+    api.result = Spoilt("word " * 100 + "end")
+    assert invoke("run", "b", "-i", "x").stderr == "error: " + "word " * 100 + "end\n"
+
+
+@pytest.mark.parametrize("how", ["option", "environment"])
+def test_debug_shows_the_traceback(api: FakeApi, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    api.result = Spoilt("no")
+    if how == "environment":
+        monkeypatch.setenv("BITWRIGHT_DEBUG", "1")
+    result = invoke(*(["--debug"] if how == "option" else []), "inspect", "m.onnx")
+    assert result.exit_code == 4
+    assert "Traceback (most recent call last)" in result.stderr
+    assert result.stderr.endswith("error: no\n")
+
+
+def test_a_defect_says_so(api: FakeApi) -> None:
+    api.result = KeyError("scale")
+    result = invoke("inspect", "m.onnx")
+    assert result.exit_code == 70
+    assert result.stderr == (
+        "error: KeyError: 'scale'\n"
+        "This is a defect in Bitwright. To see where, run the command again as: "
+        "bitwright --debug ...\n"
+    )
+
+
+def test_a_file_system_error(api: FakeApi) -> None:
+    api.result = PermissionError(13, "Permission denied", "/root/x")
+    result = invoke("inspect", "m.onnx")
+    assert result.exit_code == 6
+    assert result.stderr == "error: /root/x: Permission denied\n"
+
+
+def test_interrupted(api: FakeApi) -> None:
+    api.result = KeyboardInterrupt()
+    result = invoke("simulate", "b", "-i", "x.npz")
+    assert result.exit_code == 130
+    assert result.stderr.endswith("error: interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("compile", "m.onnx", "-t", "cpu"), "Missing option '--calibration' / '-c'."),
+        (("simulate", "b"), "Missing option '--input' / '-i'."),
+        (("bake",), "No such command 'bake'."),
+        (
+            ("compile", "m", "-t", "cpu", "-c", "c", "--weights", "9"),
+            "Invalid value for '--weights': 9 is not in the range 2<=x<=8.",
+        ),
+        (
+            ("compile", "m", "-t", "cpu", "-c", "c", "--machine", "lanes"),
+            "Invalid value for '--machine': 'lanes' is not of the form NAME=NUMBER, "
+            "such as lanes=8",
+        ),
+    ],
+)
+def test_usage_errors(api: FakeApi, arguments: tuple[str, ...], message: str) -> None:
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert f"Error: {message}" in result.stderr
+    assert api.calls == []
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    result = invoke(command, "--help")
+    assert result.exit_code == 0
+    assert f"  bitwright {command}" in result.stdout
