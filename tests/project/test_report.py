@@ -201,7 +201,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 
 def shown(table: Any) -> list[list[str]]:
-    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     with console.file:
         console.print(table)
         lines = console.export_text().splitlines()
