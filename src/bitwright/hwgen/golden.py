@@ -4,8 +4,7 @@ Exact, and fast by doing a whole instruction at once: gather the source words, o
 product per block, requantize, scatter. An instruction must not overwrite words that one of its
 later tiles still reads; in place (each tile only its own words) is fine.
 """
-
-from typing import cast
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,13 +40,17 @@ def weight_bits(words: list[int], machine: Machine) -> NDArray[np.uint8]:
 
 
 class _Memories:
-    def __init__(self, image: Image, input_words: Bytes) -> None:
+    def __init__(
+        self, image: Image, input_words: Bytes, before: Mapping[Space, Bytes] | None = None
+    ) -> None:
         machine = image.machine
         self.spaces = {
             Space.MAIN: np.zeros((machine.act_words, machine.lanes), np.int8),
             Space.INPUT: np.zeros((machine.in_words, machine.lanes), np.int8),
             Space.OUTPUT: np.zeros((machine.out_words, machine.lanes), np.int8),
         }
+        for space, words in (before or {}).items():
+            self.spaces[space][:] = words
         self.spaces[Space.INPUT][: len(input_words)] = input_words
         self.weights = weight_bits(image.weights, machine)
         self.params = _channel_params(image)
@@ -106,13 +109,10 @@ def _plane_values(bits: NDArray[np.uint8], planes: int) -> Ints:
     return np.tensordot(scale, split, axes=1)
 
 
-def _accumulate(memories: _Memories, machine: Machine, instruction: Instruction, block: int) -> Ints:
-    """Accumulators [tile, row or lane] of one block."""
-    words = _source(
-        memories.spaces[Space(instruction["src_space"])],
-        instruction,
-        block,
-    )
+def _accumulate(
+    words: Ints, memories: _Memories, machine: Machine, instruction: Instruction, block: int
+) -> Ints:
+    """Accumulators [tile, row or lane] of one block from its source words."""
     if instruction.opcode == Opcode.CHANNELWISE and instruction["channel_op"] == ChannelOp.MAX:
         return words.max(axis=1)
     first = instruction["w_base"] + block * instruction.steps
@@ -133,8 +133,11 @@ def _compute(memories: _Memories, machine: Machine, instruction: Instruction) ->
     target = memories.spaces[Space(i["dst_space"])]
     pixels = i["n_oy"] * i["n_ox"]
     results: list[tuple[slice, Bytes]] = []
+    words: Ints | None = None
     for block in range(i["n_block"]):
-        acc = _accumulate(memories, machine, i, block)
+        if words is None or i["s_block"]:
+            words = _source(memories.spaces[Space(i["src_space"])], i, block)
+        acc = _accumulate(words, memories, machine, i, block)
         start = i["p_base"] * machine.requant_lanes + block * per_block
         bias, multiplier, shift = memories.params[start : start + per_block].T
         acc = wrap(acc + bias, machine.acc_bits)
@@ -144,22 +147,27 @@ def _compute(memories: _Memories, machine: Machine, instruction: Instruction) ->
         )  # fmt: skip
         if i["table_enable"]:
             y = memories.tables[TABLE_ENTRIES * i["table"] + 128 + y]
-        words = y.astype(np.int8).reshape(pixels, -1, machine.lanes)
+        packed = y.astype(np.int8).reshape(pixels, -1, machine.lanes)
         last = block == i["n_block"] - 1
         for j in range(i["dst_words_last"] if last else i["dst_words"]):
             base = i["dst_base"] + (block * i["dst_words"] + j) * i["dst_word_stride"]
-            results.append((slice(base, base + pixels), words[:, j]))
-    for place, words in results:
-        target[place] = words
+            results.append((slice(base, base + pixels), packed[:, j]))
+    for place, packed in results:
+        target[place] = packed
 
 
-def run_memories(image: Image, input_words: Bytes) -> dict[Space, Bytes]:
-    """One inference; the activation memories as they are afterwards (never written words are 0)."""
-    memories = _Memories(image, input_words)
+def run_memories(
+    image: Image, input_words: Bytes, before: Mapping[Space, Bytes] | None = None
+) -> dict[Space, Bytes]:
+    """One inference; the activation memories as they are afterwards.
+
+    `before`: what they held; 0 where it is not given.
+    """
+    memories = _Memories(image, input_words, before)
     for instruction in image.instructions:
         if instruction.opcode in (Opcode.MATMUL, Opcode.CHANNELWISE):
             _compute(memories, image.machine, instruction)
-    return cast(dict[Space, Bytes], memories.spaces)
+    return memories.spaces
 
 
 def run(image: Image, input_words: Bytes) -> Bytes:
