@@ -1,0 +1,17 @@
+"""The Python front door: what the commands do, as functions. No logic of its own.
+
+    import bitwright.api as bitwright
+    report = bitwright.compile_model(Path("m.onnx"), "cpu", Path("samples.npz"))
+"""
+
+from bitwright.flows.bitstream import bitstream
+from bitwright.flows.compile import compile_model
+from bitwright.flows.inspect import inspect
+from bitwright.flows.optimise import optimise
+from bitwright.flows.run import run
+from bitwright.flows.simulate import simulate
+from bitwright.runtime.library import load_library
+
+__all__ = [
+    "bitstream", "compile_model", "inspect", "load_library", "optimise", "run", "simulate",
+]  # fmt: skip

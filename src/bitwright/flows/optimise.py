@@ -1,0 +1,27 @@
+"""`bitwright opt`: passes on the text of a module."""
+
+from pathlib import Path
+
+from bitwright.ir import serialize
+from bitwright.ir.context import IrError
+from bitwright.passes.pipeline import run_pipeline
+
+
+def optimise(path: Path, pipeline: str, output: Path | None = None) -> str:
+    """Run `pipeline` on the module in `path`; returns its text.
+
+    Args:
+        output: where the module is saved (constants beside it); None for nowhere.
+
+    Raises:
+        IrError: a file that is not a module, or a pass that made an invalid one.
+    """
+    try:
+        module = serialize.load(path)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise IrError(f"Cannot read the module {path}: {reason}; expected MLIR text") from None
+    module = run_pipeline(module, pipeline)
+    if output is not None:
+        serialize.save(module, output)
+    return str(module)

@@ -1,0 +1,50 @@
+"""`bitwright run`: the native library on the user's inputs."""
+
+import time
+from pathlib import Path
+
+from bitwright.errors import BitwrightError
+from bitwright.progress import ProgressCallback, silent
+from bitwright.report import Report
+from bitwright.runtime.library import load_library
+from bitwright.runtime.tensors import load_inputs, save_outputs
+
+
+class NoLibrary(BitwrightError):
+    """A build folder without a native library."""
+
+    exit_code = 5
+
+
+def run(
+    build: Path,
+    inputs: Path,
+    output: Path | None = None,
+    *,
+    progress: ProgressCallback = silent,
+) -> Report:
+    """Run the library of a build on `inputs`; the report gets its speed over these samples.
+
+    Raises:
+        NoLibrary: a build for an FPGA.
+        TensorError, TensorFileError: inputs that do not fit, or cannot be read.
+    """
+    report = Report.load(build)
+    if "library" not in report.files:
+        raise NoLibrary(
+            f"Build {build} is for the target {report.target.name!r} and has no native library; "
+            "compile with --target cpu, or use `bitwright simulate`"
+        )
+    library = load_library(build / report.files["library"])
+    given = load_inputs(inputs, [info.name for info in library.inputs])
+    progress("run", 0, 0)
+    start = time.perf_counter()
+    outputs = library.run(given)
+    seconds = time.perf_counter() - start
+    samples = max(1, len(next(iter(given.values()))))
+    report.latency_us = 1e6 * seconds / samples
+    report.throughput = samples / seconds
+    report.save(build)
+    if output is not None:
+        save_outputs(output, outputs)
+    return report

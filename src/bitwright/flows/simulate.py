@@ -1,0 +1,237 @@
+"""`bitwright simulate`: the machine's RTL in Verilator against the reference, value by value."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch_mlir import ir
+
+from bitwright import report as reports
+from bitwright.errors import BitwrightError
+from bitwright.flows.compile import tool_versions
+from bitwright.flows.folder import BuildFolder
+from bitwright.hwgen.assemble import Assembled, assemble
+from bitwright.hwgen.tops import WishboneTop
+from bitwright.ir import graph, reference, serialize
+from bitwright.ir.types import shape_of, value_params
+from bitwright.progress import ProgressCallback, silent
+from bitwright.report import Report
+from bitwright.rtl_sim.bus import VerilatorBus, Waves
+from bitwright.rtl_sim.verilate import PortKind, build_simulator
+from bitwright.runtime.driver import Bus, MachineDriver
+from bitwright.runtime.layout import tensor_to_words, words_to_tensor
+from bitwright.runtime.tensors import TensorInfo, finish, load_inputs, prepare, save_outputs
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class ResultsDiffer(BitwrightError):
+    """A machine that computed something else than the reference, or took other cycles."""
+
+    exit_code = 8
+
+
+class NotForFpga(BitwrightError):
+    """A build folder without a machine."""
+
+    exit_code = 5
+
+
+@dataclass(frozen=True)
+class Program:
+    """The modules of a build folder and the encoded program."""
+
+    model: ir.Module
+    before: ir.Module
+    core: ir.Module
+    after: ir.Module
+    assembled: Assembled
+
+    @classmethod
+    def load(cls, folder: BuildFolder) -> "Program":
+        """Read a build for an FPGA."""
+        return cls(
+            serialize.load(folder.model), serialize.load(folder.before),
+            serialize.load(folder.core), serialize.load(folder.after),
+            assemble(serialize.load(folder.program)),
+        )  # fmt: skip
+
+    def tensor_infos(self, items: list[graph.NamedValue]) -> list[TensorInfo]:
+        """The boundary types of the model for `runtime.tensors`."""
+        infos: list[TensorInfo] = []
+        for item in items:
+            params = value_params(item.value)
+            infos.append(
+                TensorInfo(
+                    item.name, shape_of(item.value), params.scale, params.zero_point, params.qmin,
+                    params.qmax,
+                )  # fmt: skip
+            )
+        return infos
+
+
+@dataclass(frozen=True)
+class MachineRun:
+    """What a machine gave for some samples: outputs of the core, and cycles of each sample."""
+
+    outputs: dict[str, NDArray[np.int8]]
+    cycles: tuple[int, ...]
+
+
+def open_fpga_build(build: Path) -> tuple[BuildFolder, Report, Program]:
+    """A build folder for an FPGA, its report and program.
+
+    Raises:
+        NotABuildFolder: no report there.
+        NotForFpga: a build for a processor.
+    """
+    report = Report.load(build)
+    if report.target.kind != "fpga":
+        raise NotForFpga(
+            f"Build {build} is for the target {report.target.name!r}, which has no machine to "
+            "simulate or synthesise; compile with an FPGA target (`bitwright targets` lists them)"
+        )
+    folder = BuildFolder(build)
+    return folder, report, Program.load(folder)
+
+
+def simulate(
+    build: Path,
+    inputs: Path,
+    output: Path | None = None,
+    *,
+    trace: Path | None = None,
+    limit: int | None = None,
+    progress: ProgressCallback = silent,
+) -> Report:
+    """Simulate a build on the samples of `inputs`; update and return its report.
+
+    Raises:
+        ResultsDiffer: an element or a cycle count differs (the report is saved before).
+    """
+    folder, report, program = open_fpga_build(build)
+    given = load_inputs(inputs, [item.name for item in graph.inputs(program.model)])
+    given = {name: array[:limit] for name, array in given.items()} if limit else given
+    waves = None if trace is None else Waves(path=trace)
+    progress("build the simulator", 0, 0)
+    simulator = build_simulator(
+        sorted((folder.rtl / "wb").glob("*.v")), WishboneTop.module_name, port=PortKind.WISHBONE,
+        waves=None if waves is None else waves.format,
+    )  # fmt: skip
+    arguments = [] if waves is None else waves.arguments()
+    with VerilatorBus(simulator, arguments) as bus:
+        bus.reset()
+        checked = check_machine(program, report, "rtl", given, bus, load=True, progress=progress)
+    report.set_cycles(simulated=max(checked.cycles))
+    report.tools.update(tool_versions(("verilator",)))
+    report.save(build)
+    raise_if_different(report, "rtl", checked)
+    if output is not None:
+        save_outputs(output, checked.outputs)
+    return report
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Outputs of the model (as real as the inputs were), and the cycles of each sample."""
+
+    outputs: dict[str, NDArray[Any]]
+    cycles: tuple[int, ...]
+
+
+def check_machine(
+    program: Program, report: Report, rung: reports.Rung, given: Arrays, bus: Bus, *,
+    load: bool, progress: ProgressCallback,
+) -> Checked:  # fmt: skip
+    """Run `given` on the machine behind `bus` and record how it compares with the reference.
+
+    What the overlay computes is compared where it leaves the overlay, what follows on the host
+    where it leaves the model.
+    """
+    inputs, outputs = graph.inputs(program.model), graph.outputs(program.model)
+    batch = prepare(program.tensor_infos(inputs), given)
+    named = dict(zip((item.name for item in inputs), batch.arrays, strict=True))
+    progress("reference", 0, 0)
+    wanted = reference.run(program.model, named)
+    entering = reference.run(program.before, named)
+    core = {item.name: entering[item.name] for item in graph.inputs(program.core)}
+    wanted_core = reference.run(program.core, core)
+    ran = run_machine(program.assembled, core, bus, load=load, progress=progress)
+    found_core = {
+        name: array.reshape(wanted_core[name].shape) for name, array in ran.outputs.items()
+    }
+    after = {
+        item.name: found_core.get(item.name, entering.get(item.name))
+        for item in graph.inputs(program.after)
+    }
+    found = reference.run(program.after, after)  # pyright: ignore[reportArgumentType]
+    pairs = [(wanted_core[name], found_core[name]) for name in wanted_core]
+    if any(name not in wanted_core for name in wanted):
+        pairs += [(wanted[name], found[name]) for name in wanted]
+    report.set_bit_exact(
+        rung, samples=batch.samples, elements=sum(want.size for want, _ in pairs),
+        mismatches=sum(int((want != got).sum()) for want, got in pairs),
+    )  # fmt: skip
+    infos = program.tensor_infos(outputs)
+    final = finish(infos, [[found[info.name] for info in infos]], batch.real)
+    return Checked(final, ran.cycles)
+
+
+def run_machine(
+    assembled: Assembled, core: Arrays, bus: Bus, *, load: bool, progress: ProgressCallback
+) -> MachineRun:
+    """Stream the core's inputs ([samples, ...] each) through the machine behind `bus`.
+
+    Args:
+        load: write the memories through the bus first; else they hold the program already.
+    """
+    machine = assembled.machine
+    driver = MachineDriver(bus, machine)
+    if load:
+        driver.load_image(
+            assembled.image, lambda done, total: progress("load the machine", done, total)
+        )
+    else:
+        driver.start()
+    samples = len(next(iter(core.values())))
+    progress("simulate", 0, samples)
+    collected: dict[str, list[NDArray[np.int8]]] = {item.name: [] for item in assembled.outputs}
+    cycles: list[int] = []
+    for index, inference in enumerate(driver.run(_input_words(assembled, core, samples))):
+        cycles.append(inference.cycles)
+        for item in assembled.outputs:
+            words = inference.words[item.base :]
+            collected[item.name].append(words_to_tensor(words, item.shape, machine.lanes))
+        progress("simulate", index + 1, samples)
+    return MachineRun({name: np.stack(parts) for name, parts in collected.items()}, tuple(cycles))
+
+
+def _input_words(
+    assembled: Assembled, core: Arrays, samples: int
+) -> Iterator[NDArray[np.int8]]:
+    lanes = assembled.machine.lanes
+    for index in range(samples):
+        parts = [
+            tensor_to_words(core[item.name][index].reshape(item.shape), lanes)
+            for item in assembled.inputs
+        ]
+        yield np.concatenate(parts)
+
+
+def raise_if_different(report: Report, rung: reports.Rung, checked: Checked) -> None:
+    comparison = getattr(report.bit_exact, rung)
+    if not comparison.exact:
+        raise ResultsDiffer(
+            f"The {rung} differs from the reference in {comparison.mismatches} of "
+            f"{comparison.elements} elements over {comparison.samples} samples; expected none. "
+            "This is a defect in Bitwright: please report it with the build folder"
+        )
+    if set(checked.cycles) != {report.cycles.predicted}:
+        raise ResultsDiffer(
+            f"The {rung} took {sorted(set(checked.cycles))} cycles; predicted were "
+            f"{report.cycles.predicted}. This is a defect in Bitwright: please report it with the "
+            "build folder"
+        )
