@@ -86,10 +86,8 @@ def constant_of(value: ir.Value) -> NDArray[Any] | None:
 
 def location_name(operation: Any) -> str:
     """The model's own name of an operation, or its kind where it has none."""
-    text = str(operation.location)
-    if text.startswith('loc("') and text.endswith('")'):
-        return text[5:-2]
-    return operation.operation.name
+    name: str | None = getattr(operation.location, "name_str", None)
+    return operation.operation.name if name is None else name
 
 
 def users(value: ir.Value) -> list[Any]:

@@ -58,10 +58,18 @@ def evaluate(
     named = graph.inputs(module)
     check_inputs([(item.name, item.value) for item in named], inputs)
     arrays = [np.asarray(inputs[item.name]) for item in named]
-    samples = arrays[0].shape[0] if arrays else 1
-    if samples == 1 or _carries_batch(module):
+    batched = [shape_of(item.value)[:1] == (1,) for item in named]
+    samples = max((len(a) for a, b in zip(arrays, batched, strict=True) if b), default=1)
+    if samples == 1 or (all(batched) and _carries_batch(module)):
         return _evaluate(module, arrays, observe)
-    parts = [_evaluate(module, [a[i : i + 1] for a in arrays], observe) for i in range(samples)]
+    parts = [
+        _evaluate(
+            module,
+            [a[i : i + 1] if b else a for a, b in zip(arrays, batched, strict=True)],
+            observe,
+        )
+        for i in range(samples)
+    ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

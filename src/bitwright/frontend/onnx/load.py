@@ -83,8 +83,14 @@ def check(model: SourceModel) -> None:
     del proto.graph.value_info[:]
     for value in proto.graph.output:
         value.type.tensor_type.ClearField("shape")
+    checked = onnx.ModelProto()
+    checked.CopyFrom(model.proto)
+    for value in checked.graph.output:
+        if value.type.HasField("tensor_type"):
+            # The checker wants a shape; many models leave it to inference.
+            value.type.tensor_type.shape.SetInParent()
     try:
-        onnx.checker.check_model(model.proto)
+        onnx.checker.check_model(checked)
         shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
     except Exception as error:  # checker, inference and protobuf errors share no base
         raise InvalidModelError(
