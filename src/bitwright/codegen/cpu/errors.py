@@ -11,7 +11,7 @@ class NotIntegerError(BitwrightError):
     exit_code = 9
 
 
-class CpuTargetError(BitwrightError):
+class CpuLevelError(BitwrightError):
     """A processor level that is not known, or a machine that there is no code for."""
 
     exit_code = 5

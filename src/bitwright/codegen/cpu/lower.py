@@ -42,7 +42,7 @@ class Lowered:
 
 
 def lower(module: ir.Module) -> Lowered:
-    """Lower @main to kernels and an entry `bw_main(arena, inputs..., outputs...)`.
+    """Lower @main to kernels and an entry `network(arena, inputs..., outputs...)`.
 
     Raises:
         NotIntegerError: a float or an accumulator as input or output, an operation without an

@@ -26,7 +26,7 @@ def concat(kernel: Kernel, values: Values, op: Any) -> None:
     row = shape[axis] * inner
     result = values.view(kernel, op.result)
     offset = 0
-    for operand in op.inputs:
+    for operand in op.operands:
         width = shape_of(operand)[axis] * inner
         x = values.view(kernel, operand, (outer, width))
         part = kernel.strided(result, (outer, width), (row, 1), offset)

@@ -6,8 +6,8 @@ from torch_mlir import ir
 from torch_mlir.execution_engine import ExecutionEngine
 from torch_mlir.passmanager import PassManager
 
+from bitwright.codegen.cpu.level import CpuLevel
 from bitwright.codegen.cpu.program import ENTRY
-from bitwright.codegen.cpu.target import CpuTarget
 
 PIPELINE = (
     "convert-linalg-to-loops",
@@ -27,16 +27,16 @@ PIPELINE = (
 _OPTIMISATION = 3
 
 
-def write_object(module: ir.Module, target: CpuTarget, path: Path) -> None:
-    """Compile `module` (changed on the way) for `target` to a position-independent object.
+def write_object(module: ir.Module, level: CpuLevel, path: Path) -> None:
+    """Compile `module` (changed on the way) for `level` to a position-independent object.
 
-    The bytes depend on the module and the target only.
+    The bytes depend on the module and the level only.
     """
     with module.context, ir.Location.unknown():
         PassManager.parse(f"builtin.module({','.join(PIPELINE)})").run(module.operation)
         attributes = ir.Attribute.parse(
-            f'["noinline", ["target-cpu", "{target.llvm_cpu}"], '
-            f'["target-features", "{target.llvm_features}"]]'
+            f'["noinline", ["target-cpu", "{level.llvm_cpu}"], '
+            f'["target-features", "{level.llvm_features}"]]'
         )
         for operation in module.body.operations:
             if operation.operation.name == "llvm.func" and operation.regions[0].blocks:

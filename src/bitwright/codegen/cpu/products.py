@@ -44,9 +44,7 @@ def _deepened(weight: NDArray[Any]) -> NDArray[np.int8]:
     return np.pad(weight.astype(np.int8), widths)
 
 
-def padded(
-    kernel: Kernel, x: View, padding: tuple[int, ...], fill: int
-) -> View:
+def padded(kernel: Kernel, x: View, padding: tuple[int, ...], fill: int) -> View:
     """[N, C, H, W] with `fill` around it; `x` itself where there is no padding."""
     top, left, bottom, right = padding
     if not any(padding):
@@ -142,9 +140,7 @@ def _gather(kernel: Kernel, image: View, patches: View, op: Any, per_group: int)
     if groups == 1 and dx == 1:
         run = kernel_columns * per_group
         height, width = image.shape[1], image.shape[2] * image.shape[3]
-        flat = kernel.strided(
-            image, (samples, height, width), row_major((samples, height, width))
-        )
+        flat = kernel.strided(image, (samples, height, width), row_major((samples, height, width)))
         target = kernel.strided(
             patches, (samples, rows, columns, kernel_rows, run), (sample, row, column, run, 1)
         )
@@ -157,7 +153,9 @@ def _gather(kernel: Kernel, image: View, patches: View, op: Any, per_group: int)
     steps = (sample, row, column, group, kernel_columns * per_group, per_group, 1)
     source = f"n, y * {sy} + i * {dy}, x * {sx} + j * {dx}, g * {per_group} + c"
     kernel.copy(
-        "n y x g i j c", (image, source), (kernel.strided(patches, shape, steps), "n, y, x, g, i, j, c")
+        "n y x g i j c",
+        (image, source),
+        (kernel.strided(patches, shape, steps), "n, y, x, g, i, j, c"),
     )
 
 

@@ -1,6 +1,6 @@
 """A module of `linalg` on `memref` under construction: kernels, constants, buffers, the entry.
 
-One function a kernel, called once by the entry `bw_main(arena, inputs..., outputs...)`. Every
+One function a kernel, called once by the entry `network(arena, inputs..., outputs...)`. Every
 memory that a kernel touches is an argument with static shape that nothing else aliases, so that
 LLVM keeps sums in registers and vectorises without run-time checks.
 """
@@ -16,7 +16,7 @@ from torch_mlir import ir
 
 from bitwright.codegen.cpu.arena import ALIGNMENT, Buffer, place
 
-ENTRY = "bw_main"
+ENTRY = "network"
 BYTES = {"i8": 1, "i32": 4, "i64": 8}
 
 Shape = Sequence[int]

@@ -130,5 +130,9 @@ def centred(name: str, element: str, zero: int, to: str) -> str:
     lines = [f"%{to}_w = arith.extsi {name} : {element} to i32"] if element == "i8" else []
     wide = f"%{to}_w" if element == "i8" else name
     return "\n".join(
-        [*lines, f"%{to}_z = arith.constant {zero} : i32", f"%{to} = arith.subi {wide}, %{to}_z : i32"]
+        [
+            *lines,
+            f"%{to}_z = arith.constant {zero} : i32",
+            f"%{to} = arith.subi {wide}, %{to}_z : i32",
+        ]
     )

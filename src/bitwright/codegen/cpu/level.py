@@ -8,11 +8,11 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from bitwright.codegen.cpu.errors import CpuTargetError
+from bitwright.codegen.cpu.errors import CpuLevelError
 
 
 @dataclass(frozen=True)
-class CpuTarget:
+class CpuLevel:
     """One level.
 
     Args:
@@ -41,40 +41,40 @@ _V2 = ("sse3", "ssse3", "sse4.1", "sse4.2", "popcnt")
 _V3 = (*_V2, "avx", "avx2", "bmi", "bmi2", "fma")
 _V4 = (*_V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
 
-TARGETS = {
-    target.name: target
-    for target in (
-        CpuTarget("x86-64", "x86_64", ()),
-        CpuTarget("x86-64-v2", "x86_64", _V2),
-        CpuTarget("x86-64-v3", "x86_64", _V3),
-        CpuTarget("x86-64-v4", "x86_64", _V4),
-        CpuTarget("armv8-a", "aarch64", ()),
+LEVELS = {
+    level.name: level
+    for level in (
+        CpuLevel("x86-64", "x86_64", ()),
+        CpuLevel("x86-64-v2", "x86_64", _V2),
+        CpuLevel("x86-64-v3", "x86_64", _V3),
+        CpuLevel("x86-64-v4", "x86_64", _V4),
+        CpuLevel("armv8-a", "aarch64", ()),
     )
 }
 
 
-def cpu_target(name: str) -> CpuTarget:
+def cpu_level(name: str) -> CpuLevel:
     """The level of this name, or for `host` the highest one that this machine has.
 
     Raises:
-        CpuTargetError: an unknown name, or a level of another architecture than this machine's
+        CpuLevelError: an unknown name, or a level of another architecture than this machine's
             (the compiler that links the library is a native one).
     """
     machine = platform.machine()
-    here = [target for target in TARGETS.values() if target.machine == machine]
-    known = ", ".join(["host", *(target.name for target in here)])
+    here = [level for level in LEVELS.values() if level.machine == machine]
+    known = ", ".join(["host", *(level.name for level in here)])
     if not here:
-        machines = ", ".join(sorted({target.machine for target in TARGETS.values()}))
-        raise CpuTargetError(
+        machines = ", ".join(sorted({level.machine for level in LEVELS.values()}))
+        raise CpuLevelError(
             f"This machine is a {machine}; there is CPU code for {machines}. Compile on one of "
             "those, or for a board"
         )
     if name == "host":
         flags = _host_features()
-        return [target for target in here if flags.issuperset(target.features)][-1]
-    if name not in TARGETS or TARGETS[name] not in here:
-        raise CpuTargetError(f"CPU level {name!r} is not one of those of this machine: {known}")
-    return TARGETS[name]
+        return [level for level in here if flags.issuperset(level.features)][-1]
+    if name not in LEVELS or LEVELS[name] not in here:
+        raise CpuLevelError(f"CPU level {name!r} is not one of those of this machine: {known}")
+    return LEVELS[name]
 
 
 def _host_features() -> set[str]:

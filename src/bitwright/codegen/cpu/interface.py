@@ -1,0 +1,265 @@
+"""The C around the object: the header `model.h`, and the source of its functions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch_mlir import ir
+
+from bitwright.codegen.cpu.arena import ALIGNMENT
+from bitwright.codegen.cpu.level import CpuLevel
+from bitwright.codegen.cpu.program import ENTRY, count
+from bitwright.ir import graph
+from bitwright.ir.graph import NamedValue
+from bitwright.ir.types import QuantParams, shape_of, value_params
+
+ABI_VERSION = 1
+EXPORTS = "bw_*"
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    name: str
+    shape: tuple[int, ...]
+    params: QuantParams
+
+    @property
+    def comment(self) -> str:
+        """What a reader of the header wants to know."""
+        params = self.params
+        name = self.name.replace("*/", "* /")
+        return (
+            f'"{name}", int8 {list(self.shape)}, row-major, values {params.qmin} to '
+            f"{params.qmax}, real = {params.scale!r} * (q - ({params.zero_point}))"
+        )
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What the C files say about one model."""
+
+    model: str
+    level: CpuLevel
+    arena_bytes: int
+    inputs: tuple[_Tensor, ...]
+    outputs: tuple[_Tensor, ...]
+
+    @property
+    def single(self) -> bool:
+        """Whether there is a `bw_run`."""
+        return len(self.inputs) == 1 and len(self.outputs) == 1
+
+
+def interface(module: ir.Module, model: str, level: CpuLevel, arena_bytes: int) -> Interface:
+    """Read names, shapes and quantized types from the module."""
+    return Interface(
+        model, level, arena_bytes, _tensors(graph.inputs(module)), _tensors(graph.outputs(module))
+    )
+
+
+def _tensors(items: Sequence[NamedValue]) -> tuple[_Tensor, ...]:
+    return tuple(
+        _Tensor(item.name, shape_of(item.value), value_params(item.value)) for item in items
+    )
+
+
+def header(given: Interface) -> str:
+    """`model.h`."""
+    lines = [f" *   input  {i}: {t.comment}" for i, t in enumerate(given.inputs)]
+    lines += [f" *   output {i}: {t.comment}" for i, t in enumerate(given.outputs)]
+    sizes = [
+        f"#define BW_{kind}_{i}_SIZE {count(tensor.shape)} /* {list(tensor.shape)} */"
+        for kind, tensors in (("INPUT", given.inputs), ("OUTPUT", given.outputs))
+        for i, tensor in enumerate(tensors)
+    ]
+    return _HEADER.format(
+        model=given.model.replace("*/", "* /"), cpu=given.level.name,
+        tensors="\n".join(lines), sizes="\n".join(sizes), abi=ABI_VERSION,
+        arena=given.arena_bytes, alignment=ALIGNMENT,
+        inputs=len(given.inputs), outputs=len(given.outputs),
+        run=_RUN_DECLARATION if given.single else "",
+    )  # fmt: skip
+
+
+def source(given: Interface) -> str:
+    """The functions that `model.h` declares, around the entry of the object."""
+    arguments = [f"inputs[{i}]" for i in range(len(given.inputs))]
+    arguments += [f"outputs[{i}]" for i in range(len(given.outputs))]
+    parameters = ["void *"] + ["const int8_t *"] * len(given.inputs)
+    parameters += ["int8_t *"] * len(given.outputs)
+    checks = [
+        f'    if (!__builtin_cpu_supports("{feature}")) return "{feature}";'
+        for feature in given.level.features
+    ]
+    if checks:
+        checks.insert(0, "    __builtin_cpu_init();")
+    return _SOURCE.format(
+        model=_quoted(given.model), cpu=_quoted(given.level.name), entry=ENTRY,
+        parameters=", ".join(parameters), call=", ".join(["arena", *arguments]),
+        input_tensors=_array("inputs", given.inputs), checks="\n".join(checks),
+        output_tensors=_array("outputs", given.outputs),
+        run=_RUN if given.single else "",
+    )  # fmt: skip
+
+
+def _array(name: str, tensors: Sequence[_Tensor]) -> str:
+    shapes = [
+        f"static const int64_t {name}_shape{i}[] = {{{', '.join(map(str, tensor.shape)) or '0'}}};"
+        for i, tensor in enumerate(tensors)
+    ]
+    rows = [
+        f"    {{{_quoted(t.name)}, {len(t.shape)}, {name}_shape{i}, {count(t.shape)}, "
+        f"{t.params.scale.hex()}, {t.params.zero_point}, {t.params.qmin}, {t.params.qmax}}},"
+        for i, t in enumerate(tensors)
+    ]
+    count_ = f"enum {{ {name}_count = {len(tensors)} }};"
+    table = [f"static const bw_tensor {name}_table[] = {{", *rows, "};"]
+    return "\n".join([*shapes, *table, count_])
+
+
+def _quoted(text: str) -> str:
+    """A C string literal: printable ASCII as it is, every other UTF-8 byte in octal."""
+    return '"' + "".join(
+        chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}"
+        for byte in text.encode()
+    ) + '"'  # fmt: skip
+
+
+_RUN_DECLARATION = """
+/* One input, one output: the whole inference of one sample. */
+int bw_run(const int8_t *in, int8_t *out);
+"""
+
+_RUN = """
+int bw_run(const int8_t *in, int8_t *out) {
+    return bw_run_all(&in, &out);
+}
+"""
+
+_HEADER = """\
+/* {model}: an integer network compiled by Bitwright for {cpu}.
+ *
+{tensors}
+ *
+ * Tensors hold one sample. Every function that runs the network returns BW_OK or one of the other
+ * codes below. Inputs and outputs must not overlap. Nothing is allocated, nothing is kept from one
+ * call to the next, and the result depends on the inputs only.
+ *
+ * Threads: bw_run_with may run in any number of threads at once, each with an arena of its own.
+ * bw_run and bw_run_all share one arena inside the library and wait for each other.
+ */
+#ifndef BITWRIGHT_MODEL_H
+#define BITWRIGHT_MODEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+#define BW_ABI_VERSION {abi}
+#define BW_INPUTS {inputs}
+#define BW_OUTPUTS {outputs}
+{sizes}
+
+enum {{
+    BW_OK = 0,
+    BW_CPU_TOO_OLD = 1, /* this processor lacks an instruction: see bw_missing_cpu_feature */
+    BW_BAD_ARGUMENT = 2 /* a null pointer, or an arena that is not aligned */
+}};
+
+#define BW_ARENA_BYTES {arena}
+#define BW_ARENA_ALIGNMENT {alignment}
+{run}
+/* BW_INPUTS inputs and BW_OUTPUTS outputs, in the order above. */
+int bw_run_all(const int8_t *const *inputs, int8_t *const *outputs);
+
+/* The same with the caller's arena: bw_arena_bytes() bytes, aligned to BW_ARENA_ALIGNMENT; what
+ * they hold before does not matter. */
+int bw_run_with(void *arena, const int8_t *const *inputs, int8_t *const *outputs);
+size_t bw_arena_bytes(void);
+
+/* A tensor of integers q; its real numbers are scale * (q - zero_point). */
+typedef struct {{
+    const char *name;     /* the model's own, UTF-8 */
+    int64_t rank;
+    const int64_t *shape; /* `rank` extents, row-major */
+    int64_t size;         /* elements, one byte each */
+    double scale;
+    int32_t zero_point;
+    int32_t minimum;      /* least and greatest q */
+    int32_t maximum;
+}} bw_tensor;
+
+int bw_input_count(void);
+int bw_output_count(void);
+const bw_tensor *bw_input(int index);  /* NULL outside of 0 .. bw_input_count() - 1 */
+const bw_tensor *bw_output(int index);
+
+int bw_abi_version(void);
+const char *bw_model_name(void);
+const char *bw_cpu(void);                 /* the processor level that the code is for */
+const char *bw_missing_cpu_feature(void); /* NULL where this processor can run it */
+
+#ifdef __cplusplus
+}}
+#endif
+
+#endif
+"""
+
+_SOURCE = """\
+#include "model.h"
+
+#include <sched.h>
+#include <stdatomic.h>
+
+extern void {entry}({parameters});
+
+{input_tensors}
+
+{output_tensors}
+
+int bw_abi_version(void) {{ return BW_ABI_VERSION; }}
+const char *bw_model_name(void) {{ return {model}; }}
+const char *bw_cpu(void) {{ return {cpu}; }}
+size_t bw_arena_bytes(void) {{ return BW_ARENA_BYTES; }}
+int bw_input_count(void) {{ return inputs_count; }}
+int bw_output_count(void) {{ return outputs_count; }}
+
+const bw_tensor *bw_input(int index) {{
+    return index >= 0 && index < inputs_count ? &inputs_table[index] : NULL;
+}}
+
+const bw_tensor *bw_output(int index) {{
+    return index >= 0 && index < outputs_count ? &outputs_table[index] : NULL;
+}}
+
+const char *bw_missing_cpu_feature(void) {{
+{checks}
+    return NULL;
+}}
+
+int bw_run_with(void *arena, const int8_t *const *inputs, int8_t *const *outputs) {{
+    if (bw_missing_cpu_feature() != NULL) return BW_CPU_TOO_OLD;
+    if (arena == NULL || (uintptr_t)arena % BW_ARENA_ALIGNMENT != 0) return BW_BAD_ARGUMENT;
+    if (inputs == NULL || outputs == NULL) return BW_BAD_ARGUMENT;
+    for (int i = 0; i < inputs_count; i++)
+        if (inputs[i] == NULL) return BW_BAD_ARGUMENT;
+    for (int i = 0; i < outputs_count; i++)
+        if (outputs[i] == NULL) return BW_BAD_ARGUMENT;
+    {entry}({call});
+    return BW_OK;
+}}
+
+static _Alignas(BW_ARENA_ALIGNMENT) unsigned char shared_arena[BW_ARENA_BYTES];
+static atomic_flag shared_arena_in_use = ATOMIC_FLAG_INIT;
+
+int bw_run_all(const int8_t *const *inputs, int8_t *const *outputs) {{
+    while (atomic_flag_test_and_set_explicit(&shared_arena_in_use, memory_order_acquire))
+        sched_yield();
+    int status = bw_run_with(shared_arena, inputs, outputs);
+    atomic_flag_clear_explicit(&shared_arena_in_use, memory_order_release);
+    return status;
+}}
+{run}"""

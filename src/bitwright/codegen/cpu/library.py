@@ -1,0 +1,117 @@
+"""A quantized module to `libmodel.so` and `model.h` in a folder."""
+
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch_mlir import ir
+
+from bitwright.codegen.cpu.errors import CompileError, MissingCompilerError, OutputFolderError
+from bitwright.codegen.cpu.interface import EXPORTS, Interface, header, interface, source
+from bitwright.codegen.cpu.level import CpuLevel, cpu_level
+from bitwright.codegen.cpu.lower import lower
+from bitwright.codegen.cpu.objects import write_object
+
+LIBRARY = "libmodel.so"
+HEADER = "model.h"
+
+_COMPILERS = ("cc", "gcc", "clang")
+_COMPILE = ("-std=c11", "-O2", "-fPIC", "-Wall", "-Wextra", "-c")
+# symbols of two libraries in one process stay apart; no path or time goes into the file
+_LINK = ("-shared", "-Wl,-Bsymbolic", "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,-z,defs")
+
+
+@dataclass(frozen=True)
+class BuiltLibrary:
+    """What `build_library` wrote."""
+
+    library: Path
+    header: Path
+    level: CpuLevel
+    arena_bytes: int
+
+
+def build_library(
+    module: ir.Module, folder: Path, *, model: str = "model", level: CpuLevel | None = None
+) -> BuiltLibrary:
+    """Compile a quantized `bw` module; the two files appear whole or not at all.
+
+    Args:
+        module: inputs and outputs quantized; not changed.
+        folder: made where it is missing.
+        model: the model's name, kept in both files.
+        level: the processors to compile for; the highest level of this machine by default.
+            Equal module, name, level and compiler give equal bytes.
+
+    Raises:
+        NotIntegerError: a module with floats, or a weight that is computed.
+        CpuLevelError: there is no code for this machine's architecture.
+        MissingCompilerError: no C compiler on PATH.
+        CompileError: the C compiler failed; its folder is kept.
+        OutputFolderError: `folder` cannot be written to.
+    """
+    level = cpu_level("host") if level is None else level
+    compiler = find_compiler()
+    lowered = lower(module)
+    given = interface(module, model, level, lowered.arena_bytes)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(dir=folder, prefix=".cpu."))
+    except OSError as error:
+        raise OutputFolderError(
+            f"The folder {folder} cannot be written to: {error.strerror}; choose another one"
+        ) from None
+    try:
+        _build(lowered.module, given, compiler, work)
+        for name in (LIBRARY, HEADER):
+            (work / name).replace(folder / name)
+    except CompileError:
+        raise
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    shutil.rmtree(work)
+    return BuiltLibrary(folder / LIBRARY, folder / HEADER, level, lowered.arena_bytes)
+
+
+def _build(kernels: ir.Module, given: Interface, compiler: str, folder: Path) -> None:
+    write_object(kernels, given.level, folder / "network.o")
+    (folder / HEADER).write_text(header(given))
+    (folder / "model.c").write_text(source(given))
+    (folder / "exports.map").write_text(f"{{ global: {EXPORTS}; local: *; }};\n")
+    _call([compiler, *_COMPILE, "model.c", "-o", "model.o"], folder)
+    objects = ("model.o", "network.o")
+    _call([compiler, *_LINK, "-Wl,--version-script=exports.map", *objects, "-o", LIBRARY], folder)
+
+
+def find_compiler() -> str:
+    """The C compiler: cc, gcc or clang on PATH.
+
+    Raises:
+        MissingCompilerError: there is none.
+    """
+    for name in _COMPILERS:
+        found = shutil.which(name)
+        if found is not None:
+            return found
+    raise MissingCompilerError(
+        f"A C compiler is needed to link the library and none of {', '.join(_COMPILERS)} is on "
+        "PATH; install the Debian package 'gcc' (apt-get install gcc)"
+    )
+
+
+def _call(command: Sequence[str], folder: Path) -> None:
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise CompileError(shlex.join(command), done.returncode, done.stdout, folder)

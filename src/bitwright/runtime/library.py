@@ -1,0 +1,156 @@
+"""Loads and runs the shared library that `codegen.cpu` makes; needs no other file of the build."""
+
+import ctypes
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitwright.errors import BitwrightError
+from bitwright.runtime.tensors import TensorInfo, finish, prepare
+
+ABI_VERSION = 1
+
+Array = NDArray[Any]
+
+
+class LibraryError(BitwrightError):
+    """A file that is not a library of ours, or not of this version."""
+
+    exit_code = 6
+
+
+class CpuTooOldError(BitwrightError):
+    """A library made for a processor with more instructions than this one has."""
+
+    exit_code = 5
+
+
+class _Tensor(ctypes.Structure):
+    """`bw_tensor` of `model.h`."""
+
+    _fields_: ClassVar[Any] = [
+        ("name", ctypes.c_char_p),
+        ("rank", ctypes.c_int64),
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("size", ctypes.c_int64),
+        ("scale", ctypes.c_double),
+        ("zero_point", ctypes.c_int32),
+        ("minimum", ctypes.c_int32),
+        ("maximum", ctypes.c_int32),
+    ]
+
+    def info(self) -> TensorInfo:
+        """The same in Python."""
+        shape = tuple(int(self.shape[axis]) for axis in range(self.rank))
+        return TensorInfo(
+            self.name.decode(), shape, self.scale, self.zero_point, self.minimum, self.maximum
+        )
+
+
+class Library:
+    """A loaded model. `run` may be called from several threads at once.
+
+    Attributes:
+        path: the file.
+        model: the model's name.
+        cpu: the processor level that the code is for.
+        inputs: what `run` takes.
+        outputs: what it gives.
+        arena_bytes: scratch memory of one run.
+    """
+
+    def __init__(self, path: Path, library: ctypes.CDLL) -> None:
+        self.path = path
+        self.model = _text(library, "bw_model_name")
+        self.cpu = _text(library, "bw_cpu")
+        self.inputs = _tensors(library, "input")
+        self.outputs = _tensors(library, "output")
+        library.bw_arena_bytes.restype = ctypes.c_size_t
+        self.arena_bytes = int(library.bw_arena_bytes())
+        self._run = library.bw_run_with
+        pointers = ctypes.POINTER(ctypes.c_void_p)
+        self._run.argtypes = [ctypes.c_void_p, pointers, pointers]
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs by name: int8 for int8 inputs, float32 for real ones.
+
+        Real inputs are quantized to the nearest integer (ties to even, clipped), real outputs are
+        scale * (integer - zero point). Samples along axis 0 run one after the other.
+
+        Raises:
+            TensorError: inputs that are not those of the model.
+        """
+        batch = prepare(self.inputs, inputs)
+        arena = _aligned(self.arena_bytes)
+        runs: list[list[NDArray[np.int8]]] = []
+        for index in range(batch.samples):
+            given = batch.sample(index, self.inputs)
+            results = [np.empty(info.shape, np.int8) for info in self.outputs]
+            status = self._run(arena.ctypes.data, _pointers(given), _pointers(results))
+            if status != 0:
+                raise LibraryError(f"{self.path}: bw_run_with returned {status}; expected 0")
+            runs.append(results)
+        return finish(self.outputs, runs, batch.real)
+
+
+def load_library(path: Path) -> Library:
+    """Load `path` and check that this machine can run it.
+
+    Raises:
+        LibraryError: no such file, not a library of ours, another interface version.
+        CpuTooOldError: this processor lacks an instruction that the code uses.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise LibraryError(f"There is no library {path}; `bitwright compile --target cpu` makes it")
+    try:
+        library = ctypes.CDLL(str(path.resolve()))
+        version = int(library.bw_abi_version())
+    except OSError as error:
+        raise LibraryError(
+            f"{path} is not a shared library of this system: {error}; compile the model here"
+        ) from None
+    except AttributeError:
+        raise LibraryError(
+            f"{path} is a shared library but not one that Bitwright made (no bw_abi_version); give "
+            "the libmodel.so of a build folder"
+        ) from None
+    if version != ABI_VERSION:
+        raise LibraryError(
+            f"{path} has interface version {version}; this Bitwright reads {ABI_VERSION}, so "
+            "compile the model again"
+        )
+    missing = _text(library, "bw_missing_cpu_feature")
+    if missing:
+        raise CpuTooOldError(
+            f"{path} is compiled for {_text(library, 'bw_cpu')} and this processor lacks "
+            f"{missing}; compile the model on this machine"
+        )
+    return Library(path, library)
+
+
+def _text(library: ctypes.CDLL, function: str) -> str:
+    """What a function without arguments returns; empty for NULL."""
+    call = getattr(library, function)
+    call.restype = ctypes.c_char_p
+    return (call() or b"").decode()
+
+
+def _tensors(library: ctypes.CDLL, kind: str) -> tuple[TensorInfo, ...]:
+    read = getattr(library, f"bw_{kind}")
+    read.restype = ctypes.POINTER(_Tensor)
+    count = int(getattr(library, f"bw_{kind}_count")())
+    return tuple(read(index).contents.info() for index in range(count))
+
+
+def _pointers(arrays: list[NDArray[np.int8]]) -> Any:
+    return (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
+
+
+def _aligned(size: int, alignment: int = 64) -> NDArray[np.uint8]:
+    block = np.empty(size + alignment, np.uint8)
+    start = -block.ctypes.data % alignment
+    return block[start : start + size]
