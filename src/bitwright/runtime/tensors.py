@@ -168,6 +168,9 @@ def _check_values(info: TensorInfo, array: Array) -> None:
 def load_inputs(path: Path, names: Sequence[str]) -> dict[str, Array]:
     """Read the tensors of a `.npz` by name, or a `.npy` as the only input.
 
+    A `.npz` that holds every input may hold other arrays; one that does not is given back whole,
+    so that what is missing can be named.
+
     Args:
         path: the file.
         names: of the model's inputs.
@@ -195,6 +198,8 @@ def load_inputs(path: Path, names: Sequence[str]) -> dict[str, Array]:
             f"{path} does not hold NumPy arrays: {error}; save the inputs with numpy.savez"
         ) from None
     if path.suffix == ".npz":
+        if all(name in arrays for name in names):  # labels and the like may lie beside the inputs
+            return {name: arrays[name] for name in names}
         return arrays
     if len(names) != 1:
         raise TensorError(
