@@ -181,7 +181,7 @@ class MachineDriver:
         self._write_register(Register.CONTROL, CONTROL_RUN)
 
     def stop(self) -> None:
-        """Holds the machine before its next instruction."""
+        """Holds the machine at the start of its program; the banks stay as they are."""
         self._write_register(Register.CONTROL, 0)
 
     def infer(self, words: NDArray[np.int8]) -> Inference:

@@ -1,0 +1,129 @@
+"""The cocotb benches of `benches/`: each hardware unit against its golden function.
+
+All units stand side by side in one design, which is built once. BITWRIGHT_SEED chooses other
+random stimuli; the seed of a run is printed when it fails.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from amaranth.back import verilog
+from amaranth.hdl import Module, Shape, ValueCastable
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+from cocotb_tools.runner import Verilog, get_runner
+
+from bitwright.hwgen.address import LoopNest
+from bitwright.hwgen.banks import PingPong
+from bitwright.hwgen.engines.accumulator import Accumulators
+from bitwright.hwgen.engines.channelwise import Channelwise
+from bitwright.hwgen.engines.weightserial import WeightSerial
+from bitwright.hwgen.host import HostPort
+from bitwright.hwgen.output import OutputStage
+from bitwright.hwgen.ports.axi4lite import Axi4LiteBridge
+from bitwright.hwgen.ports.uart import UartBridge
+from bitwright.hwgen.ports.wishbone import WishboneBridge
+from bitwright.hwgen.ram import Ram
+from bitwright.hwgen.requantize import Requantizer
+from bitwright.hwgen.sequencer import Fetch, Sequencer
+from bitwright.ir.machine import Machine
+from bitwright.rtl_sim import toolchain
+
+MACHINE = Machine(
+    lanes=4, rows=16, requant_lanes=2, acc_bits=20, act_words=200, in_words=64, out_words=48,
+    weight_words=64, param_words=40, tables=2, program_words=256,
+)  # fmt: skip
+UART_DIVISOR = 4
+UART_SILENCE_BYTES = 8
+BENCHES = Path(__file__).parent / "benches"
+UNITS = {
+    "address": LoopNest(machine=MACHINE),
+    "weightserial": WeightSerial(machine=MACHINE),
+    "channelwise": Channelwise(machine=MACHINE),
+    "accumulators": Accumulators(machine=MACHINE),
+    "requantizer": Requantizer(machine=MACHINE),
+    "output": OutputStage(machine=MACHINE),
+    "fetch": Fetch(machine=MACHINE),
+    "sequencer": Sequencer(),
+    "banks": PingPong(),
+    "ram": Ram(width=8, depth=20),
+    "host": HostPort(machine=MACHINE),
+    "wishbone": WishboneBridge(),
+    "axi4lite": Axi4LiteBridge(),
+    "uart": UartBridge(divisor=UART_DIVISOR, silence_bytes=UART_SILENCE_BYTES),
+}
+
+
+class Units(wiring.Component):
+    """Units side by side; member `a.b` of unit `u` is the pin `u_a_b`."""
+
+    def __init__(self, units: Mapping[str, wiring.Component]) -> None:
+        self._units = units
+        self._pins: list[tuple[str, wiring.Flow, ValueCastable]] = []
+        members: dict[str, wiring.Member] = {}
+        for unit, component in units.items():
+            for path, member, value in component.signature.flatten(component):
+                name = "_".join((unit, *map(str, path)))
+                members[name] = member.flow(Shape.cast(member.shape).width)
+                self._pins.append((name, member.flow, value))
+        super().__init__(members)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        for unit, component in self._units.items():
+            m.submodules[unit] = component
+        for name, flow, value in self._pins:
+            inner = value.as_value() if isinstance(value, ValueCastable) else value
+            pin = getattr(self, name)
+            m.d.comb += inner.eq(pin) if flow == In else pin.eq(inner)
+        return m
+
+
+@pytest.fixture(scope="module")
+def bench_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("benches")
+    source = folder / "units.v"
+    source.write_text(verilog.convert(Units(UNITS), name="units", emit_src=False))
+    environment = toolchain.verilator_environment()
+    variables = [f"{name}={value}" for name, value in toolchain.make_variables().items()]
+    environment["MAKEFLAGS"] = " -- " + " ".join([*variables, "OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1"])
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        get_runner("verilator").build(
+            sources=[Verilog(source)],
+            hdl_toplevel="units",
+            build_dir=folder,
+            build_args=["-Wno-fatal", "--no-timing"],
+            log_file=folder / "build.log",
+        )
+    return folder
+
+
+@pytest.mark.parametrize("bench", sorted(path.stem for path in BENCHES.glob("bench_*.py")))
+def test_bench(bench: str, bench_folder: Path) -> None:
+    seed = os.environ.get("BITWRIGHT_SEED", "1")
+    log = bench_folder / f"{bench}.log"
+    settings = {
+        "machine": asdict(MACHINE),
+        "uart_divisor": UART_DIVISOR,
+        "uart_silence_bytes": UART_SILENCE_BYTES,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(BENCHES)
+        try:
+            get_runner("verilator").test(
+                test_module=bench,
+                hdl_toplevel="units",
+                hdl_toplevel_lang="verilog",
+                build_dir=bench_folder,
+                seed=seed,
+                extra_env={"BITWRIGHT_BENCH": json.dumps(settings)},
+                log_file=log,
+            )
+        except SystemExit:
+            pytest.fail(f"{bench} failed; repeat it with BITWRIGHT_SEED={seed}\n{log.read_text()}")
