@@ -8,7 +8,7 @@ from typing import ClassVar
 from bitwright.errors import BitwrightError
 
 
-class ToolMissing(BitwrightError):  # noqa: N818
+class ToolMissing(BitwrightError):
     """A program of the FPGA tool chain is not installed."""
 
     exit_code: ClassVar[int] = 7
@@ -20,13 +20,13 @@ class ToolMissing(BitwrightError):  # noqa: N818
         )
 
 
-class ToolFailed(BitwrightError):  # noqa: N818
+class ToolFailed(BitwrightError):
     """A program of the FPGA tool chain ended with an error."""
 
     exit_code: ClassVar[int] = 7
 
     def __init__(
-        self, step: str, command: Sequence[str], folder: Path, status: int, log: Path, tail: str
+        self, step: str, command: Sequence[str], folder: Path, status: int, log: Path, message: str
     ) -> None:
         self.command = tuple(command)
         self.folder = folder
@@ -34,11 +34,11 @@ class ToolFailed(BitwrightError):  # noqa: N818
             f"FPGA step '{step}' failed with exit status {status}; expected 0.\n"
             f"Command: cd {shlex.quote(str(folder))} && {shlex.join(command)}\n"
             f"Log: {log}\n"
-            f"It ends with:\n{tail}"
+            f"It says:\n{message}"
         )
 
 
-class MissingRtl(BitwrightError):  # noqa: N818
+class MissingRtl(BitwrightError):
     """A folder without the Verilog that the board needs."""
 
     exit_code: ClassVar[int] = 6
@@ -50,7 +50,7 @@ class MissingRtl(BitwrightError):  # noqa: N818
         )
 
 
-class UnwritableFolder(BitwrightError):  # noqa: N818
+class UnwritableFolder(BitwrightError):
     """An output folder that cannot be written."""
 
     exit_code: ClassVar[int] = 6
@@ -61,7 +61,7 @@ class UnwritableFolder(BitwrightError):  # noqa: N818
         )
 
 
-class DoesNotFit(BitwrightError):  # noqa: N818
+class DoesNotFit(BitwrightError):
     """A design that needs more than the device has."""
 
     exit_code: ClassVar[int] = 5
@@ -75,7 +75,7 @@ class DoesNotFit(BitwrightError):  # noqa: N818
         )
 
 
-class ClockOutOfReach(BitwrightError):  # noqa: N818
+class ClockOutOfReach(BitwrightError):
     """A clock frequency that the board's phase-locked loop cannot make."""
 
     exit_code: ClassVar[int] = 5
@@ -87,7 +87,7 @@ class ClockOutOfReach(BitwrightError):  # noqa: N818
         )
 
 
-class ReportUnreadable(BitwrightError):  # noqa: N818
+class ReportUnreadable(BitwrightError):
     """A report of a tool that lacks what is expected there."""
 
     exit_code: ClassVar[int] = 7
@@ -99,7 +99,7 @@ class ReportUnreadable(BitwrightError):  # noqa: N818
         )
 
 
-class ModelMissing(BitwrightError):  # noqa: N818
+class ModelMissing(BitwrightError):
     """A netlist cell that cannot be simulated."""
 
     exit_code: ClassVar[int] = 7

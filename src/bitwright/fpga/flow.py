@@ -133,7 +133,8 @@ def _synthesise(
     runner: "_Runner", rtl_files: Sequence[Path], top: str, target: FpgaTarget
 ) -> SynthesisReport:
     # Paths relative to the folder: the wheel's yosys sees a temporary folder of its own as /tmp.
-    reads = [f'read_verilog "{runner.relative(path)}"' for path in rtl_files]
+    # Deferred: a module is elaborated with the parameters it is used with, not with its defaults.
+    reads = [f'read_verilog -defer "{runner.relative(path)}"' for path in rtl_files]
     results = {"netlist.json": "", "netlist.v": "", "statistics.json": ""}
     script = [
         *reads,
@@ -192,6 +193,13 @@ def partial_name(name: str) -> str:
     return f"{name}.partial"
 
 
+def _message(log: Path) -> str:
+    """The errors in a log, or its last lines where no line names an error."""
+    lines = log.read_text(errors="replace").splitlines()
+    errors = [line for line in lines if "ERROR" in line]
+    return "\n".join(errors or lines[-_LOG_TAIL_LINES:])
+
+
 class _Runner:
     """Runs the steps in one folder, and remembers their times and the tools' versions."""
 
@@ -248,8 +256,7 @@ class _Runner:
             )
         missing = [n for n in results if not (self.folder / partial_name(n)).exists()]
         if done.returncode != 0 or missing:
-            tail = "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
-            raise ToolFailed(step, command, self.folder, done.returncode, log, tail)
+            raise ToolFailed(step, command, self.folder, done.returncode, log, _message(log))
         for result in results:
             (self.folder / partial_name(result)).replace(self.folder / result)
         self.seconds[step] = round(time.perf_counter() - begin, 2)

@@ -5,7 +5,7 @@ from typing import ClassVar
 from bitwright.errors import BitwrightError
 
 
-class UnknownTarget(BitwrightError):  # noqa: N818
+class UnknownTarget(BitwrightError):
     """A target name that is not in the registry."""
 
     exit_code: ClassVar[int] = 5
@@ -14,7 +14,7 @@ class UnknownTarget(BitwrightError):  # noqa: N818
         super().__init__(f"Target '{name}' does not exist; choose one of: {', '.join(known)}")
 
 
-class NotAnFpga(BitwrightError):  # noqa: N818
+class NotAnFpga(BitwrightError):
     """A target without an FPGA, where one is needed."""
 
     exit_code: ClassVar[int] = 5

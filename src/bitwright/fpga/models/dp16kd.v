@@ -116,7 +116,7 @@ module DP16KD #(
     wire [17:0] shifted_b = data_b << offset(DATA_WIDTH_B, address_b);
 
     reg [17:0] memory [0:1023];
-    integer i;
+    integer i, j;
     initial begin
         for (i = 0; i < 16; i = i + 1) memory[0 + i] = INITVAL_00[20 * i +: 18];
         for (i = 0; i < 16; i = i + 1) memory[16 + i] = INITVAL_01[20 * i +: 18];
@@ -217,10 +217,13 @@ module DP16KD #(
                         (memory[{word_a[9:1], 1'b1}] & ~mask_high) | (data_b & mask_high);
                 end
         end else begin : write_ports
+            // Bit by bit, since both ports may write different bits of one word.
             always @(posedge clock_a)
-                if (write_a) memory[word_a] <= (memory[word_a] & ~mask_a) | (shifted_a & mask_a);
+                if (write_a)
+                    for (i = 0; i < 18; i = i + 1) if (mask_a[i]) memory[word_a][i] <= shifted_a[i];
             always @(posedge clock_b)
-                if (write_b) memory[word_b] <= (memory[word_b] & ~mask_b) | (shifted_b & mask_b);
+                if (write_b)
+                    for (j = 0; j < 18; j = j + 1) if (mask_b[j]) memory[word_b][j] <= shifted_b[j];
         end
 
         if (WIDE_READ) begin : read_port
