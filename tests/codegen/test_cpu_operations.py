@@ -18,7 +18,7 @@ from bitwright.runtime.library import Library, load_library
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import networks as n  # noqa: E402
+import quantized_networks as n
 
 SAMPLES = 4
 
@@ -90,7 +90,9 @@ def test_products_of_matrices(tmp_path: Path) -> None:
     outputs.append(("dense", n.requantize(builder, rng, acc, 40000.0)))
     batched = builder.matmul(left, right)
     outputs.append(("batched", n.requantize(builder, rng, batched, 9000.0)))
-    flipped = builder.matmul(builder.transpose(right, (0, 1, 3, 2)), builder.transpose(left, (0, 1, 3, 2)))
+    flipped = builder.matmul(
+        builder.transpose(right, (0, 1, 3, 2)), builder.transpose(left, (0, 1, 3, 2))
+    )
     outputs.append(("flipped", n.requantize(builder, rng, flipped, 9000.0, axis=3)))
     square = builder.matmul(builder.transpose(rows, (0, 2, 1)), rows)
     outputs.append(("gram", n.requantize(builder, rng, square, 9000.0)))
@@ -235,7 +237,9 @@ def test_saturation(tmp_path: Path) -> None:
 def test_random_networks(tmp_path: Path, seed: int) -> None:
     """Six networks in one library, so that the buffers of all share the arena."""
     rng = np.random.default_rng(seed)
-    shapes = [(1, int(rng.integers(1, 9)), *(int(e) for e in rng.integers(5, 14, 2))) for _ in range(6)]
+    shapes = [
+        (1, int(rng.integers(1, 9)), *(int(e) for e in rng.integers(5, 14, 2))) for _ in range(6)
+    ]
     inputs = [(f"in{i}", shape, n.random_activation(rng)) for i, shape in enumerate(shapes)]
     builder = Builder(inputs)
     outputs = [

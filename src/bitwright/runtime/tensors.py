@@ -1,7 +1,5 @@
 """Tensors at the boundary of a compiled model: files, names, shapes, quantization."""
 
-import os
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitwright.errors import BitwrightError
+from bitwright.files import replace_file
 
 Array = NDArray[Any]
 
@@ -23,7 +22,7 @@ class TensorError(BitwrightError):
 
 
 class TensorFileError(BitwrightError):
-    """An input file that cannot be read as tensors, or outputs that cannot be written."""
+    """An input file that cannot be read as tensors, or an output file of another kind."""
 
     exit_code = 6
 
@@ -182,13 +181,14 @@ def load_inputs(path: Path, names: Sequence[str]) -> dict[str, Array]:
     if path.suffix not in (".npz", ".npy"):
         raise TensorFileError(f"{path} is neither .npz nor .npy; save the inputs with numpy.savez")
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray) != (path.suffix == ".npy"):
-            raise ValueError("it is the other one of .npz and .npy")
-        if isinstance(loaded, np.ndarray):
-            arrays: dict[str, Array] = {"": loaded}
-        else:
-            with loaded:
+        # opened here, since numpy.load leaves a file open that is no archive
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray) != (path.suffix == ".npy"):
+                raise ValueError("it is the other one of .npz and .npy")
+            if isinstance(loaded, np.ndarray):
+                arrays: dict[str, Array] = {"": loaded}
+            else:
                 arrays = {name: loaded[name] for name in loaded.files}
     except OSError as error:
         reason = error.strerror or str(error)
@@ -213,28 +213,17 @@ def save_outputs(path: Path, outputs: Mapping[str, Array]) -> None:
     """Write a `.npz` keyed by tensor name, whole or not at all.
 
     Raises:
-        TensorFileError: another suffix, or a folder that cannot be written to.
+        TensorFileError: another suffix.
+        OutputNotWritable: a folder that does not exist or cannot be written.
     """
     if path.suffix != ".npz":
         raise TensorFileError(f"Outputs are written as .npz; {path} has another suffix")
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise TensorFileError(
-            f"{path} cannot be written: {error.strerror}; choose another folder"
-        ) from None
-    temporary = Path(name)
-    try:
+
+    def write(temporary: Path) -> None:
         # not numpy.savez, where a tensor cannot have the name of one of its parameters
-        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:
-            for key, array in outputs.items():
-                with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
+        with zipfile.ZipFile(temporary, "w") as archive:
+            for name, array in outputs.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        raise TensorFileError(
-            f"{path} cannot be written: {error.strerror}; choose another folder"
-        ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
+
+    replace_file(path, write)

@@ -24,7 +24,7 @@ class MissingCompilerError(BitwrightError):
 
 
 class CompileError(BitwrightError):
-    """The C compiler or LLVM failed; the folder with its input is kept."""
+    """The C compiler failed; the folder with its input is kept."""
 
     exit_code = 7
 
@@ -33,9 +33,3 @@ class CompileError(BitwrightError):
             f"The C compiler ended with status {status}; the command was\n  {command}\nin "
             f"{folder}, which is kept. It printed:\n{output.strip()}"
         )
-
-
-class OutputFolderError(BitwrightError):
-    """A folder that the library cannot be written to."""
-
-    exit_code = 6

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from torch_mlir import ir
 
-from bitwright.codegen.cpu.errors import CompileError, MissingCompilerError, OutputFolderError
+from bitwright.codegen.cpu.errors import CompileError, MissingCompilerError
 from bitwright.codegen.cpu.interface import EXPORTS, Interface, header, interface, source
 from bitwright.codegen.cpu.level import CpuLevel, cpu_level
 from bitwright.codegen.cpu.lower import lower
 from bitwright.codegen.cpu.objects import write_object
+from bitwright.files import OutputNotWritable
 
 LIBRARY = "libmodel.so"
 HEADER = "model.h"
@@ -52,7 +53,7 @@ def build_library(
         CpuLevelError: there is no code for this machine's architecture.
         MissingCompilerError: no C compiler on PATH.
         CompileError: the C compiler failed; its folder is kept.
-        OutputFolderError: `folder` cannot be written to.
+        OutputNotWritable: `folder` cannot be written to.
     """
     level = cpu_level("host") if level is None else level
     compiler = find_compiler()
@@ -62,8 +63,8 @@ def build_library(
         folder.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(dir=folder, prefix=".cpu."))
     except OSError as error:
-        raise OutputFolderError(
-            f"The folder {folder} cannot be written to: {error.strerror}; choose another one"
+        raise OutputNotWritable(
+            f"Cannot write to {folder}: {error.strerror}; name a folder that can be written"
         ) from None
     try:
         _build(lowered.module, given, compiler, work)

@@ -147,7 +147,9 @@ def _random_gate(builder: Builder, rng: Rng, x: ir.Value) -> ir.Value:
 def _random_concat(builder: Builder, rng: Rng, x: ir.Value) -> ir.Value:
     if shape_of(x)[1] > 16:
         return x
-    return builder.concat([x, builder.transpose(builder.transpose(x, (0, 2, 1, 3)), (0, 2, 1, 3))], 1)
+    return builder.concat(
+        [x, builder.transpose(builder.transpose(x, (0, 2, 1, 3)), (0, 2, 1, 3))], 1
+    )
 
 
 _STEPS = (
