@@ -90,7 +90,9 @@ def bench_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source.write_text(verilog.convert(Units(UNITS), name="units", emit_src=False))
     environment = toolchain.verilator_environment()
     variables = [f"{name}={value}" for name, value in toolchain.make_variables().items()]
-    environment["MAKEFLAGS"] = " -- " + " ".join([*variables, "OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1"])
+    environment["MAKEFLAGS"] = " -- " + " ".join(
+        [*variables, "OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0"]
+    )
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
@@ -98,7 +100,7 @@ def bench_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             sources=[Verilog(source)],
             hdl_toplevel="units",
             build_dir=folder,
-            build_args=["-Wno-fatal", "--no-timing"],
+            build_args=["-Wno-fatal", "--no-timing", "--output-split", "0"],
             log_file=folder / "build.log",
         )
     return folder
