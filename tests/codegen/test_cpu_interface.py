@@ -64,6 +64,7 @@ int main(void) {
     static int8_t arena[BW_ARENA_BYTES + 2 * BW_ARENA_ALIGNMENT];
     int8_t *start = arena + (BW_ARENA_ALIGNMENT - (uintptr_t)arena % BW_ARENA_ALIGNMENT);
     memset(again, 0, sizeof again);
+    memset(arena, 0xa5, sizeof arena);
     if (bw_run_with(start + 1, ins, outs) != BW_BAD_ARGUMENT) return 4;
     if (bw_run_with(NULL, ins, outs) != BW_BAD_ARGUMENT) return 5;
     if (bw_run_with(start, ins, outs) != BW_OK || memcmp(out, again, sizeof out)) return 6;

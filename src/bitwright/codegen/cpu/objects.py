@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch_mlir import ir
 from torch_mlir.execution_engine import ExecutionEngine
-from torch_mlir.passmanager import PassManager
+from torch_mlir.passmanager import PassManager  # pyright: ignore[reportAttributeAccessIssue]
 
 from bitwright.codegen.cpu.level import CpuLevel
 from bitwright.codegen.cpu.program import ENTRY
@@ -41,8 +41,11 @@ def write_object(module: ir.Module, level: CpuLevel, path: Path) -> None:
         for operation in module.body.operations:
             if operation.operation.name == "llvm.func" and operation.regions[0].blocks:
                 operation.attributes["passthrough"] = attributes
-        engine = ExecutionEngine(
-            module, opt_level=_OPTIMISATION, enable_object_dump=True, enable_pic=True
+        engine = ExecutionEngine(  # the stubs lag behind
+            module,
+            opt_level=_OPTIMISATION,
+            enable_object_dump=True,  # pyright: ignore[reportCallIssue]
+            enable_pic=True,  # pyright: ignore[reportCallIssue]
         )
         engine.raw_lookup(ENTRY)  # makes the engine compile
         engine.dump_to_object_file(str(path))
