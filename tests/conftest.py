@@ -11,7 +11,7 @@ _skips: list[tuple[str, str]] = []
 
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
-    """The folder of models and inputs that are too large for the repository (docs/architecture.md)."""
+    """The folder of models and inputs too large for the repository (docs/architecture.md)."""
     folder = os.environ.get("BITWRIGHT_DATA")
     if not folder:
         pytest.skip(DATA_UNSET)

@@ -121,7 +121,9 @@ class Conv(Layer):
                 self.weight.gradient[ky, kx, 0] = (window * gradient).sum((0, 1, 2))
                 target += gradient * self.weight.value[ky, kx, 0]
             else:
-                self.weight.gradient[ky, kx] = np.tensordot(window, gradient, ((0, 1, 2),) * 2)
+                self.weight.gradient[ky, kx] = np.tensordot(
+                    window, gradient, ([0, 1, 2], [0, 1, 2])
+                )
                 target += gradient @ self.weight.value[ky, kx].T
         return result[self.input_box]
 

@@ -9,10 +9,12 @@ last bits of the weights may differ, which is why the trained model is committed
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from network import Array, Chain, Conv, Dense, Graph, MaxPool, Relu
+from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -60,7 +62,9 @@ def augment(images: Array, rng: np.random.Generator) -> Array:
     return np.clip(shifted + noise, 0, 1).astype(np.float32)
 
 
-def train(network: Chain, images: Array, labels: Array, rng: np.random.Generator) -> None:
+def train(
+    network: Chain, images: Array, labels: NDArray[np.int64], rng: np.random.Generator
+) -> None:
     """Softmax cross entropy with smoothed labels, AdamW, the rate following a half cosine."""
     target = np.eye(10, dtype=np.float32)[labels] * 0.9 + 0.01
     batches = len(images) // BATCH
@@ -106,11 +110,12 @@ def export(network: Chain) -> onnx.ModelProto:
 
 
 def main() -> None:
-    digits = load_digits()
+    digits: Any = load_digits()
     images = (digits.images[..., None] / 16).astype(np.float32)
-    train_images, test_images, train_labels, test_labels = train_test_split(
+    split: Any = train_test_split(
         images, digits.target, test_size=360, stratify=digits.target, random_state=SEED
     )
+    train_images, test_images, train_labels, test_labels = split
     rng = np.random.default_rng(SEED)
     network = build(rng)
     train(network, train_images, train_labels, rng)
