@@ -25,6 +25,9 @@ FOLDABLE = frozenset((
     "Unsqueeze", "Where", "Xor",
 ))  # fmt: skip
 
+# What an operator may make out of little: 64 MiB of float32.
+MAX_GROWN = 1 << 24
+
 
 def evaluate(node: onnx.NodeProto, opset: int, arrays: Sequence[Array | None]) -> list[Array]:
     """Outputs of `node` on constant operands (None where one is left out).
@@ -46,7 +49,7 @@ def evaluate(node: onnx.NodeProto, opset: int, arrays: Sequence[Array | None]) -
         name: array for name, array in zip(node.input, arrays, strict=True) if array is not None
     }
     try:
-        checked_size((_estimate(node, arrays) or 1,), f"{where}: its result")
+        checked_size((_estimate(node, arrays) or 1,), f"{where}: its result", MAX_GROWN)
         graph = helper.make_graph(
             [node], "constant",
             [helper.make_tensor_value_info(name, _element(array), list(array.shape))
@@ -107,7 +110,9 @@ def _broadcast(arrays: Sequence[Array | None]) -> int:
 
 def _multiplied(arrays: Sequence[Array | None]) -> int:
     lhs, rhs = arrays[0], arrays[1]
-    return 0 if lhs is None or rhs is None else lhs.size * (rhs.shape[-1] if rhs.ndim else 1)
+    if lhs is None or rhs is None:
+        return 0
+    return math.prod(lhs.shape[:-1]) * math.prod(rhs.shape[:-2]) * (rhs.shape or (1,))[-1]
 
 
 _ESTIMATES: dict[str, Callable[[Sequence[Array | None]], int]] = {

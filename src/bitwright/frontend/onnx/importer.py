@@ -16,13 +16,13 @@ from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
 from bitwright.frontend.onnx import (
-    constants, convolution, elementwise, load as load_, pooling, shape as shape_,
+    constants, convolution, elementwise, pooling, shape as shape_, source as source_,
 )  # fmt: skip
 from bitwright.frontend.onnx.batch import is_per_sample
 from bitwright.frontend.onnx.errors import (
     InvalidModelError, UnsupportedOperatorError, UnsupportedTypeError,
 )  # fmt: skip
-from bitwright.frontend.onnx.load import DEFAULT_DOMAINS, SourceModel
+from bitwright.frontend.onnx.source import DEFAULT_DOMAINS, SourceModel
 from bitwright.frontend.onnx.node import (
     Array, Handler, Node, Operand, checked_size, checked_weight, describe, shape,
 )  # fmt: skip
@@ -47,9 +47,9 @@ def load(source: str | Path | bytes) -> ir.Module:
     Raises:
         ModelError: a subclass that names the node, tensor or input at fault; nothing else.
     """
-    model = load_.read(source)
+    model = source_.read(source)
     _reject_unknown(model)
-    load_.check(model)
+    source_.check(model)
     batches = {item.batch for item in model.inputs}
     if batches == {1}:
         return _Import(model).module()

@@ -164,18 +164,20 @@ def checked_weight(array: Array, name: str, where: str) -> Array:
     return array
 
 
-def checked_size(extents: Sequence[int], where: str) -> tuple[int, ...]:
+def checked_size(
+    extents: Sequence[int], where: str, most: int = MAX_ELEMENTS
+) -> tuple[int, ...]:
     """`extents` as a shape.
 
     Raises:
-        TensorTooLargeError: for more than 2^28 elements, or an empty or negative extent.
+        TensorTooLargeError: for more than `most` elements, or an empty or negative extent.
     """
     total = 1
     for extent in extents:
         total *= int(extent)
-        if extent < 1 or total > MAX_ELEMENTS:
+        if extent < 1 or total > most:
             raise TensorTooLargeError(
                 f"{where} has shape {[int(n) for n in extents]}; expected positive extents and at "
-                f"most {MAX_ELEMENTS} elements"
+                f"most {most} elements"
             )
     return tuple(int(extent) for extent in extents)

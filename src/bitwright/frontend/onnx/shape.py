@@ -6,13 +6,18 @@ import onnx
 from torch_mlir import ir
 
 from bitwright.frontend.onnx.errors import InvalidModelError
-from bitwright.frontend.onnx.load import type_name
+from bitwright.frontend.onnx.source import type_name
 from bitwright.frontend.onnx.node import Handler, Node, Operand, checked_size, shape
 
 
 def _reshaped(node: Node, extents: list[int]) -> ir.Value:
     """Reshape, with a single element kept as rank 1 (the module has no rank 0)."""
-    return node.builder.reshape(node.value(0), checked_size(extents or [1], node.describe()))
+    x = node.value(0)
+    if math.prod(extents) != math.prod(shape(x)):
+        raise InvalidModelError(
+            f"{node.describe()}: {list(shape(x))} does not reshape to {extents}"
+        )
+    return node.builder.reshape(x, checked_size(extents or [1], node.describe()))
 
 
 def reshape(node: Node) -> Operand:

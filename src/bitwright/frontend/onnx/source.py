@@ -54,6 +54,7 @@ def read(source: str | Path | bytes) -> SourceModel:
                 f"Cannot read {name}: {error.strerror}; expected an ONNX file"
             ) from None
     proto = _decode(data, name)
+    _check_names(proto, name)
     opset = _opset(proto, name)
     _load_external(proto, folder, name)
     if proto.functions:
@@ -127,6 +128,22 @@ def _decode(data: bytes, name: str) -> onnx.ModelProto:
             f"{name} is a damaged ONNX model: {_first_line(error)}; copy or export it again"
         ) from None
     return proto
+
+
+def _check_names(proto: onnx.ModelProto, name: str) -> None:
+    graph = proto.graph
+    values = [*graph.input, *graph.output, *graph.initializer]
+    names: list[str | bytes] = [value.name for value in values]
+    for value in (*graph.input, *graph.output):
+        names += [dim.dim_param for dim in value.type.tensor_type.shape.dim]
+    for node in graph.node:
+        names += [node.name, node.op_type, node.domain, *node.input, *node.output]
+        names += [item.name for item in node.attribute]
+        if not node.output:
+            raise InvalidModelError(f"{name}: node {node.name!r} ({node.op_type}) has no output")
+    for found in names:
+        if isinstance(found, bytes):  # what protobuf gives for text that does not decode
+            raise InvalidModelError(f"{name} is damaged: the name {found!r} in it is not UTF-8")
 
 
 def _opset(proto: onnx.ModelProto, name: str) -> int:
