@@ -23,6 +23,7 @@ def test_skips(
     reason: str,
     exit_code: int,
 ) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("CI", "true" if in_ci else "")
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(f"import pytest\ndef test_a(): pass\ndef test_b(): pytest.skip({reason!r})")
@@ -34,6 +35,7 @@ def test_skips(
 def test_data_folder(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile("def test_a(data_folder): assert str(data_folder) == '/some/where'")
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("BITWRIGHT_DATA", "/some/where")
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
     monkeypatch.delenv("BITWRIGHT_DATA")
