@@ -1,16 +1,24 @@
-"""A core for tests of the bus bridges: a memory behind the host port, slow on request."""
+"""What the tests of this folder share: a memory as a core, and random programs."""
 
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In
+from numpy.random import Generator
+from numpy.typing import NDArray
 
 from bitwright.hwgen.host import HostSignature
+from bitwright.hwgen.isa import Image, Instruction, encode, groups, pack_params
+from bitwright.ir.instructions import Opcode, Space
+from bitwright.ir.machine import Machine
 
 
 class MemoryCore(wiring.Component):
-    """Answers each request after a number of cycles that walks from 1 to `slowest`."""
+    """A memory behind the host port; answers after a number of cycles that walks from 1 up."""
 
     def __init__(self, *, depth: int = 1024, slowest: int = 5) -> None:
         self._depth = depth
@@ -47,3 +55,124 @@ class MemoryCore(wiring.Component):
 def memory_core() -> type[MemoryCore]:
     """The class `MemoryCore`."""
     return MemoryCore
+
+
+class RandomProgram:
+    """A chain of random instructions that fills a machine's memories as far as it goes.
+
+    Attributes:
+        image: the program with its constants.
+        input_words: words of an input.
+        written: which words of the output bank the program writes.
+    """
+
+    def __init__(self, machine: Machine, rng: Generator, length: int) -> None:
+        self.machine = machine
+        self._rng = rng
+        self._weights: list[int] = []
+        self._params: list[int] = []
+        self._used = {Space.MAIN: 0, Space.OUTPUT: 0}
+        self.written = np.zeros(machine.out_words, bool)
+        height, width = (int(size) for size in rng.integers(2, 6, 2))
+        blocks = max(1, min(3, machine.in_words // (height * width)))
+        self.input_words = blocks * height * width
+        self._tensors = [(Space.INPUT, 0, blocks, height, width)]
+        instructions = [Instruction(Opcode.LOAD)]
+        for number in range(length):
+            space = Space.OUTPUT if number == length - 1 else Space.MAIN
+            instructions.append(self._instruction(space))
+        instructions += [Instruction(Opcode.STORE), Instruction(Opcode.END)]
+        tables = rng.integers(0, 256, 256 * machine.tables).tolist()
+        program = encode(machine, instructions)
+        self.image = Image(machine, program, self._weights, self._params, tables)
+
+    def random_input(self) -> NDArray[np.int8]:
+        """Words for one inference."""
+        shape = (self.input_words, self.machine.lanes)
+        return self._rng.integers(-128, 128, shape).astype(np.int8)
+
+    def _instruction(self, space: Space) -> Instruction:
+        for _ in range(1000):
+            opcode = Opcode.MATMUL if self._rng.random() < 0.6 else Opcode.CHANNELWISE
+            made = self._try(opcode, space)
+            if made is not None:
+                return made
+        raise AssertionError("no instruction fits this machine any more")
+
+    def _try(self, opcode: Opcode, space: Space) -> Instruction | None:
+        rng, machine = self._rng, self.machine
+
+        def pick(low: int, high: int) -> int:
+            return int(rng.integers(low, high + 1))
+
+        source, base, blocks, height, width = self._tensors[pick(0, len(self._tensors) - 1)]
+        kernel_y, kernel_x, stride, dilation = pick(1, 3), pick(1, 3), pick(1, 2), pick(1, 2)
+        top, left = pick(0, 2), pick(0, 2)
+        reach_y = height + top + pick(0, 2) - dilation * (kernel_y - 1) - 1
+        reach_x = width + left + pick(0, 2) - dilation * (kernel_x - 1) - 1
+        if reach_y < 0 or reach_x < 0:
+            return None
+        rows, columns = reach_y // stride + 1, reach_x // stride + 1
+        pixels = rows * columns
+        matmul = opcode == Opcode.MATMUL
+        n_block = pick(1, 3) if matmul else blocks
+        n_cb = pick(1, blocks) if matmul else 1
+        planes = pick(1, 8) if matmul else 1
+        words = pick(1, machine.rows // machine.lanes) if matmul else 1
+        words_last = pick(1, words)
+        stride_words = pixels + pick(0, 2)
+        size = ((n_block - 1) * words + words_last) * stride_words
+        depth = machine.act_words if space == Space.MAIN else machine.out_words
+        steps = n_block * planes * n_cb * kernel_y * kernel_x
+        group_count = n_block * groups(machine, opcode)
+        if (
+            self._used[space] + size > depth
+            or len(self._weights) + steps > machine.weight_words
+            or len(self._params) + group_count > machine.param_words
+        ):
+            return None
+        low, high = sorted(int(bound) for bound in rng.integers(-128, 128, 2))
+        fields = {
+            "src_space": source, "dst_space": space,
+            "n_block": n_block, "n_oy": rows, "n_ox": columns, "n_plane": planes, "n_cb": n_cb,
+            "n_ky": kernel_y, "n_kx": kernel_x,
+            "src_base": base - top * width - left,
+            "s_block": 0 if matmul else height * width, "s_cb": height * width,
+            "s_oy": stride * width, "s_ox": stride,
+            "s_ky": dilation * width, "s_kx": dilation,
+            "y0": -top, "x0": -left, "y_oy": stride, "x_ox": stride,
+            "y_ky": dilation, "x_kx": dilation, "height": height, "width": width,
+            "pad_value": pick(-128, 127), "w_base": len(self._weights),
+            "channel_op": 0 if matmul else pick(0, 1), "p_base": len(self._params),
+            "dst_base": self._used[space], "dst_word_stride": stride_words,
+            "dst_words": words, "dst_words_last": words_last,
+            "clamp_min": min(low, 0), "clamp_max": max(high, 0), "zero_point": pick(-128, 127),
+            "rounding": 0, "table_enable": pick(0, 1) if machine.tables else 0,
+            "table": pick(0, machine.tables - 1) if machine.tables else 0,
+        }  # fmt: skip
+        self._weights += [
+            int.from_bytes(rng.bytes(machine.weight_bits // 8), "little") for _ in range(steps)
+        ]
+        limit = 1 << (machine.acc_bits - 4)
+        self._params += pack_params(
+            machine,
+            [
+                (pick(-limit, limit - 1), pick(1, 65535), pick(14, 24))
+                for _ in range(group_count * machine.requant_lanes)
+            ],
+        )
+        start = self._used[space]
+        self._used[space] += size
+        for word in range((n_block - 1) * words + words_last):
+            first = start + word * stride_words
+            if space == Space.OUTPUT:
+                self.written[first : first + pixels] = True
+            elif stride_words == pixels and word == 0:
+                self._tensors.append((space, start, size // pixels, rows, columns))
+        return Instruction(opcode, {name: int(value) for name, value in fields.items()})
+
+
+@pytest.fixture(scope="session")
+def random_program() -> Callable[[Machine, Generator, int], RandomProgram]:
+    """Makes a random program for a machine, of some compute instructions."""
+    return RandomProgram
