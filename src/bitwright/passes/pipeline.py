@@ -27,6 +27,7 @@ class Pass(Protocol):
 
 PASSES: dict[str, str] = {
     "fold": "bitwright.passes.fold:Fold",
+    "quantize": "bitwright.passes.quantize:Quantize",
 }
 
 

@@ -13,6 +13,10 @@ class CalibrationMissing(CalibrationError):
     """No calibration samples, where quantization needs them."""
 
 
+class CalibrationFileError(CalibrationError):
+    """A file of samples that cannot be read."""
+
+
 class CalibrationNames(CalibrationError):
     """Samples whose tensor names are not the model's inputs."""
 

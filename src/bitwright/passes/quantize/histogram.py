@@ -1,7 +1,7 @@
 """A histogram that takes data piece by piece, in bounded memory, of any range."""
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ class Histogram:
     def centres(self) -> NDArray[np.float64]:
         """Middle of each bin."""
         width = 2 * self.extent / BINS
-        return (np.arange(BINS) + 0.5) * width - self.extent
+        return (np.arange(BINS, dtype=np.float64) + 0.5) * width - self.extent
 
     def add(self, data: NDArray[np.floating]) -> None:
         """Count finite `data`."""
@@ -83,7 +83,3 @@ class Histogram:
         width = 2 * self.extent / BINS
         value = (index + float(np.clip(inside, 0.0, 1.0))) * width - self.extent
         return float(np.clip(value, self.minimum, self.maximum))
-
-    def copy(self) -> "Histogram":
-        """An independent copy."""
-        return replace(self, counts=self.counts.copy())

@@ -16,12 +16,15 @@ from bitwright.passes.quantize.scales import (
     params_of,
     scale_of,
 )  # fmt: skip
-from bitwright.passes.quantize.ties import Slot, Ties, constant_range, find_ties, kind_of
+from bitwright.passes.quantize.ties import Slot, Ties, constant_range, kind_of
 
 SOFTMAX = QuantParams((1 / 256,), -128, 8, -128, 127)
 CONSTANT_BITS = 8
 _TOLERANCE = 2.0**-10
 """Relative error of an add's scale ratio that is let stand: an eighth of a step at code 127."""
+
+_COARSER = 1.05
+"""How much coarser an add may make an operand that others read too; beyond it takes a table."""
 
 
 @dataclass
@@ -38,6 +41,11 @@ class Group:
     def params(self) -> QuantParams:
         """The type."""
         return params_of(self.low, self.scale, self.bits)
+
+    @property
+    def empty(self) -> bool:
+        """Zero is the only value that was seen."""
+        return self.low == self.high
 
     def moved(self, scale: float) -> "Group":
         """The same range at another scale, relied upon."""
@@ -70,18 +78,21 @@ class Plan:
             return self.slots[slot]
         return self.groups[self.ties.root(operation.operands[index])]
 
+    def private(self, operation: Any, index: int) -> bool:
+        """Whether nobody but the operation reads the operand's group."""
+        value = operation.operands[index]
+        return graph.constant_of(value) is not None or self.ties.private[self.ties.root(value)]
+
 
 def make_plan(
-    module: ir.Module, statistics: Statistics, *, bits: int, boundary_bits: int, ranges: str,
-    percentile: float,
+    module: ir.Module, ties: Ties, statistics: Statistics, *, bits: int, boundary_bits: int,
+    ranges: str, percentile: float,
 ) -> Plan:  # fmt: skip
     """Decide all types.
 
     Raises:
-        NotQuantizable: an operation without integer form.
         ScaleNotRepresentable: a range that no scale covers.
     """
-    ties = find_ties(module)
     plan = Plan(ties)
     names = {item.value: item.name for item in graph.inputs(module)}
     for operation in graph.operations(module):
@@ -127,8 +138,8 @@ def _match_add(plan: Plan, operation: Any) -> None:
     """Integer multipliers for the two operands of an add.
 
     The operand whose scale is still free is moved to the nearest larger scale in an integer ratio
-    to the other's. Where both are taken already and no ratio of integers up to 127 comes near, a
-    table brings one of them to such a scale.
+    to the other's. Where both are taken already and no ratio of integers up to 127 comes near, or
+    others would lose by the move, a table brings the operand to such a scale.
     """
     lhs, rhs = plan.operand(operation, 0), plan.operand(operation, 1)
     if lhs is rhs:
@@ -140,7 +151,7 @@ def _match_add(plan: Plan, operation: Any) -> None:
         if near is not None:
             plan.multipliers[operation.result] = near
             return
-    reference = 0 if lhs.fixed or (not rhs.fixed and lhs.scale <= rhs.scale) else 1
+    reference = min((0, 1), key=lambda index: _readiness_to_move(plan, operation, index))
     found = _move(plan, operation, reference) or _move(plan, operation, 1 - reference)
     assert found is not None, "one of two ratios is at most 1"
     index, matched = found
@@ -148,14 +159,21 @@ def _match_add(plan: Plan, operation: Any) -> None:
     plan.multipliers[operation.result] = pair if index == 0 else (pair[1], pair[0])
 
 
+def _readiness_to_move(plan: Plan, operation: Any, index: int) -> tuple[bool, bool, bool, float]:
+    """Of two operands, the one with the smaller key stays: taken, seen, shared, fine."""
+    group = plan.operand(operation, index)
+    return not group.fixed, group.empty, plan.private(operation, index), group.scale
+
+
 def _move(plan: Plan, operation: Any, reference: int) -> tuple[int, Matched] | None:
     """Match the operand that is not `reference` to the one that is."""
     fixed, free = plan.operand(operation, reference), plan.operand(operation, 1 - reference)
-    matched = match(fixed.scale, free.scale)
+    matched = match(fixed.scale, fixed.scale if free.empty else free.scale)
     if matched is None:
         return None
     fixed.fixed = True
-    if free.fixed:
+    coarser = matched.scale > _COARSER * free.scale and not free.empty
+    if free.fixed or (coarser and not plan.private(operation, 1 - reference)):
         plan.slots[operation.result, 1 - reference] = free.moved(matched.scale)
     else:
         free.scale, free.fixed = matched.scale, True

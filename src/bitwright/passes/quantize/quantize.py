@@ -1,6 +1,7 @@
 """Post-training quantization of a folded float module into integers throughout."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from torch_mlir import ir
@@ -13,7 +14,8 @@ from bitwright.passes.quantize.errors import QuantizeOptionError
 from bitwright.passes.quantize.plan import make_plan
 from bitwright.passes.quantize.ranges import PERCENTILE, RANGES
 from bitwright.passes.quantize.report import Pair, QuantizationReport, make_report, measure
-from bitwright.passes.quantize.samples import Samples
+from bitwright.passes.quantize.samples import Samples, read_samples
+from bitwright.passes.quantize.ties import find_ties
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Quantize:
         boundary_bits: activation bits of the model's inputs and outputs; None for `activations`.
         boundary_weights: weight bits of the first and last layers (those that read an input or
             make an output, other operations between them aside); None for `weights`.
+        calibration: a .npz with calibration data; read where `samples` is None.
         samples: calibration data by input name, [N, ...].
         progress: called as progress(done, total) during calibration.
     """
@@ -66,6 +69,7 @@ class Quantize:
     bias_correction: bool = True
     boundary_bits: int | None = 8
     boundary_weights: int | None = None
+    calibration: str | None = None
     samples: Samples | None = field(default=None, repr=False, compare=False)
     progress: Progress | None = field(default=None, repr=False, compare=False)
 
@@ -99,10 +103,14 @@ class Quantize:
 
     def quantize(self, module: ir.Module, statistics: Statistics | None = None) -> Quantized:
         """Like `run`, with the report; `statistics` saves calibrating again for other bits."""
+        ties = find_ties(module)
         if statistics is None:
-            statistics = calibrate(module, self.samples, self.progress)
+            samples = self.samples
+            if samples is None and self.calibration is not None:
+                samples = read_samples(Path(self.calibration))
+            statistics = calibrate(module, samples, self.progress)
         plan = make_plan(
-            module, statistics, bits=self.activations,
+            module, ties, statistics, bits=self.activations,
             boundary_bits=self.boundary_bits or self.activations, ranges=self.ranges,
             percentile=self.percentile,
         )  # fmt: skip

@@ -1,6 +1,8 @@
 """Calibration samples: checked against the model's inputs and brought to float32."""
 
+import zipfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from bitwright.ir.types import shape_of
 from bitwright.passes.quantize.errors import (
     CalibrationCounts,
     CalibrationEmpty,
+    CalibrationFileError,
     CalibrationMissing,
     CalibrationNames,
     CalibrationNotFinite,
@@ -20,6 +23,25 @@ from bitwright.passes.quantize.errors import (
 )
 
 Samples = Mapping[str, NDArray[Any]]
+
+
+def read_samples(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of a `.npz`.
+
+    Raises:
+        CalibrationFileError: no such file, or not a `.npz`.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except OSError as error:
+        reason = error.strerror or "it is not a file of NumPy arrays"
+    except (ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile):
+        reason = "it is not a .npz of plain NumPy arrays"
+    raise CalibrationFileError(
+        f"Cannot read the calibration samples {path}: {reason}; save them with numpy.savez, one "
+        "array for each input of the model"
+    )
 
 
 def check_samples(module: ir.Module, samples: Samples | None) -> dict[str, NDArray[np.float32]]:
@@ -36,8 +58,8 @@ def check_samples(module: ir.Module, samples: Samples | None) -> dict[str, NDArr
     listing = ", ".join(repr(name) for name in names)
     if samples is None:
         raise CalibrationMissing(
-            "Quantization needs calibration samples and got none; give a .npz with one array "
-            f"[samples, ...] for each of the model's inputs: {listing}"
+            "Quantization needs calibration samples and got none; give calibration=FILE.npz with "
+            f"one array [samples, ...] for each of the model's inputs: {listing}"
         )
     for name in samples:
         if name not in names:

@@ -26,7 +26,7 @@ class Table:
 
 def table_of(function: Function, source: QuantParams, target: QuantParams) -> Table:
     """The nearest code of `target` for `function` of each code of `source`."""
-    codes = np.clip(np.arange(-128, 128), source.qmin, source.qmax)
+    codes = np.clip(np.arange(-128, 128, dtype=np.float64), source.qmin, source.qmax)
     exact = function((codes - source.zero_point) * source.scale) / target.scale
     real = np.clip(np.rint(exact) + target.zero_point, target.qmin, target.qmax)
     error = np.abs(real - target.zero_point - exact).max()
