@@ -103,9 +103,7 @@ class LoopNest(wiring.Component):
 
         # One-hot: the loop that goes on after this step; all loops inside of it start over.
         advance = Signal(len(LOOPS))
-        m.d.comb += [
-            advance[i].eq(last[i + 1 :].all() & ~last[i]) for i in range(len(LOOPS))
-        ]
+        m.d.comb += [advance[i].eq(last[i + 1 :].all() & ~last[i]) for i in range(len(LOOPS))]
         for i, loop in enumerate(LOOPS):
             self._counter(m, f[f"n_{loop}"], setup, step, last[i], last[i + 1 :].all(), loop)
 
@@ -116,7 +114,14 @@ class LoopNest(wiring.Component):
         return m
 
     def _counter(
-        self, m: Module, count: Value, setup: Value, step: Value, last: Value, inner: Value, name: str
+        self,
+        m: Module,
+        count: Value,
+        setup: Value,
+        step: Value,
+        last: Value,
+        inner: Value,
+        name: str,
     ) -> None:
         """Counts down from `count` to 1; `last` is a register that is 1 together with 1."""
         left = Signal(len(count), name=f"{name}_left")
@@ -135,7 +140,9 @@ class LoopNest(wiring.Component):
         on = {loop: advance[i] for i, loop in enumerate(LOOPS)}
         base, stride, moved = Signal(bits), Signal(bits), Signal(bits)
         m.d.comb += [
-            base.eq(_select(*((on[loop], begin[loop]) for loop in loops), (on["plane"], begin["ox"]))),
+            base.eq(
+                _select(*((on[loop], begin[loop]) for loop in loops), (on["plane"], begin["ox"]))
+            ),
             stride.eq(_select(*((on[loop], f[f"s_{loop}"].as_unsigned()) for loop in loops))),
             self.source.eq(begin["kx"]),
         ]
@@ -166,7 +173,8 @@ class LoopNest(wiring.Component):
                 m.d.comb += moved.eq(begin)
             with m.Else():
                 m.d.comb += moved.eq(
-                    Mux(on[outer], begin, now) + Mux(on[outer], f[f"{axis}_{outer}"], f[f"{axis}_{kernel}"])
+                    Mux(on[outer], begin, now)
+                    + Mux(on[outer], f[f"{axis}_{outer}"], f[f"{axis}_{kernel}"])
                 )
             with m.If(setup | (step & (restart | on[outer]))):
                 m.d.sync += begin.eq(moved)

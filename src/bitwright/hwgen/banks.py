@@ -25,7 +25,10 @@ class PingPong(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         filled, drained = Signal(), Signal()
-        m.d.comb += [filled.eq(self.fill & ~self.full[1]), drained.eq(self.drain & (self.full != 0))]
+        m.d.comb += [
+            filled.eq(self.fill & ~self.full[1]),
+            drained.eq(self.drain & (self.full != 0)),
+        ]
         m.d.sync += [
             self.full.eq(self.full + filled - drained),
             self.write_bank.eq(self.write_bank ^ filled),

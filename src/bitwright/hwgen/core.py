@@ -11,7 +11,7 @@ from bitwright.hwgen.engines import channelwise, weightserial
 from bitwright.hwgen.engines.accumulator import Accumulators
 from bitwright.hwgen.engines.channelwise import Channelwise
 from bitwright.hwgen.engines.weightserial import WeightSerial
-from bitwright.hwgen.host import HostPort, HostSignature
+from bitwright.hwgen.host import HostPort, HostSignature, Window
 from bitwright.hwgen.isa import address_bits, field_layout, program_bits
 from bitwright.hwgen.output import OutputStage
 from bitwright.hwgen.ram import Ram
@@ -72,7 +72,7 @@ class Core(wiring.Component):
         m.submodules.program = ram = Ram(
             width=program_bits(self.machine), depth=self.machine.program_words, contents="program"
         )
-        _connect_write(m, ram, port.program)
+        _connect_write(m, ram, port, Window.PROGRAM)
         m.d.comb += [ram.read_address.eq(fetch.address), fetch.data.eq(ram.read_data)]
 
     def _start(
@@ -126,8 +126,8 @@ class Core(wiring.Component):
         m.submodules.params = params = Ram(
             width=machine.param_bits, depth=machine.param_words, contents="params"
         )
-        _connect_write(m, weights, port.weights)
-        _connect_write(m, params, port.params)
+        _connect_write(m, weights, port, Window.WEIGHTS)
+        _connect_write(m, params, port, Window.PARAMS)
         m.d.comb += [
             weights.read_address.eq(loops.weight),
             params.read_address.eq(stage.params_address),
@@ -139,9 +139,9 @@ class Core(wiring.Component):
         ]
         if machine.tables:
             m.d.comb += [
-                stage.table_write_enable.eq(port.tables.enable),
-                stage.table_write_address.eq(port.tables.address),
-                stage.table_write_data.eq(port.tables.data),
+                stage.table_write_enable.eq(port.write_tables),
+                stage.table_write_address.eq(port.word_address(Window.TABLES)),
+                stage.table_write_data.eq(port.data(Window.TABLES)),
             ]
 
         matmul = sequencer.matmul
@@ -218,15 +218,15 @@ class Core(wiring.Component):
             main.write_address.eq(stage.write_address),
             main.write_data.eq(stage.write_data),
             first.read_address.eq(Cat(_resized(loops.source, in_bits), input_banks.read_bank)),
-            first.write_enable.eq(port.input.enable),
-            first.write_address.eq(Cat(port.input.address, input_banks.write_bank)),
-            first.write_data.eq(port.input.data),
+            first.write_enable.eq(port.write_input),
+            first.write_address.eq(Cat(port.word_address(Window.INPUT), input_banks.write_bank)),
+            first.write_data.eq(port.data(Window.INPUT)),
             result.write_enable.eq(stage.write_enable & running.dst_space),
             result.write_address.eq(
                 Cat(_resized(stage.write_address, out_bits), output_banks.write_bank)
             ),
             result.write_data.eq(stage.write_data),
-            result.read_address.eq(Cat(port.output_address, output_banks.read_bank)),
+            result.read_address.eq(Cat(port.word_address(Window.OUTPUT), output_banks.read_bank)),
             port.output_data.eq(result.read_data),
         ]
         word = Signal(width, name="operands", reset_less=True)
@@ -266,11 +266,11 @@ class Core(wiring.Component):
                     m.d.sync += latched.eq(sequencer.cycles)
 
 
-def _connect_write(m: Module, ram: Ram, write: wiring.PureInterface) -> None:
+def _connect_write(m: Module, ram: Ram, port: HostPort, window: Window) -> None:
     m.d.comb += [
-        ram.write_enable.eq(write.enable),
-        ram.write_address.eq(write.address),
-        ram.write_data.eq(write.data),
+        ram.write_enable.eq(getattr(port, f"write_{window.name.lower()}")),
+        ram.write_address.eq(port.word_address(window)),
+        ram.write_data.eq(port.data(window)),
     ]
 
 

@@ -48,13 +48,7 @@ def instruction_cycles(machine: Machine, instruction: Instruction) -> int:
     """
     count = groups(machine, instruction.opcode)
     to_output = term_latency(machine, instruction.opcode) - 1
-    return (
-        1
-        + issue_cycles(instruction, count)
-        + to_output
-        + output.latency(machine)
-        + count
-    )
+    return 1 + issue_cycles(instruction, count) + to_output + output.latency(machine) + count
 
 
 def _fetch_cycles(instruction: Instruction) -> int:

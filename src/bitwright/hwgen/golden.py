@@ -4,6 +4,7 @@ Exact, and fast by doing a whole instruction at once: gather the source words, o
 product per block, requantize, scatter. An instruction must not overwrite words that one of its
 later tiles still reads; in place (each tile only its own words) is fine.
 """
+
 from collections.abc import Mapping
 
 import numpy as np

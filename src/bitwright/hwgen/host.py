@@ -112,19 +112,6 @@ class HostSignature(wiring.Signature):
         )
 
 
-class MemoryWrite(wiring.Signature):
-    """A memory's write port, seen from the writer."""
-
-    def __init__(self, memory: HostMemory) -> None:
-        super().__init__(
-            {
-                "enable": Out(1),
-                "address": Out(address_bits(memory.depth)),
-                "data": Out(memory.width),
-            }
-        )
-
-
 class HostPort(wiring.Component):
     """Answers the host: writes memories, reads the output, keeps the registers.
 
@@ -133,8 +120,10 @@ class HostPort(wiring.Component):
 
     Members:
         host: the request port.
-        program, weights, params, tables, input: write ports.
-        output_address, output_data: read port of the output memory (without the bank).
+        write_*: one cycle: write `data` of that window to its `word_address`.
+        offset: slice that the host reads or writes, counted from the start of the window.
+        early, word: what the host wrote to the slices of a word before the last, and to the last.
+        output_data: the output word at `word_address(Window.OUTPUT)`, a cycle later.
         run, commit, release: CONTROL bit 0; one cycle each for the two writes.
         busy, input_full, output_full, cycles, inferences: what the registers show.
     """
@@ -143,15 +132,20 @@ class HostPort(wiring.Component):
         self.machine = machine
         self._memories = memories(machine)
         writes = {
-            window.name.lower(): Out(MemoryWrite(memory))
-            for window, memory in self._memories.items()
+            f"write_{window.name.lower()}": Out(1)
+            for window in self._memories
             if window != Window.OUTPUT
         }
+        self._offset_bits = max(
+            memory.slice_bits + address_bits(memory.depth) for memory in self._memories.values()
+        )
         super().__init__(
             {
                 "host": In(HostSignature()),
                 **writes,
-                "output_address": Out(address_bits(machine.out_words)),
+                "offset": Out(self._offset_bits),
+                "early": Out(DATA_BITS * max(self._early_slices(), 1)),
+                "word": Out(DATA_BITS),
                 "output_data": In(machine.activation_bits),
                 "run": Out(1),
                 "commit": Out(1),
@@ -163,6 +157,19 @@ class HostPort(wiring.Component):
                 "inferences": In(32),
             }
         )
+
+    def _early_slices(self) -> int:
+        return max(memory.slices for memory in self._memories.values()) - 1
+
+    def word_address(self, window: Window) -> Value:
+        memory = self._memories[window]
+        return self.offset[memory.slice_bits :][: address_bits(memory.depth)]
+
+    def data(self, window: Window) -> Value:
+        """The word that is written into the memory of `window`."""
+        memory = self._memories[window]
+        early = self.early[: DATA_BITS * (memory.slices - 1)]
+        return Cat(early, self.word)[: memory.width]
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -204,11 +211,10 @@ class HostPort(wiring.Component):
         self, m: Module, store: Value, in_window: dict[Window, Value], address: Value, word: Value
     ) -> None:
         written = [memory for memory in self._memories.values() if memory.window != Window.OUTPUT]
-        early = [
-            Signal(DATA_BITS, name=f"slice{part}", reset_less=True)
-            for part in range(max(memory.slices for memory in written) - 1)
-        ]
-        for part, register in enumerate(early):
+        m.d.comb += [self.word.eq(word), self.offset.eq(address)]
+        for part in range(self._early_slices()):
+            register = Signal(DATA_BITS, name=f"slice{part}", reset_less=True)
+            m.d.comb += self.early.word_select(part, DATA_BITS).eq(register)
             mine = [
                 in_window[memory.window] & (address[: memory.slice_bits] == part)
                 for memory in written
@@ -217,26 +223,25 @@ class HostPort(wiring.Component):
             with m.If(store & Cat(mine).any()):
                 m.d.sync += register.eq(word)
         for memory in written:
-            port = getattr(self, memory.window.name.lower())
+            enable = getattr(self, f"write_{memory.window.name.lower()}")
             row = address[memory.slice_bits :]
             last = Const(1)
             if memory.slices > 1:
                 last = address[: memory.slice_bits] == memory.slices - 1
-            inside = ~row[len(port.address) :].any()
-            m.d.comb += [
-                port.enable.eq(store & in_window[memory.window] & last & inside),
-                port.address.eq(row),
-                port.data.eq(Cat(*early[: memory.slices - 1], word)),
-            ]
+            inside = ~row[address_bits(memory.depth) :].any()
+            m.d.comb += enable.eq(store & in_window[memory.window] & last & inside)
 
     def _output(self, m: Module, address: Value) -> Value:
         memory = self._memories[Window.OUTPUT]
-        m.d.comb += self.output_address.eq(address[memory.slice_bits :])
         if memory.slices == 1:
             return self.output_data
-        part = Signal(memory.slice_bits, reset_less=True)
+        part, chosen = Signal(memory.slice_bits, reset_less=True), Signal(DATA_BITS)
         m.d.sync += part.eq(address[: memory.slice_bits])
-        return self.output_data.word_select(part, DATA_BITS)
+        with m.Switch(part):
+            for number in range(memory.slices):
+                with m.Case(number):
+                    m.d.comb += chosen.eq(self.output_data.word_select(number, DATA_BITS))
+        return chosen
 
     def _registers(self, m: Module, store: Value, address: Value, word: Value) -> Value:
         value = Signal(DATA_BITS)

@@ -210,7 +210,9 @@ def check(machine: Machine, instruction: Instruction) -> None:
         ("param_words", instruction["p_base"] + blocks * groups(machine, instruction.opcode)),
         (
             "act_words" if instruction["dst_space"] == Space.MAIN else "out_words",
-            instruction["dst_base"] + last_word * stride + instruction["n_oy"] * instruction["n_ox"],
+            instruction["dst_base"]
+            + last_word * stride
+            + instruction["n_oy"] * instruction["n_ox"],
         ),
     )
     for memory, needed in uses:
@@ -362,5 +364,3 @@ def pack_params(machine: Machine, channels: Sequence[tuple[int, int, int]]) -> l
             word |= value << v * machine.channel_param_bits
         words.append(word)
     return words
-
-

@@ -9,7 +9,7 @@ from bitwright.hwgen.address import Flags
 from bitwright.hwgen.engines import accumulator
 from bitwright.hwgen.isa import address_bits, field_layout
 from bitwright.hwgen.ram import Ram
-from bitwright.hwgen.requantize import Requantizer
+from bitwright.hwgen.requantize import Requantizer, flip_sign
 from bitwright.ir.machine import MULTIPLIER_BITS, SHIFT_BITS, TABLE_ENTRIES, Machine
 
 FIELDS = (
@@ -74,11 +74,13 @@ class OutputStage(wiring.Component):
         # A group: its channels are at `head` accumulator.LATENCY cycles later.
         group = Signal(Flags)  # last: of its tile
         self._groups(m, group)
-        results = self._requantize(m)
+        entries = self._requantize(m)
         cycles = accumulator.LATENCY + requantize.LATENCY
         if self.machine.tables:
-            results = self._tables(m, results)
+            results = self._tables(m, entries)
             cycles += 2
+        else:
+            results = [flip_sign(entry) for entry in entries]
         for number in range(cycles):
             later = Signal(Flags, name=f"group_{number}")
             m.d.sync += later.eq(group)
@@ -108,7 +110,11 @@ class OutputStage(wiring.Component):
             with m.If(last & tile.block_end):
                 m.d.sync += begin.eq(following)
         with m.If(self.tile.valid & self.tile.last):
-            m.d.sync += [tile.eq(self.tile), left.eq(self.groups_last), last.eq(self.groups_last == 0)]
+            m.d.sync += [
+                tile.eq(self.tile),
+                left.eq(self.groups_last),
+                last.eq(self.groups_last == 0),
+            ]
         with m.Else():
             m.d.sync += [tile.valid.eq(tile.valid & ~last), left.eq(left - 1), last.eq(left == 1)]
 
@@ -116,7 +122,7 @@ class OutputStage(wiring.Component):
         params = Signal(self.machine.param_bits, reset_less=True)
         m.d.sync += params.eq(self.params_data)
         acc_bits = self.machine.acc_bits
-        results: list[Value] = []
+        entries: list[Value] = []
         for v in range(self.machine.requant_lanes):
             own = params.word_select(v, self.machine.channel_param_bits)
             lane = Requantizer(machine=self.machine)
@@ -131,26 +137,26 @@ class OutputStage(wiring.Component):
                 lane.clamp_min.eq(self.fields.clamp_min),
                 lane.clamp_max.eq(self.fields.clamp_max),
             ]
-            results.append(lane.result.as_unsigned())
-        return results
+            entries.append(lane.entry)
+        return entries
 
-    def _tables(self, m: Module, values: list[Value]) -> list[Value]:
+    def _tables(self, m: Module, entries: list[Value]) -> list[Value]:
         """Two cycles: look up, choose. Each lane has its own copy of all tables."""
         results: list[Value] = []
-        for v, value in enumerate(values):
+        for v, entry in enumerate(entries):
             ram = Ram(width=8, depth=TABLE_ENTRIES * self.machine.tables, contents="tables")
             m.submodules[f"table{v}"] = ram
             plain = Signal(8, name=f"plain{v}", reset_less=True)
             result = Signal(8, name=f"result{v}", reset_less=True)
             m.d.comb += [
-                ram.read_address.eq(Cat(value[:7], ~value[7], self.fields.table)),
+                ram.read_address.eq(Cat(entry, self.fields.table)),
                 ram.write_enable.eq(self.table_write_enable),
                 ram.write_address.eq(self.table_write_address),
                 ram.write_data.eq(self.table_write_data),
             ]
             m.d.sync += [
-                plain.eq(value),
-                result.eq(Mux(self.fields.table_enable, ram.read_data, plain)),
+                plain.eq(entry),
+                result.eq(Mux(self.fields.table_enable, ram.read_data, flip_sign(plain))),
             ]
             results.append(result)
         return results

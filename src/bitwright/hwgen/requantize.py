@@ -1,6 +1,7 @@
 """One channel of the output stage: accumulator to int8."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl._ast import Assign
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,7 +20,9 @@ def golden(
 
 
 class Requantizer(wiring.Component):
-    """`result` follows the operands by `LATENCY` cycles, one channel per cycle.
+    """`entry` follows the operands by `LATENCY` cycles, one channel per cycle.
+
+    `entry` is the result plus 128, which is the result's place in an activation table.
 
     Members:
         acc, bias, multiplier, shift: of one channel; shift is at least 1.
@@ -40,7 +43,7 @@ class Requantizer(wiring.Component):
                 "zero_point": In(signed(8)),
                 "clamp_min": In(signed(8)),
                 "clamp_max": In(signed(8)),
-                "result": Out(signed(8)),
+                "entry": Out(8),
             }
         )
 
@@ -52,12 +55,12 @@ class Requantizer(wiring.Component):
         biased = Signal(signed(bits), reset_less=True)
         multiplier = Signal(MULTIPLIER_BITS, reset_less=True)
         inverted = Signal(signed(bits))
-        sum_and_carry = Signal(bits + 1)
+        total = Signal(bits)
         m.d.comb += [
             inverted.eq(self.acc ^ self.negate.replicate(bits)),
-            sum_and_carry.eq(Cat(self.negate, inverted).as_signed() + Cat(self.negate, self.bias).as_signed()),
+            add_with_carry(total, inverted, self.bias, self.negate),
         ]
-        m.d.sync += [biased.eq(sum_and_carry[1:]), multiplier.eq(self.multiplier)]
+        m.d.sync += [biased.eq(total), multiplier.eq(self.multiplier)]
 
         # 2, 3: product of bits x 16, as two that fit 16 x 16 multipliers of equal signedness:
         # high * m = high * signed(m) + (m's top bit) * high * 2^16
@@ -84,9 +87,9 @@ class Requantizer(wiring.Component):
         # 4, 5: shift; a 0 below the product leaves the half bit at the bottom of the window
         shift = _delayed(m, self.shift, 3, "shift")
         fine_shift = _delayed(m, shift[:3], 1, "shift_fine")
-        doubled = Cat(Const(0, 1), product).as_signed()
+        doubled = Cat(Const(0, 1), product)
         value, over = _narrow_shift(m, doubled, ((32, shift[5]), (16, shift[4]), (8, shift[3])))
-        coarse = Signal.like(value, name="coarse", reset_less=True)
+        coarse = Signal(len(value), name="coarse", reset_less=True)
         coarse_over = Signal(reset_less=True)
         m.d.sync += [coarse.eq(value), coarse_over.eq(over)]
         value, over = _narrow_shift(
@@ -97,21 +100,39 @@ class Requantizer(wiring.Component):
         m.d.sync += [window.eq(value), window_over.eq(over | coarse_over)]
 
         # 6: saturate, round half up, zero point
-        sign = window[-1]
-        extreme = Cat(Const(0, 1), (~sign).replicate(WINDOW_BITS - 2), sign)
-        rounded = Signal(signed(WINDOW_BITS))
+        body, sign = Signal(WINDOW_BITS - 1), window[-1]
+        extreme = Cat(Const(0, 1), (~sign).replicate(WINDOW_BITS - 2))
+        place = Signal(signed(WINDOW_BITS))
         placed = Signal(signed(WINDOW_BITS), reset_less=True)
-        m.d.comb += rounded.eq(Mux(window_over, extreme, window))
-        m.d.sync += placed.eq((rounded + Cat(rounded[0], self.zero_point).as_signed()) >> 1)
+        m.d.comb += [
+            body.eq(Mux(window_over, extreme, window[:-1])),
+            add_with_carry(place, Cat(body[1:], sign).as_signed(), self.zero_point, body[0]),
+        ]
+        m.d.sync += placed.eq(place)
 
         # 7: clamp
+        clamped = Signal(signed(8))
+        entry = Signal(8, reset_less=True)
         with m.If(placed < self.clamp_min):
-            m.d.sync += self.result.eq(self.clamp_min)
+            m.d.comb += clamped.eq(self.clamp_min)
         with m.Elif(placed > self.clamp_max):
-            m.d.sync += self.result.eq(self.clamp_max)
+            m.d.comb += clamped.eq(self.clamp_max)
         with m.Else():
-            m.d.sync += self.result.eq(placed)
+            m.d.comb += clamped.eq(placed)
+        m.d.sync += entry.eq(flip_sign(clamped))
+        m.d.comb += self.entry.eq(entry)
         return m
+
+
+def flip_sign(value: Value) -> Value:
+    """int8 to its table entry, and back: plus 128."""
+    return Cat(value[:7], ~value[7])
+
+
+def add_with_carry(total: Value, a: Value, b: Value, carry: Value) -> Assign:
+    """`total = a + b + carry` of signed numbers in one carry chain: one more bit at its bottom."""
+    unused = Signal(name="unused_carry")
+    return Cat(unused, total).eq(Cat(carry, a).as_signed() + Cat(carry, b).as_signed())
 
 
 def _delayed(m: Module, value: Value, cycles: int, name: str) -> Value:
@@ -131,14 +152,17 @@ def _narrow_shift(
     top; the second result tells that a lost bit differed from the sign, so that the value is
     outside of the window.
     """
+    body, sign = value[:-1], value[-1]
     lost = Const(0)
     for amount, chosen in stages:
-        top = len(value) - 1
-        keep = min(len(value), WINDOW_BITS + amount - 1)
-        moved = Cat(value[min(bit + amount, top)] for bit in range(keep - 1))
-        narrow = Signal(signed(keep), name=f"shifted{amount}")
-        m.d.comb += narrow.eq(Cat(Mux(chosen, moved, value[: keep - 1]), value[top]))
-        differs = value[: top] ^ value[top].replicate(top)
-        lost |= Mux(chosen, differs[keep - 1 + amount :].any(), differs[keep - 1 :].any())
-        value = narrow
-    return value, lost
+        keep = min(len(body), WINDOW_BITS + amount - 2)
+        narrow = Signal(keep, name=f"shifted{amount}")
+        moved = Cat(body[amount : amount + keep], sign.replicate(max(amount + keep - len(body), 0)))
+        m.d.comb += narrow.eq(Mux(chosen, moved, body[:keep]))
+        lost |= Mux(chosen, _differs(body[amount + keep :], sign), _differs(body[keep:], sign))
+        body = narrow
+    return Cat(body, sign), lost
+
+
+def _differs(bits: Value, sign: Value) -> Value:
+    return (bits ^ sign.replicate(len(bits))).any() if len(bits) else Const(0)

@@ -86,13 +86,13 @@ class Fetch(wiring.Component):
             with m.Switch(count):
                 with m.Case(*(positions[name] for name in names)):
                     m.d.comb += here.eq(store)
-            stages = [
-                Signal(bits, name=f"next_{name}", reset_less=True) for name in names
-            ]
+            stages = [Signal(bits, name=f"next_{name}", reset_less=True) for name in names]
             with m.If(here):
                 m.d.sync += stages[-1].eq(self.data[offset:][:bits])
                 m.d.sync += [a.eq(b) for a, b in zip(stages[:-1], stages[1:], strict=True)]
-            m.d.comb += [self.fields[name].eq(stage) for name, stage in zip(names, stages, strict=True)]
+            m.d.comb += [
+                self.fields[name].eq(stage) for name, stage in zip(names, stages, strict=True)
+            ]
 
 
 class Sequencer(wiring.Component):
@@ -150,5 +150,3 @@ class Sequencer(wiring.Component):
                 with m.If(self.finished):
                     m.next = "next"
         return m
-
-

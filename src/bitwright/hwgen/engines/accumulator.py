@@ -1,11 +1,12 @@
 """The accumulators of both engines, and the copy that the output stage empties."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from bitwright.hwgen.address import AccOp
 from bitwright.hwgen.engines import channelwise, weightserial
+from bitwright.hwgen.requantize import add_with_carry
 from bitwright.ir.machine import Machine
 
 LATENCY = 2  # from the last term of a tile to `head`
@@ -37,9 +38,7 @@ class Accumulators(wiring.Component):
         acc = signed(machine.acc_bits)
         super().__init__(
             {
-                "sums": In(
-                    data.ArrayLayout(signed(weightserial.sum_bits(machine)), machine.rows)
-                ),
+                "sums": In(data.ArrayLayout(signed(weightserial.sum_bits(machine)), machine.rows)),
                 "terms": In(data.ArrayLayout(signed(channelwise.TERM_BITS), machine.lanes)),
                 "use_terms": In(1),
                 "op": In(2),
@@ -73,10 +72,10 @@ class Accumulators(wiring.Component):
             term = self.sums[row]
             if row < machine.lanes:
                 term = Mux(self.use_terms, self.terms[row], self.sums[row])
-            total = Signal(bits + 1, name=f"row{row}_total")
-            m.d.comb += total.eq(Cat(Const(1, 1), base).as_signed() + Cat(negate, term).as_signed())
+            total = Signal(bits, name=f"row{row}_total")
+            m.d.comb += add_with_carry(total, base, term, negate)
             with m.If(self.valid):
-                m.d.sync += acc.eq(total[1:])
+                m.d.sync += acc.eq(total)
             accumulators.append(acc)
             held.append(Signal(signed(bits), name=f"held{row}", reset_less=True))
 

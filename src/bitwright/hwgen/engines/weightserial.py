@@ -82,7 +82,9 @@ class WeightSerial(wiring.Component):
                 terms = [a + b for a, b in zip(terms[::2], terms[1::2], strict=True)]
             registers: list[Value] = []
             for number, value in enumerate(terms):
-                total = Signal(value.shape(), name=f"row{row}_level{level}_{number}", reset_less=True)
+                total = Signal(
+                    value.shape(), name=f"row{row}_level{level}_{number}", reset_less=True
+                )
                 m.d.sync += total.eq(value)
                 registers.append(total)
             terms = registers
