@@ -1,5 +1,7 @@
 """Fetches instructions and starts them one after the other."""
 
+from itertools import pairwise
+
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -89,7 +91,7 @@ class Fetch(wiring.Component):
             stages = [Signal(bits, name=f"next_{name}", reset_less=True) for name in names]
             with m.If(here):
                 m.d.sync += stages[-1].eq(self.data[offset:][:bits])
-                m.d.sync += [a.eq(b) for a, b in zip(stages[:-1], stages[1:], strict=True)]
+                m.d.sync += [a.eq(b) for a, b in pairwise(stages)]
             m.d.comb += [
                 self.fields[name].eq(stage) for name, stage in zip(names, stages, strict=True)
             ]
