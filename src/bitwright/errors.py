@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+EXTERNAL_TOOL = 7
 
 class BitwrightError(Exception):
     """An error that is the user's to mend; the command line prints its message and no traceback.

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bitwright.errors import EXTERNAL_TOOL, BitwrightError
 from bitwright.files import OutputNotWritable
 from bitwright.report import FILE_NAME
 
@@ -90,7 +91,10 @@ def check_writable(output: Path) -> None:
 
 @contextmanager
 def new_build(output: Path) -> Iterator[BuildFolder]:
-    """A build folder under a temporary name; it becomes `output` when the block succeeds."""
+    """A build folder under a temporary name; it becomes `output` when the block succeeds.
+
+    It vanishes when the block fails, but for a failed external tool: its error names the folder.
+    """
     check_writable(output)
     parent = output.absolute().parent
     try:
@@ -99,6 +103,7 @@ def new_build(output: Path) -> Iterator[BuildFolder]:
         raise OutputNotWritable(
             f"Output folder {output} cannot be written: {error.strerror}; choose another with -o"
         ) from None
+    keep = False
     try:
         yield BuildFolder(temporary)
         temporary.chmod(0o755)
@@ -109,5 +114,9 @@ def new_build(output: Path) -> Iterator[BuildFolder]:
             shutil.rmtree(old)
         else:
             temporary.rename(output)
+    except BitwrightError as error:
+        keep = error.exit_code == EXTERNAL_TOOL
+        raise
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if not keep:
+            shutil.rmtree(temporary, ignore_errors=True)

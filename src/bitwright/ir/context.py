@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 
 from torch_mlir import ir
 
@@ -44,6 +45,14 @@ def parse(text: str) -> ir.Module:
             return ir.Module.parse(text)
         except ir.MLIRError as error:
             raise IrError(f"The module does not parse or verify: {error}") from None
+
+
+def clone(module: ir.Module) -> ir.Module:
+    """A copy of `module` in the same context, locations included."""
+    with entered(module):
+        buffer = BytesIO()
+        module.operation.write_bytecode(buffer)
+        return ir.Module.parse(buffer.getvalue())
 
 
 def verify(module: ir.Module) -> None:

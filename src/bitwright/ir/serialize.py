@@ -5,7 +5,6 @@ of a real model would be megabytes of hexadecimal digits; so `save` moves every 
 than `INLINE_ELEMENTS` elements out of the text and `load` puts it back.
 """
 
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from torch_mlir import ir
 
 from bitwright.files import replace_file
 from bitwright.ir.bw import Blob
-from bitwright.ir.context import IrError, entered, parse
+from bitwright.ir.context import IrError, clone, entered, parse
 
 INLINE_ELEMENTS = 64
 
@@ -27,7 +26,7 @@ def save(module: ir.Module, path: Path) -> None:
     """
     blobs: dict[str, NDArray[Any]] = {}
     with entered(module):
-        copy = ir.Module.parse(_bytecode(module))
+        copy = clone(module)
 
         def move_out(operation: ir.Operation) -> ir.WalkResult:
             if "value" in operation.attributes:
@@ -86,9 +85,3 @@ def load(path: Path) -> ir.Module:
 def _write_npz(path: Path, blobs: dict[str, NDArray[Any]]) -> None:
     with path.open("wb") as file:
         np.savez(file, **blobs)  # pyright: ignore[reportArgumentType]
-
-
-def _bytecode(module: ir.Module) -> bytes:
-    buffer = BytesIO()
-    module.operation.write_bytecode(buffer)
-    return buffer.getvalue()

@@ -18,7 +18,7 @@ from torch_mlir import ir
 
 from bitwright.ir import accel
 from bitwright.ir.builder import attribute
-from bitwright.ir.context import entered, verify
+from bitwright.ir.context import clone, entered, verify
 from bitwright.ir.instructions import INSTRUCTION_WORDS
 
 _MIN_WORDS = 2
@@ -29,8 +29,9 @@ class Allocate:
     """See the module's description.
 
     Attributes:
-        act_words, in_words, out_words, weight_words, param_words, program_words: memory depths;
-            0 takes what the program needs.
+        act_words, in_words, out_words, weight_words, param_words, program_words: memory depths,
+            at least what the program needs; 0 takes just that.
+        tables: number of activation tables, at least what the program needs.
     """
 
     act_words: int = 0
@@ -39,9 +40,11 @@ class Allocate:
     weight_words: int = 0
     param_words: int = 0
     program_words: int = 0
+    tables: int = 0
 
     def run(self, module: ir.Module) -> ir.Module:
-        """Place the buffers of `module` (in place) and return it."""
+        """Return a copy of `module` with its buffers placed."""
+        module = clone(module)
         operations = list(module.body.operations)
         buffers = [op for op in operations if isinstance(op, accel.BufferOp)]
         instructions = [op for op in operations if isinstance(op, accel.COMPUTE)]
@@ -55,6 +58,7 @@ class Allocate:
             machine = dict(_items(module.operation.attributes["accel.machine"]))
             for name, words in needed.items():
                 machine[name] = attribute(max(words, getattr(self, name), _MIN_WORDS))
+            machine["tables"] = attribute(max(ir.IntegerAttr(machine["tables"]).value, self.tables))
             module.operation.attributes["accel.machine"] = ir.DictAttr.get(machine)
         verify(module)
         return module

@@ -40,6 +40,15 @@ class Parts:
     """Names of the operations that the host computes."""
 
 
+@dataclass(frozen=True)
+class Partition:
+    """`partition` as a pass: what is left for the overlay."""
+
+    def run(self, module: ir.Module) -> ir.Module:
+        """Return the core."""
+        return partition(module).core
+
+
 def partition(module: ir.Module) -> Parts:
     """Split `module`; the parts live in its context.
 

@@ -28,6 +28,10 @@ class Pass(Protocol):
 PASSES: dict[str, str] = {
     "fold": "bitwright.passes.fold:Fold",
     "quantize": "bitwright.passes.quantize:Quantize",
+    "partition": "bitwright.passes.partition:Partition",
+    "legalize": "bitwright.passes.legalize:Legalize",
+    "tile": "bitwright.passes.tile:Tile",
+    "allocate": "bitwright.passes.allocate:Allocate",
 }
 
 

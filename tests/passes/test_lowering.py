@@ -1,0 +1,82 @@
+"""Text tests of the passes to the overlay: one module after each of them."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitwright.errors import BitwrightError
+from bitwright.ir import graph, reference
+from bitwright.ir.builder import Builder
+from bitwright.ir.context import parse
+from bitwright.ir.types import QuantParams
+from bitwright.passes.partition import NothingForTheOverlay, partition
+from bitwright.passes.pipeline import run_pipeline
+from bitwright.passes.tile import Tile, UnsupportedOnOverlay
+
+FOLDER = Path(__file__).parent / "lowering"
+PIPELINES = {
+    "partition": "partition",
+    "legalize": "partition,legalize",
+    "tile": "partition,legalize,tile{lanes=4 rows=8 requant_lanes=2}",
+    "allocate": "partition,legalize,tile{lanes=4 rows=8 requant_lanes=2},allocate{weight_words=600}",
+}
+X = QuantParams((0.5,), 3, 8, -128, 127)
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_text(name: str) -> None:
+    module = parse((FOLDER / "layer.in.mlir").read_text())
+    found = run_pipeline(module, PIPELINES[name]).operation.get_asm(enable_debug_info=True)
+    golden = FOLDER / f"layer.{name}.mlir"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(f"{found}\n")
+    assert found.strip() == golden.read_text().strip()
+    assert str(parse(golden.read_text())) == str(run_pipeline(module, PIPELINES[name]))
+
+
+def test_parts_compute_what_the_whole_computes() -> None:
+    module = parse((FOLDER / "layer.in.mlir").read_text())
+    x = np.random.default_rng(3).integers(-128, 128, size=(4, 8, 8, 3)).astype(np.int8)
+    whole = reference.run(module, {"image": x})["classes"]
+    parts = partition(module)
+    assert parts.on_host == ("to NCHW",)
+    core = reference.run(parts.before, {"image": x})
+    for module in (parts.core, run_pipeline(parts.core, "legalize")):
+        assert (reference.run(module, core)["classes"] == whole).all()
+    assert [item.name for item in graph.outputs(parts.core)] == ["classes"]
+
+
+def _error(kind: type[BitwrightError], module: object) -> str:
+    with pytest.raises(kind) as error:
+        Tile().run(partition(module).core)  # type: ignore[arg-type]
+    return str(error.value)
+
+
+def test_a_model_of_moves_alone_is_refused() -> None:
+    builder = Builder([("x", (1, 2, 3), X)])
+    module = builder.finish([("y", builder.transpose(builder.inputs[0], (0, 2, 1)))])
+    assert _error(NothingForTheOverlay, module) == (
+        "The model has no operation for the overlay: all of it is reshaping, transposing or a "
+        "softmax; compile it with --target cpu"
+    )
+
+
+def test_an_operation_without_instruction_is_named() -> None:
+    builder = Builder([("x", (1, 2, 3, 3), X), ("z", (1, 2, 3, 3), X)])
+    acc = builder.named("gate").mul(*builder.inputs)
+    y = builder.requantize(acc, X, multiplier=[1], shift=[8])
+    assert _error(UnsupportedOnOverlay, builder.finish([("y", y)])) == (
+        "bw.mul (gate) with operands [1, 2, 3, 3], [1, 2, 3, 3]: the overlay has no instruction "
+        "for it; compile with --target cpu, or change the model there"
+    )
+
+
+def test_a_fixed_batch_is_refused() -> None:
+    builder = Builder([("x", (4, 2, 3, 3), X)])
+    y = builder.max_pool2d(builder.inputs[0], kernel=(3, 3), stride=(1, 1))
+    assert _error(UnsupportedOnOverlay, builder.finish([("y", y)])) == (
+        "A tensor of shape [4, 2, 3, 3] on the overlay: expected batch 1 and rank 2, 3 or 4; "
+        "export the model with a symbolic batch, or compile with --target cpu"
+    )
