@@ -40,8 +40,8 @@ WIDE = Machine(
     weight_words=256, param_words=128, tables=1, program_words=512,
 )  # fmt: skip
 SQUARE = Machine(
-    lanes=8, rows=8, requant_lanes=8, acc_bits=32, act_words=128, in_words=64, out_words=128,
-    weight_words=256, param_words=64, tables=1, program_words=512,
+    lanes=8, rows=8, requant_lanes=8, acc_bits=32, act_words=300, in_words=80, out_words=150,
+    weight_words=512, param_words=64, tables=1, program_words=512,
 )  # fmt: skip
 TOPS = {
     "wishbone": (PortKind.WISHBONE, lambda core: WishboneTop(core=core)),

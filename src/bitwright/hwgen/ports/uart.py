@@ -6,7 +6,6 @@ The frames are described in `bitwright.targets.serial_frames`.
 from amaranth.hdl import C, Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.cdc import FFSynchronizer
-from amaranth.lib.crc.catalog import CRC8_SMBUS
 from amaranth.lib.wiring import In, Out
 
 from bitwright.errors import BitwrightError
@@ -92,6 +91,35 @@ class UartTransmitter(wiring.Component):
         return m
 
 
+class Crc8(wiring.Component):
+    """CRC-8/SMBUS of the bytes since `start`. Golden function: `serial_frames.crc8`.
+
+    Members:
+        start: forget all bytes.
+        valid, data: one more byte.
+        crc: of the bytes before this cycle.
+    """
+
+    def __init__(self) -> None:
+        super().__init__({"start": In(1), "valid": In(1), "data": In(8), "crc": Out(8)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        mixed = Signal(8)
+        m.d.comb += mixed.eq(self.crc ^ self.data)
+        # The CRC is linear: each of its bits is the parity of some bits of the two.
+        of_bit = [serial_frames.crc8([1 << position]) for position in range(8)]
+        following = [
+            Cat(mixed[position] for position in range(8) if of_bit[position] >> bit & 1).xor()
+            for bit in range(8)
+        ]
+        with m.If(self.start):
+            m.d.sync += self.crc.eq(0)
+        with m.Elif(self.valid):
+            m.d.sync += self.crc.eq(Cat(following))
+        return m
+
+
 class UartBridge(wiring.Component):
     """Serves write and read bursts that come as frames on a serial line.
 
@@ -115,7 +143,7 @@ class UartBridge(wiring.Component):
         m = Module()
         m.submodules.receiver = receiver = UartReceiver(divisor=self._divisor)
         m.submodules.transmitter = transmitter = UartTransmitter(divisor=self._divisor)
-        m.submodules.crc = crc = CRC8_SMBUS().create()
+        m.submodules.crc = crc = Crc8()
         m.d.comb += [receiver.rx.eq(self.rx), self.tx.eq(transmitter.tx)]
         i, o, host = receiver.o, transmitter.i, self.host
 
