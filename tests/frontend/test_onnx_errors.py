@@ -332,7 +332,7 @@ def test_weight_type(model):
         helper.make_node("Add", ["x", "v"], ["y"], name="n"),
     ]
     proto = model(nodes, {"x": (1, 3)}, {"w": _random(3)})
-    with pytest.raises(errors.InvalidModelError, match="is not a valid ONNX model: .*Add"):
+    with pytest.raises(errors.InvalidModelError, match=r"is not a valid ONNX model: .*Add"):
         load(proto.SerializeToString())
 
 

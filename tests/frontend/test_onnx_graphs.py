@@ -78,9 +78,7 @@ def test_functions_are_inlined(model):
     body = [helper.make_node("Relu", ["a"], ["t"]), helper.make_node("Neg", ["t"], ["r"])]
     imports = [helper.make_opsetid("", 17)]
     proto = model([helper.make_node("MinusRelu", ["x"], ["y"], domain="mine")], {"x": (1, 3)})
-    proto.functions.append(
-        helper.make_function("mine", "MinusRelu", ["a"], ["r"], body, imports)
-    )
+    proto.functions.append(helper.make_function("mine", "MinusRelu", ["a"], ["r"], body, imports))
     proto.opset_import.append(helper.make_opsetid("mine", 1))
     found = reference.run(load(proto.SerializeToString()), {"x": np.float32([[-1, 2, 3]])})
     np.testing.assert_array_equal(found["y"], [[0, -2, -3]])
@@ -131,7 +129,8 @@ def test_a_fixed_batch_is_kept_where_samples_mix(model, agree):
         "reshape": [helper.make_node("Reshape", ["x", "s"], ["y"])],
     }
     weights = {
-        "c": np.arange(12, dtype=np.float32).reshape(4, 3), "s": np.asarray([1, -1], np.int64)
+        "c": np.arange(12, dtype=np.float32).reshape(4, 3),
+        "s": np.asarray([1, -1], np.int64),
     }
     for nodes in mixing.values():
         module = agree(model(nodes, {"x": (4, 3)}, weights))

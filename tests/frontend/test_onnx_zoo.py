@@ -40,5 +40,5 @@ def test_a_quantized_model_names_its_input_type(data_folder):
 def test_a_qonnx_model_names_its_operator(data_folder):
     from bitwright.frontend.onnx.errors import UnsupportedOperatorError
 
-    with pytest.raises(UnsupportedOperatorError, match="Quant, domain ai.onnx, opset 11"):
+    with pytest.raises(UnsupportedOperatorError, match=r"Quant, domain ai\.onnx, opset 11"):
         load(data_folder / "kws_w3a3" / "kws_w3a3_qonnx.onnx")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch_mlir import ir
 
-from bitwright.ir import graph, reference
+from bitwright.ir import reference
 from bitwright.ir.builder import Builder
 from bitwright.passes import fold_affine, fold_layout, fold_windows
 from bitwright.passes.rewrite import Match, Rewriter, Rule, to_fixed_point

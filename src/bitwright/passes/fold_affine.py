@@ -1,10 +1,10 @@
 """Rules of `fold` for per-channel scales and shifts: batch norms, constant products and sums.
 
-    batch_norm(conv2d(x))              -->  conv2d(x) with scaled weights and a shifted bias
-    mul(linear(x), constant [N])       -->  linear(x)
-    conv2d(mul(x, constant))           -->  conv2d(x)
-    batch_norm(x) alone                -->  depthwise conv2d 1x1 (x)
-    linear(reshape(batch_norm(x)))     -->  linear(reshape(x))
+batch_norm(conv2d(x))              -->  conv2d(x) with scaled weights and a shifted bias
+mul(linear(x), constant [N])       -->  linear(x)
+conv2d(mul(x, constant))           -->  conv2d(x)
+batch_norm(x) alone                -->  depthwise conv2d 1x1 (x)
+linear(reshape(batch_norm(x)))     -->  linear(reshape(x))
 """
 
 import math
@@ -13,12 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 from torch_mlir import ir
 
-from bitwright.ir import graph
 from bitwright.ir.bw import ints
 from bitwright.ir.types import shape_of
 from bitwright.passes.fold_layout import BINARY, UNARY, at_input
 from bitwright.passes.rewrite import (
-    Array, Match, Rewriter, float_constant, kind_of, producer,
+    Array,
+    Match,
+    Rewriter,
+    float_constant,
+    kind_of,
+    producer,
 )  # fmt: skip
 
 
@@ -85,7 +89,7 @@ def _per_channel(
         merged = _merged(rewriter, affine)
         if merged is not None:
             return merged
-    if _transposed_soon(match.operation.result) or (
+    if _transposed_soon(rewriter, match.operation.result) or (
         kind_of(x) == "bw.transpose" and not at_input(x)
     ):
         return None
@@ -95,10 +99,10 @@ def _per_channel(
     return None
 
 
-def _transposed_soon(value: ir.Value) -> bool:
+def _transposed_soon(rewriter: Rewriter, value: ir.Value) -> bool:
     """Whether only elementwise operations lie between `value` and a transpose, which will move."""
     while True:
-        readers = graph.users(value)
+        readers = rewriter.readers(value)
         if len(readers) != 1:
             return False
         kind = readers[0].operation.name
@@ -140,9 +144,7 @@ def _merged(rewriter: Rewriter, affine: Affine) -> ir.Value | None:
         return None
     weight = weight * affine.scale.reshape(-1, *[1] * (weight.ndim - 1))
     bias = bias * affine.scale + affine.shift
-    return build.copy(
-        owner, [owner.operands[0], build.constant(weight), build.constant(bias)]
-    )
+    return build.copy(owner, [owner.operands[0], build.constant(weight), build.constant(bias)])
 
 
 def _depthwise(rewriter: Rewriter, affine: Affine) -> ir.Value:
@@ -197,6 +199,8 @@ def conv2d(rewriter: Rewriter, match: Match) -> ir.Value | None:
     own = match.operation
     plain = ints(own.stride) == (1, 1) and not padded and own.groups.value == channels
     if plain and weight.shape == (channels, 1, 1, 1):
+        if (weight == 1).all() and (bias == 0).all():
+            return x
         return _merged(rewriter, Affine(x, 1, weight.reshape(-1), bias))
     return None
 

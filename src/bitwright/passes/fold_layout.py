@@ -116,9 +116,7 @@ def sink_transpose(rewriter: Rewriter, match: Match) -> ir.Value | None:
             aligned = constant.reshape((1,) * (len(perm) - constant.ndim) + constant.shape)
             operands.append(rewriter.builder.constant(aligned.transpose(inverse)))
     if match.kind in (*UNARY, *BINARY):
-        return rewriter.builder.transpose(
-            _elementwise(rewriter, match.operation, operands), perm
-        )
+        return rewriter.builder.transpose(_elementwise(rewriter, match.operation, operands), perm)
     return _SINK[match.kind](rewriter, match, operands, perm)
 
 
@@ -187,9 +185,7 @@ def sink_reshape(rewriter: Rewriter, match: Match) -> ir.Value | None:
         sources.append(owner.operands[0])
     if len({shape_of(source) for source in sources}) != 1:
         return None
-    return rewriter.builder.reshape(
-        _elementwise(rewriter, match.operation, sources), match.shape
-    )
+    return rewriter.builder.reshape(_elementwise(rewriter, match.operation, sources), match.shape)
 
 
 def linear(rewriter: Rewriter, match: Match) -> ir.Value | None:

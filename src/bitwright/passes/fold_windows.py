@@ -1,12 +1,12 @@
 """Rules of `fold` for padding, pooling, activations and products.
 
-    conv2d(pad(x, 0))                       -->  conv2d(x) with padding
-    avg_pool2d(pad(x, 0))                   -->  avg_pool2d(x), padding counted
-    max_pool2d(pad(relu(x), 0))             -->  max_pool2d(relu(x)) with padding
-    reduce_mean(x) over rows and columns    -->  avg_pool2d(x) over the whole plane
-    relu(clip(x)), clip(clip(x))            -->  clip(x)
-    mul(x, hard_sigmoid(x))                 -->  hard_swish(x)
-    matmul(x, constant [K, N])              -->  linear(x)
+conv2d(pad(x, 0))                       -->  conv2d(x) with padding
+avg_pool2d(pad(x, 0))                   -->  avg_pool2d(x), padding counted
+max_pool2d(pad(relu(x), 0))             -->  max_pool2d(relu(x)) with padding
+reduce_mean(x) over rows and columns    -->  avg_pool2d(x) over the whole plane
+relu(clip(x)), clip(clip(x))            -->  clip(x)
+mul(x, hard_sigmoid(x))                 -->  hard_swish(x)
+matmul(x, constant [K, N])              -->  linear(x)
 """
 
 import math
@@ -143,7 +143,7 @@ def _hard_sigmoid(rewriter: Rewriter, x: ir.Value) -> ir.Value | None:
     if inner is None or (inner.scale != 1).any() or (inner.shift != 3).any():
         return None
     gate = build.unary(bw.HardSigmoidOp, inner.source, alpha=1 / 6, beta=0.5)
-    return build.mul(gate, build.constant(np.float32([6.0])))
+    return build.mul(gate, build.constant(np.array([6.0], np.float32)))
 
 
 def hard_swish(rewriter: Rewriter, match: Match) -> ir.Value | None:
@@ -162,7 +162,9 @@ def hard_swish(rewriter: Rewriter, match: Match) -> ir.Value | None:
         if not math.isclose(owner.alpha.value, 1 / 6, rel_tol=1e-6) or owner.beta.value != 0.5:
             continue
         result = build.unary(bw.HardSwishOp, x)
-        return result if scale is None else build.mul(result, build.constant(np.float32([scale])))
+        if scale is None:
+            return result
+        return build.mul(result, build.constant(np.array([scale], np.float32)))
     return None
 
 
@@ -174,7 +176,8 @@ def matmul(rewriter: Rewriter, match: Match) -> ir.Value | None:
         return None
     if any(extent != 1 for extent in weight.shape[:-2]) or weight.ndim > len(shape_of(lhs)):
         return None
-    build, matrix = rewriter.builder, weight.reshape(weight.shape[-2:])
+    build, (depth, columns) = rewriter.builder, shape_of(rhs)[-2:]
+    matrix = weight.reshape(depth, columns)
     return build.linear(
-        lhs, build.constant(matrix.T), build.constant(np.zeros(matrix.shape[1], np.float32))
+        lhs, build.constant(matrix.T), build.constant(np.zeros(columns, np.float32))
     )

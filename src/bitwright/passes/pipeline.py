@@ -137,9 +137,7 @@ def _value(name: str, option: str, text: str, kind: Any) -> Any:
             except (TypeError, ValueError, KeyError):
                 continue
         expected = " or ".join(getattr(k, "__name__", str(k)) for k in kinds)
-    raise OptionValueError(
-        f"Option {option} of pass {name} is {text!r}; expected {expected}"
-    )
+    raise OptionValueError(f"Option {option} of pass {name} is {text!r}; expected {expected}")
 
 
 _CONVERSIONS: dict[Any, Any] = {

@@ -30,16 +30,16 @@ class Rewriter:
         )
         self._module = module
         self._values = dict(zip((i.value for i in inputs), self.builder.inputs, strict=True))
-        self._readers: dict[ir.Value, int] = {}
+        self._reads: dict[ir.Value, int] = {}
+        self._live = _live(module)
 
     def run(self, rules: Mapping[str, Sequence["Rule"]]) -> tuple[ir.Module, bool]:
         """Copy the module through `rules`; also whether any of them applied."""
         changed = False
-        live = _live(self._module)
         for item in graph.inputs(self._module):
-            self._count(item.value, live)
+            self._count(item.value)
         for operation in graph.operations(self._module):
-            if operation.result not in live:
+            if operation.result not in self._live:
                 changed = True
                 continue
             operands = [self._values[operand] for operand in operation.operands]
@@ -53,21 +53,24 @@ class Rewriter:
             if result is None:
                 result = self.builder.copy(operation, operands)
             self._values[operation.result] = result
-            self._count(operation.result, live)
+            self._count(operation.result)
         outputs = [(o.name, self._values[o.value]) for o in graph.outputs(self._module)]
         return self.builder.finish(outputs), changed
 
-    def _count(self, old: ir.Value, live: set[ir.Value]) -> None:
-        readers = sum(
-            1 for user in graph.users(old)
-            if not list(user.results) or user.results[0] in live
-        )  # fmt: skip
+    def readers(self, old: ir.Value) -> list[Any]:
+        """Operations of the old module that read `old` and are not dead."""
+        return [
+            user for user in graph.users(old)
+            if not list(user.results) or user.results[0] in self._live
+        ]  # fmt: skip
+
+    def _count(self, old: ir.Value) -> None:
         new = self._values[old]
-        self._readers[new] = self._readers.get(new, 0) + readers
+        self._reads[new] = self._reads.get(new, 0) + len(self.readers(old))
 
     def read_once(self, value: ir.Value) -> bool:
         """Whether the operation being rewritten is the only reader of `value`."""
-        return self._readers.get(value, 1) <= 1
+        return self._reads.get(value, 1) <= 1
 
 
 class Match:

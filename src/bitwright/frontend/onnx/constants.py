@@ -10,7 +10,9 @@ from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
 from bitwright.frontend.onnx.errors import (
-    InvalidModelError, ModelError, UnsupportedOperatorError,
+    InvalidModelError,
+    ModelError,
+    UnsupportedOperatorError,
 )  # fmt: skip
 from bitwright.frontend.onnx.node import Array, checked_size, describe
 

@@ -48,7 +48,7 @@ def gemm(node: Node) -> Operand:
             rhs = build.transpose(rhs, (1, 0))
         product = build.matmul(x, rhs)
         if alpha != 1.0:
-            product = build.mul(product, build.constant(np.float32([alpha])))
+            product = build.mul(product, build.constant(np.array([alpha], np.float32)))
         return _plus(node, product, beta)
     weight = node.float_array(1, "weight")
     if weight.ndim != 2:
@@ -62,9 +62,7 @@ def gemm(node: Node) -> Operand:
         if row.ndim < 2 or row.shape[0] == 1:
             bias = np.broadcast_to(row.reshape(-1) * np.float32(beta), bias.shape)
             folded = True
-    product = build.linear(
-        x, build.constant(weight * np.float32(alpha)), build.constant(bias)
-    )
+    product = build.linear(x, build.constant(weight * np.float32(alpha)), build.constant(bias))
     return product if folded else _plus(node, product, beta)
 
 
@@ -73,7 +71,7 @@ def _plus(node: Node, product: ir.Value, beta: float) -> ir.Value:
         return product
     addend = node.value(2)
     if beta != 1.0:
-        addend = node.builder.mul(addend, node.builder.constant(np.float32([beta])))
+        addend = node.builder.mul(addend, node.builder.constant(np.array([beta], np.float32)))
     return node.builder.add(product, addend)
 
 
@@ -99,4 +97,3 @@ def matmul(node: Node) -> Operand:
 
 
 HANDLERS: dict[str, Handler] = {"Conv": conv, "Gemm": gemm, "MatMul": matmul}
-

@@ -36,14 +36,12 @@ def div(node: Node) -> Operand:
     divisor = node.float_array(1, "divisor")
     with np.errstate(divide="ignore"):
         reciprocal = (1.0 / divisor.astype(np.float64)).astype(np.float32)
-    return node.builder.mul(
-        node.value(0), node.constant(reciprocal, f"1 / {node.proto.input[1]}")
-    )
+    return node.builder.mul(node.value(0), node.constant(reciprocal, f"1 / {node.proto.input[1]}"))
 
 
 def neg(node: Node) -> Operand:
     """Neg, as a product with -1."""
-    return node.builder.mul(node.value(0), node.builder.constant(np.float32([-1.0])))
+    return node.builder.mul(node.value(0), node.builder.constant(np.array([-1.0], np.float32)))
 
 
 def sum_(node: Node) -> Operand:
@@ -95,9 +93,7 @@ def prelu(node: Node) -> Operand:
     slope = node.float_array(1, "slope")
     if slope.size == 0 or (slope != slope.reshape(-1)[0]).any():
         node.fail_operand(1, f"has {np.unique(slope).size} different slopes", "one slope")
-    return node.builder.unary(
-        bw.LeakyReluOp, node.value(0), alpha=float(slope.reshape(-1)[0])
-    )
+    return node.builder.unary(bw.LeakyReluOp, node.value(0), alpha=float(slope.reshape(-1)[0]))
 
 
 def hard_sigmoid(node: Node) -> Operand:

@@ -16,16 +16,34 @@ from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
 from bitwright.frontend.onnx import (
-    constants, convolution, elementwise, pooling, shape as shape_, source as source_,
+    constants,
+    convolution,
+    elementwise,
+    pooling,
 )  # fmt: skip
+from bitwright.frontend.onnx import (
+    shape as shape_,
+)
+from bitwright.frontend.onnx import (
+    source as source_,
+)
 from bitwright.frontend.onnx.batch import is_per_sample
 from bitwright.frontend.onnx.errors import (
-    InvalidModelError, UnsupportedOperatorError, UnsupportedTypeError,
+    InvalidModelError,
+    UnsupportedOperatorError,
+    UnsupportedTypeError,
+)  # fmt: skip
+from bitwright.frontend.onnx.node import (
+    Array,
+    Handler,
+    Node,
+    Operand,
+    checked_size,
+    checked_weight,
+    describe,
+    shape,
 )  # fmt: skip
 from bitwright.frontend.onnx.source import DEFAULT_DOMAINS, SourceModel
-from bitwright.frontend.onnx.node import (
-    Array, Handler, Node, Operand, checked_size, checked_weight, describe, shape,
-)  # fmt: skip
 from bitwright.ir.builder import Builder
 
 HANDLERS: dict[str, Handler] = {
@@ -56,9 +74,7 @@ def load(source: str | Path | bytes) -> ir.Module:
     if len(batches) > 1:
         return _Import(model).module()
     kept = _Import(model).module()
-    single = replace(
-        model, inputs=tuple(replace(i, shape=(1, *i.shape[1:])) for i in model.inputs)
-    )
+    single = replace(model, inputs=tuple(replace(i, shape=(1, *i.shape[1:])) for i in model.inputs))
     try:
         module = _Import(single).module()
     except BitwrightError:
@@ -93,8 +109,7 @@ class _Import:
             checked_size(item.shape, f"{model.name}: input {item.name!r}")
         self._builder = Builder([(item.name, item.shape, None) for item in model.inputs])
         self._values: dict[str, Operand] = {
-            item.name: value
-            for item, value in zip(model.inputs, self._builder.inputs, strict=True)
+            item.name: value for item, value in zip(model.inputs, self._builder.inputs, strict=True)
         }
 
     def module(self) -> ir.Module:

@@ -10,8 +10,12 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 
 from bitwright.frontend.onnx.errors import (
-    InvalidModelError, NonFiniteWeightError, TensorTooLargeError, UnsupportedAttributeError,
-    UnsupportedOperandError, UnsupportedTypeError,
+    InvalidModelError,
+    NonFiniteWeightError,
+    TensorTooLargeError,
+    UnsupportedAttributeError,
+    UnsupportedOperandError,
+    UnsupportedTypeError,
 )  # fmt: skip
 from bitwright.ir.builder import Builder
 from bitwright.ir.types import shape_of
@@ -147,7 +151,7 @@ def checked_weight(array: Array, name: str, where: str) -> Array:
         UnsupportedTypeError: where it is not float.
         NonFiniteWeightError: where values are NaN or infinite.
     """
-    if array.dtype not in (np.float32, np.float64, np.float16):
+    if array.dtype.kind != "f":
         raise UnsupportedTypeError(
             f"{where}: tensor {name!r} has element type {array.dtype}; supported: float32"
         )
@@ -164,9 +168,7 @@ def checked_weight(array: Array, name: str, where: str) -> Array:
     return array
 
 
-def checked_size(
-    extents: Sequence[int], where: str, most: int = MAX_ELEMENTS
-) -> tuple[int, ...]:
+def checked_size(extents: Sequence[int], where: str, most: int = MAX_ELEMENTS) -> tuple[int, ...]:
     """`extents` as a shape.
 
     Raises:

@@ -6,8 +6,8 @@ import onnx
 from torch_mlir import ir
 
 from bitwright.frontend.onnx.errors import InvalidModelError
-from bitwright.frontend.onnx.source import type_name
 from bitwright.frontend.onnx.node import Handler, Node, Operand, checked_size, shape
+from bitwright.frontend.onnx.source import type_name
 
 
 def _reshaped(node: Node, extents: list[int]) -> ir.Value:
@@ -115,15 +115,11 @@ def pad(node: Node) -> Operand:
     if node.operand(3) is not None:
         axes = [node.axis(axis, rank) for axis in node.integer_list(3, "axes")]
     if len(amounts) != 2 * len(axes) or min(amounts, default=0) < 0:
-        node.fail_operand(
-            1, f"is {amounts}", f"{2 * len(axes)} amounts that are not negative"
-        )
+        node.fail_operand(1, f"is {amounts}", f"{2 * len(axes)} amounts that are not negative")
     low, high = [0] * rank, [0] * rank
     for index, axis in enumerate(axes):
         low[axis], high[axis] = amounts[index], amounts[index + len(axes)]
-    checked_size(
-        [a + n + b for a, n, b in zip(low, shape(x), high, strict=True)], node.describe()
-    )
+    checked_size([a + n + b for a, n, b in zip(low, shape(x), high, strict=True)], node.describe())
     return node.builder.pad(x, low, high, value)
 
 

@@ -8,8 +8,14 @@ from onnx import external_data_helper, inliner, shape_inference
 
 from bitwright.frontend.onnx import wire
 from bitwright.frontend.onnx.errors import (
-    DynamicShapeError, ExternalDataError, InvalidModelError, ModelFileNotFoundError, NotOnnxError,
-    TruncatedModelError, UnsupportedOpsetError, UnsupportedTypeError,
+    DynamicShapeError,
+    ExternalDataError,
+    InvalidModelError,
+    ModelFileNotFoundError,
+    NotOnnxError,
+    TruncatedModelError,
+    UnsupportedOpsetError,
+    UnsupportedTypeError,
 )  # fmt: skip
 
 OLDEST_OPSET = 11
@@ -190,9 +196,7 @@ def _load_external(proto: onnx.ModelProto, folder: Path | None, name: str) -> No
 def _inputs(proto: onnx.ModelProto, name: str) -> list[ModelInput]:
     constants = {tensor.name for tensor in proto.graph.initializer}
     constants |= {tensor.values.name for tensor in proto.graph.sparse_initializer}
-    found = [
-        _input(value, name) for value in proto.graph.input if value.name not in constants
-    ]
+    found = [_input(value, name) for value in proto.graph.input if value.name not in constants]
     if not proto.graph.output:
         raise InvalidModelError(f"{name} has no outputs; expected at least one")
     if not found:

@@ -64,9 +64,7 @@ def _per_axis(
 ) -> list[int]:
     values = node.integers(name, default)
     if len(values) != rank * times or any(not lowest <= value <= 1 << 16 for value in values):
-        node.fail_attribute(
-            name, values, f"{rank * times} integers from {lowest} to {1 << 16}"
-        )
+        node.fail_attribute(name, values, f"{rank * times} integers from {lowest} to {1 << 16}")
     return values
 
 

@@ -1,0 +1,11 @@
+module {
+  func.func @main(%arg0: tensor<1x4x2x2xf32> {bw.name = "x"}) -> (tensor<1x2x2x1xf32> {bw.name = "out"}) {
+    %0 = "bw.constant"() {value = dense<[[[-5.000000e-01]], [[1.250000e+00]], [[2.500000e-01]], [[-7.500000e-01]]]> : tensor<4x1x1xf32>} : () -> tensor<4x1x1xf32>
+    %1 = "bw.add"(%arg0, %0) {lhs_multiplier = 1 : i64, rhs_multiplier = 1 : i64} : (tensor<1x4x2x2xf32>, tensor<4x1x1xf32>) -> tensor<1x4x2x2xf32>
+    %2 = "bw.constant"() {value = dense<[[[[-5.000000e-01, 1.250000e+00]], [[2.500000e-01, -7.500000e-01]]], [[[1.000000e+00, 0.000000e+00]], [[-1.000000e+00, 7.500000e-01]]]]> : tensor<2x2x1x2xf32>} : () -> tensor<2x2x1x2xf32>
+    %3 = "bw.constant"() {value = dense<[-5.000000e-01, 1.250000e+00]> : tensor<2xf32>} : () -> tensor<2xf32>
+    %4 = "bw.conv2d"(%1, %2, %3) {dilation = array<i64: 1, 1>, groups = 2 : i64, padding = array<i64: 0, 0, 0, 0>, stride = array<i64: 1, 1>} : (tensor<1x4x2x2xf32>, tensor<2x2x1x2xf32>, tensor<2xf32>) -> tensor<1x2x2x1xf32>
+    return %4 : tensor<1x2x2x1xf32>
+  }
+}
+
