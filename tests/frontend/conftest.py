@@ -11,6 +11,7 @@ from onnx import helper, numpy_helper
 
 from bitwright.frontend.onnx import load
 from bitwright.ir import graph, reference
+from bitwright.passes.fold import Fold
 
 Model = Callable[..., onnx.ModelProto]
 
@@ -45,7 +46,7 @@ def model() -> Model:
 
 @pytest.fixture
 def agree() -> Callable[..., Any]:
-    """Imports a model and compares it with ONNX Runtime on random inputs; gives the module."""
+    """Imports a model, compares it (and it folded) with ONNX Runtime, gives the module."""
 
     def compare(proto: onnx.ModelProto, samples: int = 1, scale: float = 1.0) -> Any:
         data = proto.SerializeToString()
@@ -62,11 +63,12 @@ def agree() -> Callable[..., Any]:
         session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
         names = [output.name for output in session.get_outputs()]
         expected = dict(zip(names, session.run(names, inputs), strict=True))
-        found = reference.run(module, inputs)
-        assert list(found) == [item.name for item in graph.outputs(module)] == names
-        for name in names:
-            assert found[name].shape == expected[name].shape
-            np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-5)
+        for each in (module, Fold().run(module)):
+            found = reference.run(each, inputs)
+            assert list(found) == [item.name for item in graph.outputs(each)] == names
+            for name in names:
+                assert found[name].shape == expected[name].shape
+                np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-5)
         return module
 
     return compare
