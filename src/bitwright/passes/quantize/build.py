@@ -14,6 +14,7 @@ from bitwright.ir.builder import Builder
 from bitwright.ir.bw import ints
 from bitwright.ir.types import QuantParams, shape_of, value_params
 from bitwright.passes.quantize.calibrate import Statistics
+from bitwright.passes.quantize.moments import at_weights
 from bitwright.passes.quantize.plan import Plan
 from bitwright.passes.quantize.scales import dyadic
 from bitwright.passes.quantize.tables import (
@@ -24,16 +25,12 @@ from bitwright.passes.quantize.tables import (
     table_of,
 )  # fmt: skip
 from bitwright.passes.quantize.ties import bounds, kind_of
-from bitwright.passes.quantize.weights import (
-    QuantizedWeight,
-    conv_bias_error,
-    linear_bias_error,
-    quantize_weight,
-)  # fmt: skip
+from bitwright.passes.quantize.weights import QuantizedWeight, quantize_weight  # fmt: skip
 
 _FINEST = 2.0**-14
 """Accumulator units finer than this part of an output step are not worth their bits."""
 _BIAS_LIMIT = 2.0**22
+_LEAST_VARIANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -173,29 +170,16 @@ class IntegerBuilder:
         return self._requantize(op, acc, [value_params(lhs).scale / left])
 
     def _conv2d(self, op: Any) -> ir.Value:
-        x = self._operand(op, 0)
-        stride, padding, dilation = ints(op.stride), ints(op.padding), ints(op.dilation)
-        weight = self._weight(op)
-        correction = None
-        if self.options.bias_correction:
-            correction = conv_bias_error(
-                weight.error, self.statistics.means[op.input].value, stride=stride,
-                padding=padding, dilation=dilation, groups=op.groups.value,
-                output=shape_of(op.result),
-            )  # fmt: skip
-        constant, bias = self._weight_operands(op, weight, correction)
+        x, weight = self._operand(op, 0), self._weight(op)
         acc = self.built.builder.conv2d(
-            x, constant, bias, stride=stride, padding=padding, dilation=dilation,
-            groups=op.groups.value,
+            x, *self._weight_operands(op, weight), stride=ints(op.stride),
+            padding=ints(op.padding), dilation=ints(op.dilation), groups=op.groups.value,
         )  # fmt: skip
         return self._requantize(op, acc, _weighted_scales(x, weight))
 
     def _linear(self, op: Any) -> ir.Value:
         x, weight = self._operand(op, 0), self._weight(op)
-        correction = None
-        if self.options.bias_correction:
-            correction = linear_bias_error(weight.error, self.statistics.means[op.input].value)
-        acc = self.built.builder.linear(x, *self._weight_operands(op, weight, correction))
+        acc = self.built.builder.linear(x, *self._weight_operands(op, weight))
         axis = len(shape_of(op.result)) - 1
         return self._requantize(op, acc, _weighted_scales(x, weight), axis)
 
@@ -207,25 +191,33 @@ class IntegerBuilder:
         finest = self.plan.params(op.result).scale * _FINEST
         floor = np.maximum(finest, np.abs(bias.astype(np.float64)) / _BIAS_LIMIT) / scale
         weight = quantize_weight(
-            array, self.options.bits[op.result], self.options.per_channel, floor
-        )
+            array, self.options.bits[op.result], self.options.per_channel, floor,
+            self._importance(op),
+        )  # fmt: skip
         self.built.weights[op.result] = weight
         return weight
 
-    def _weight_operands(
-        self, op: Any, weight: QuantizedWeight, correction: NDArray[np.float64] | None
-    ) -> tuple[ir.Value, ir.Value]:
+    def _importance(self, op: Any) -> NDArray[np.float64]:
+        """Power of the input at each weight, less its mean where the bias takes that over."""
+        moments = self.statistics.moments[op.input]
+        power = at_weights(op, moments.mean_square())
+        if not self.options.bias_correction:
+            return power
+        variance = power - np.square(at_weights(op, moments.mean()))
+        return np.maximum(variance, _LEAST_VARIANCE * power.mean())
+
+    def _weight_operands(self, op: Any, weight: QuantizedWeight) -> tuple[ir.Value, ir.Value]:
         """The constants of weight and bias; the bias counts accumulator units."""
         bias = np.asarray(graph.constant_of(op.bias), dtype=np.float64)
-        if correction is not None:
-            bias = bias + correction
+        if self.options.bias_correction:
+            met = at_weights(op, self.statistics.moments[op.input].mean())
+            bias = bias + (weight.error * met).reshape(len(bias), -1).sum(axis=1)
         units = np.asarray(_weighted_scales(self.built.values[op.input], weight))
         integers = np.rint(bias / np.broadcast_to(units, bias.shape))
-        limits = np.iinfo(np.int32)
         builder = self.built.builder
         return (
             builder.constant(weight.integers, weight.params),
-            builder.constant(np.clip(integers, limits.min, limits.max).astype(np.int32)),
+            builder.constant(integers.astype(np.int32)),
         )
 
     def _requantize(

@@ -12,6 +12,7 @@ from bitwright.ir import graph, reference
 from bitwright.ir.types import shape_of
 from bitwright.passes.quantize.errors import CalibrationNotFinite
 from bitwright.passes.quantize.histogram import Histogram
+from bitwright.passes.quantize.moments import Moments
 from bitwright.passes.quantize.samples import Samples, check_samples, chunks, sample_count
 
 Progress = Callable[[int, int], None]
@@ -19,35 +20,13 @@ CHUNK = 16
 
 
 @dataclass
-class Mean:
-    """Running mean over samples of one value, in float64."""
-
-    total: NDArray[np.float64] | None = None
-    samples: int = 0
-
-    def add(self, array: NDArray[Any], shape: tuple[int, ...]) -> None:
-        """Add `array` [N, ...] or, where the value has no sample axis, one array of `shape`."""
-        batched = shape[:1] == (1,)
-        piece = array.sum(axis=0, keepdims=True, dtype=np.float64) if batched else array
-        self.total = piece.astype(np.float64) if self.total is None else self.total + piece
-        self.samples += len(array) if batched else 1
-
-    @property
-    def value(self) -> NDArray[np.float64]:
-        """The mean, in the shape of the module's value."""
-        if self.total is None:
-            raise ValueError("a mean of no samples")
-        return self.total / self.samples
-
-
-@dataclass
 class Statistics:
-    """What calibration saw: a histogram of each value that is not a constant, and the mean over
-    the samples of each input of a `conv2d` or `linear` (for bias correction)."""
+    """What calibration saw: a histogram of each value that is not a constant, and the moments of
+    each input of a `conv2d` or `linear` (for its weights and biases)."""
 
     samples: int
     histograms: dict[ir.Value, Histogram] = field(default_factory=dict)
-    means: dict[ir.Value, Mean] = field(default_factory=dict)
+    moments: dict[ir.Value, Moments] = field(default_factory=dict)
 
 
 def calibrate(
@@ -64,7 +43,7 @@ def calibrate(
     checked = check_samples(module, samples)
     statistics = Statistics(sample_count(module, checked))
     names = _value_names(module)
-    means = {
+    weighted = {
         operation.operands[0]
         for operation in graph.operations(module)
         if operation.operation.name in ("bw.conv2d", "bw.linear")
@@ -79,8 +58,8 @@ def calibrate(
                 "weights of that layer and the scaling of the samples"
             )
         statistics.histograms.setdefault(value, Histogram()).add(array)
-        if value in means:
-            statistics.means.setdefault(value, Mean()).add(array, shape_of(value))
+        if value in weighted:
+            statistics.moments.setdefault(value, Moments()).add(array, shape_of(value))
 
     with np.errstate(all="ignore"):
         for piece, done in chunks(module, checked, CHUNK):

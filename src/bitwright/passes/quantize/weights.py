@@ -1,4 +1,4 @@
-"""Weights as integers: symmetric, narrow range, one scale per output channel; their biases."""
+"""Weights as integers: symmetric, narrow range, one scale per output channel."""
 
 from dataclasses import dataclass
 
@@ -27,13 +27,15 @@ class QuantizedWeight:
 
 
 def quantize_weight(
-    weight: NDArray[np.floating], bits: int, per_channel: bool, floor: NDArray[np.float64]
-) -> QuantizedWeight:
+    weight: NDArray[np.floating], bits: int, per_channel: bool, floor: NDArray[np.float64],
+    importance: NDArray[np.float64],
+) -> QuantizedWeight:  # fmt: skip
     """Integers in [-(2^(bits-1) - 1), 2^(bits-1) - 1] along axis 0.
 
-    8 bits cover the largest weight; below, the scale is the one of least squared error. A
-    channel's scale is at least its `floor` (finer would be lost in the output's rounding, and its
-    bias would need needlessly many accumulator bits).
+    8 bits cover the largest weight; below, the scale is the one of least squared error, each
+    weight's error counted by its `importance` (the power of the input that it meets). A channel's
+    scale is at least its `floor` (finer would be lost in the output's rounding, and its bias would
+    need needlessly many accumulator bits).
     """
     rows = weight.astype(np.float64).reshape(len(weight), -1)
     limit = (1 << (bits - 1)) - 1
@@ -41,7 +43,7 @@ def quantize_weight(
     floors = floor if per_channel else np.asarray([floor.max()])
     scales = np.abs(groups).max(axis=1, initial=0.0) / limit
     if bits < 8:
-        scales = least_squares_scales(groups, scales, limit)
+        scales = least_squares_scales(groups, scales, limit, importance.reshape(groups.shape))
     scales = np.maximum(scales, floors).astype(np.float32).astype(np.float64)
     integers = np.clip(np.rint(groups / scales[:, None]), -limit, limit)
     error = (groups - integers * scales[:, None]).reshape(weight.shape)
@@ -56,68 +58,42 @@ def quantize_weight(
 
 
 def least_squares_scales(
-    groups: NDArray[np.float64], largest: NDArray[np.float64], limit: int
-) -> NDArray[np.float64]:
-    """The scale of least squared error for each row: a search below `largest`, then refitting.
+    groups: NDArray[np.float64], largest: NDArray[np.float64], limit: int,
+    importance: NDArray[np.float64],
+) -> NDArray[np.float64]:  # fmt: skip
+    """The scale of least weighted squared error for each row: a search below `largest`, a refit.
 
     Refitting alternates between rounding and the scale that is best for the rounded integers,
-    <w, q> / <q, q>.
+    <w, q> / <q, q> in the inner product weighted by `importance`.
     """
+    mean = importance.mean(axis=1, keepdims=True)
+    importance = np.where(mean > 0, importance / np.where(mean > 0, mean, 1.0), 1.0)
     best = np.where(largest > 0, largest, 1.0)
-    scale_error = _squared_error(groups, best, limit)
+    scale_error = _squared_error(groups, best, limit, importance)
     for fraction in 1 - np.arange(1, _CANDIDATES) / (_CANDIDATES + 8):
         candidate = np.where(largest > 0, largest * fraction, 1.0)
-        best, scale_error = _keep_better(groups, best, scale_error, candidate, limit)
+        best, scale_error = _keep_better(groups, best, scale_error, candidate, limit, importance)
     for _ in range(_REFITS):
         integers = np.clip(np.rint(groups / best[:, None]), -limit, limit)
-        power = np.square(integers).sum(axis=1)
-        fitted = (groups * integers).sum(axis=1) / np.maximum(power, 1.0)
+        power = (importance * np.square(integers)).sum(axis=1)
+        fitted = (importance * groups * integers).sum(axis=1) / np.where(power > 0, power, 1.0)
         candidate = np.where((power > 0) & (fitted > 0), fitted, best)
-        best, scale_error = _keep_better(groups, best, scale_error, candidate, limit)
+        best, scale_error = _keep_better(groups, best, scale_error, candidate, limit, importance)
     return np.where(largest > 0, best, 0.0)
 
 
 def _squared_error(
-    groups: NDArray[np.float64], scales: NDArray[np.float64], limit: int
-) -> NDArray[np.float64]:
+    groups: NDArray[np.float64], scales: NDArray[np.float64], limit: int,
+    importance: NDArray[np.float64],
+) -> NDArray[np.float64]:  # fmt: skip
     integers = np.clip(np.rint(groups / scales[:, None]), -limit, limit)
-    return np.square(groups - integers * scales[:, None]).sum(axis=1)
+    return (importance * np.square(groups - integers * scales[:, None])).sum(axis=1)
 
 
 def _keep_better(
     groups: NDArray[np.float64], best: NDArray[np.float64], errors: NDArray[np.float64],
-    candidate: NDArray[np.float64], limit: int,
+    candidate: NDArray[np.float64], limit: int, importance: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
-    found = _squared_error(groups, candidate, limit)
+    found = _squared_error(groups, candidate, limit, importance)
     better = found < errors
     return np.where(better, candidate, best), np.where(better, found, errors)
-
-
-def conv_bias_error(
-    error: NDArray[np.float64], mean: NDArray[np.float64], *, stride: tuple[int, ...],
-    padding: tuple[int, ...], dilation: tuple[int, ...], groups: int, output: tuple[int, ...],
-) -> NDArray[np.float64]:  # fmt: skip
-    """Mean over samples and pixels of the convolution of the input with the weights' error.
-
-    The convolution is linear, so the input's mean over the samples [1, C, H, W] is enough.
-    """
-    top, left, bottom, right = padding
-    padded = np.pad(mean[0], ((0, 0), (top, bottom), (left, right)))
-    outputs, per_group, rows, columns = error.shape
-    patch = np.empty((padded.shape[0], rows, columns))
-    for y in range(rows):
-        for x in range(columns):
-            window = padded[
-                :,
-                y * dilation[0] :: stride[0],
-                x * dilation[1] :: stride[1],
-            ][:, : output[2], : output[3]]
-            patch[:, y, x] = window.mean(axis=(1, 2))
-    grouped = patch.reshape(groups, -1)
-    flat = error.reshape(groups, outputs // groups, per_group * rows * columns)
-    return np.einsum("gok,gk->go", flat, grouped).reshape(-1)
-
-
-def linear_bias_error(error: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over samples and leading axes of the input times the weights' error."""
-    return error @ mean.reshape(-1, mean.shape[-1]).mean(axis=0)
