@@ -81,7 +81,16 @@ class Kernel:
         return f"%{prefix}{self._names}"
 
     def access(self, memory: Memory, element: str, shape: Shape) -> View:
-        """The memory as an array of this shape; a value may be seen under several shapes."""
+        """The memory as an array of this shape.
+
+        A memory is one argument, however many shapes it is seen under: arguments do not alias.
+        """
+        for known, view in self.arguments:
+            if known is memory:
+                assert view.element == element, (view.element, element)
+                return view if view.shape == tuple(shape) else (
+                    self.strided(view, shape, row_major(shape))
+                )
         view = View(self.fresh("m"), element, tuple(shape), memref(element, shape))
         self.arguments.append((memory, view))
         return view
