@@ -15,7 +15,6 @@ def axi4lite_signature() -> Signature:
     return Signature(
         {
             "awaddr": Out(ADDRESS_BITS),
-            "awprot": Out(3),
             "awvalid": Out(1),
             "awready": In(1),
             "wdata": Out(32),
@@ -26,7 +25,6 @@ def axi4lite_signature() -> Signature:
             "bvalid": In(1),
             "bready": Out(1),
             "araddr": Out(ADDRESS_BITS),
-            "arprot": Out(3),
             "arvalid": Out(1),
             "arready": In(1),
             "rdata": In(32),
@@ -40,9 +38,9 @@ def axi4lite_signature() -> Signature:
 class Axi4LiteBridge(wiring.Component):
     """One transfer at a time; where a read and a write both wait, they take turns.
 
-    Write address and write data may come in any order. A write with some of `wstrb` low is
-    answered with SLVERR and changes nothing; the protection bits are ignored, and so are the two
-    lowest address bits.
+    Write address and write data may come in any order. A transfer that is not of a whole word
+    (some of `wstrb` low, or an address that is not a multiple of 4) is answered with SLVERR and
+    changes nothing. The protection signals are left out, as a slave may.
 
     AMBA AXI protocol specification (ARM IHI 0022), chapter B1.
     """
@@ -56,7 +54,9 @@ class Axi4LiteBridge(wiring.Component):
         write_address = Signal(ADDRESS_BITS - 2)
         write_data = Signal(32)
         write_complete = Signal()
+        write_aligned = Signal()
         read_address = Signal(ADDRESS_BITS - 2)
+        read_aligned = Signal()
         have_write_address = Signal()
         have_write_data = Signal()
         have_read_address = Signal()
@@ -68,7 +68,11 @@ class Axi4LiteBridge(wiring.Component):
             bus.arready.eq(~have_read_address),
         ]
         with m.If(bus.awvalid & bus.awready):
-            m.d.sync += [have_write_address.eq(1), write_address.eq(bus.awaddr[2:])]
+            m.d.sync += [
+                have_write_address.eq(1),
+                write_address.eq(bus.awaddr[2:]),
+                write_aligned.eq(bus.awaddr[:2] == 0),
+            ]
         with m.If(bus.wvalid & bus.wready):
             m.d.sync += [
                 have_write_data.eq(1),
@@ -76,7 +80,11 @@ class Axi4LiteBridge(wiring.Component):
                 write_complete.eq(bus.wstrb.all()),
             ]
         with m.If(bus.arvalid & bus.arready):
-            m.d.sync += [have_read_address.eq(1), read_address.eq(bus.araddr[2:])]
+            m.d.sync += [
+                have_read_address.eq(1),
+                read_address.eq(bus.araddr[2:]),
+                read_aligned.eq(bus.araddr[:2] == 0),
+            ]
 
         write_waits = have_write_address & have_write_data & ~bus.bvalid
         read_waits = have_read_address & ~bus.rvalid
@@ -94,7 +102,7 @@ class Axi4LiteBridge(wiring.Component):
                         host.wdata.eq(write_data),
                         wrote_last.eq(1),
                     ]
-                    with m.If(write_complete):
+                    with m.If(write_complete & write_aligned):
                         m.next = "WRITE"
                     with m.Else():
                         m.d.sync += [
@@ -109,7 +117,14 @@ class Axi4LiteBridge(wiring.Component):
                         host.we.eq(0),
                         wrote_last.eq(0),
                     ]
-                    m.next = "READ"
+                    with m.If(read_aligned):
+                        m.next = "READ"
+                    with m.Else():
+                        m.d.sync += [
+                            have_read_address.eq(0),
+                            bus.rvalid.eq(1),
+                            bus.rresp.eq(SLVERR),
+                        ]
             with m.State("WRITE"):
                 m.d.comb += host.stb.eq(1)
                 with m.If(host.ack):

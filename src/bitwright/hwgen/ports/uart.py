@@ -3,7 +3,7 @@
 The frames are described in `bitwright.targets.serial_frames`.
 """
 
-from amaranth.hdl import C, Cat, Module, Signal
+from amaranth.hdl import C, Cat, Const, Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
@@ -120,6 +120,14 @@ class Crc8(wiring.Component):
         return m
 
 
+def _reply(good: Value) -> Value:
+    """ACK or NAK."""
+    choices = {(0, 0): Const(0, 1), (0, 1): ~good, (1, 0): good, (1, 1): Const(1, 1)}
+    return Cat(
+        choices[serial_frames.ACK >> bit & 1, serial_frames.NAK >> bit & 1] for bit in range(8)
+    )
+
+
 class UartBridge(wiring.Component):
     """Serves write and read bursts that come as frames on a serial line.
 
@@ -154,9 +162,8 @@ class UartBridge(wiring.Component):
         word = Signal(32)
         position = Signal(3)
         last_word = words_left == 0
-        reply = Signal(8)
-        checked = Signal()
-        """The bytes so far belong to a good frame."""
+        word_end = position == 3
+        good = Signal()
 
         silence = Signal(range(self._silence_cycles + 1))
         silent = silence == self._silence_cycles
@@ -172,70 +179,72 @@ class UartBridge(wiring.Component):
         ]
         next_address = [address.eq(address + 4), words_left.eq(words_left - 1)]
 
+        # No `m.If` inside of an `m.If` chooses a state: that keeps the Verilog free of unused bits.
         with m.FSM():
             with m.State("HEADER"):
                 m.d.comb += i.ready.eq(1)
                 with m.If(i.valid):
                     m.d.comb += crc.valid.eq(1)
                     m.d.sync += position.eq(position + 1)
-                    with m.If(position == 7):
-                        m.next = "HEADER CRC"
-                    with m.Else():
+                    with m.If(position != 7):
                         m.d.sync += header.eq(Cat(header[8:], i.payload))
                 with m.Elif(silent):
                     m.d.comb += crc.start.eq(1)
                     m.d.sync += position.eq(0)
+                with m.If(i.valid & (position == 7)):
+                    m.next = "HEADER CRC"
             with m.State("HEADER CRC"):
                 m.d.comb += crc.start.eq(1)
-                m.d.sync += [position.eq(0), checked.eq(0), reply.eq(serial_frames.NAK)]
-                m.next = "REPLY"
-                with m.If(crc.crc == 0):
-                    with m.If(operation == serial_frames.WRITE):
-                        m.next = "WORD"
-                    with m.Elif(operation == serial_frames.READ):
-                        m.d.sync += [checked.eq(1), reply.eq(serial_frames.ACK)]
+                m.d.sync += [position.eq(0), good.eq(0)]
+                with m.If((crc.crc == 0) & (operation == serial_frames.READ)):
+                    m.d.sync += good.eq(1)
+                with m.If((crc.crc == 0) & (operation == serial_frames.WRITE)):
+                    m.next = "WORD"
+                with m.If((crc.crc != 0) | (operation != serial_frames.WRITE)):
+                    m.next = "REPLY"
             with m.State("WORD"):
                 m.d.comb += i.ready.eq(1)
                 with m.If(i.valid):
                     m.d.comb += crc.valid.eq(1)
-                    m.d.sync += word.eq(Cat(word[8:], i.payload))
-                    m.d.sync += position.eq(position + 1)
-                    with m.If(position == 3):
+                    m.d.sync += [word.eq(Cat(word[8:], i.payload)), position.eq(position + 1)]
+                    with m.If(word_end):
                         m.d.sync += position.eq(0)
-                        m.next = "WRITE"
-                        with m.If(last_word):
-                            m.next = "WORD CRC"
-                with m.Elif(silent):
+                with m.If(i.valid & word_end & ~last_word):
+                    m.next = "WRITE"
+                with m.If(i.valid & word_end & last_word):
+                    m.next = "WORD CRC"
+                with m.If(silent):
                     m.next = "FORGET"
             with m.State("WORD CRC"):
                 m.d.comb += i.ready.eq(1)
                 with m.If(i.valid):
                     m.d.comb += crc.valid.eq(1)
                     m.next = "CHECK"
-                with m.Elif(silent):
+                with m.If(silent):
                     m.next = "FORGET"
             with m.State("CHECK"):
                 m.d.comb += crc.start.eq(1)
-                m.next = "REPLY"
+                m.d.sync += good.eq(crc.crc == 0)
                 with m.If(crc.crc == 0):
-                    m.d.sync += [checked.eq(1), reply.eq(serial_frames.ACK)]
                     m.next = "WRITE"
+                with m.If(crc.crc != 0):
+                    m.next = "REPLY"
             with m.State("WRITE"):
                 m.d.comb += [host.stb.eq(1), host.we.eq(1)]
                 with m.If(host.ack):
                     m.d.sync += next_address
+                with m.If(host.ack & ~last_word):
                     m.next = "WORD"
-                    with m.If(last_word):
-                        m.next = "REPLY"
+                with m.If(host.ack & last_word):
+                    m.next = "REPLY"
             with m.State("REPLY"):
-                m.d.comb += [o.valid.eq(1), o.payload.eq(reply)]
-                with m.If(o.ready):
-                    with m.If(~checked):
-                        m.next = "IGNORE"
-                    with m.Elif(operation == serial_frames.READ):
-                        m.next = "READ"
-                    with m.Else():
-                        m.next = "HEADER"
+                m.d.comb += [o.valid.eq(1), o.payload.eq(_reply(good))]
+                with m.If(o.ready & ~good):
+                    m.next = "IGNORE"
+                with m.If(o.ready & good & (operation == serial_frames.READ)):
+                    m.next = "READ"
+                with m.If(o.ready & good & (operation != serial_frames.READ)):
+                    m.next = "HEADER"
             with m.State("READ"):
                 m.d.comb += host.stb.eq(1)
                 with m.If(host.ack):
@@ -250,11 +259,12 @@ class UartBridge(wiring.Component):
                 ]
                 with m.If(o.ready):
                     m.d.sync += [word.eq(word >> 8), position.eq(position + 1)]
-                    with m.If(position == 3):
+                    with m.If(word_end):
                         m.d.sync += [position.eq(0), *next_address]
-                        m.next = "READ"
-                        with m.If(last_word):
-                            m.next = "SEND CRC"
+                with m.If(o.ready & word_end & ~last_word):
+                    m.next = "READ"
+                with m.If(o.ready & word_end & last_word):
+                    m.next = "SEND CRC"
             with m.State("SEND CRC"):
                 m.d.comb += [o.valid.eq(1), o.payload.eq(crc.crc)]
                 with m.If(o.ready):

@@ -15,8 +15,6 @@ class Port {
     top.s_axil_arvalid = 0;
     top.s_axil_bready = 0;
     top.s_axil_rready = 0;
-    top.s_axil_awprot = 0;
-    top.s_axil_arprot = 0;
   }
 
   Status write(uint32_t address, uint32_t* words, uint32_t count) {
