@@ -106,6 +106,7 @@ def _verilog(text: str) -> str:
     yosys = find_yosys(lambda version: version >= (0, 40))
     script = f"read_rtlil <<rtlil\n{text}\nrtlil\n{_SCRIPT}"
     result = yosys.run(["-q", "-"], script, ignore_warnings=True)
+    result = result.replace("casez (s) // synopsys parallel_case", "(* parallel_case *) casez (s)")
     result = _INITIAL.sub(r"  reg \1\2;\n  initial \2 = \3;", result)
     return _without_idle_inputs(_LOGIC_NOT.sub("= ~| ", result))
 

@@ -1,0 +1,123 @@
+"""Program words and images: round trips, and every error's message."""
+
+import pytest
+
+from bitwright.hwgen.isa import (
+    Image, ImageError, Instruction, InstructionError, decode, encode, kept_bits, pack_params,
+)  # fmt: skip
+from bitwright.ir.instructions import INSTRUCTION_WORDS, Opcode
+
+
+def test_encode_and_decode_are_inverse(small_machine, compute, program):
+    instructions = program(
+        compute(y0=-2, x0=-3, src_base=-9, pad_value=-128, zero_point=-5),
+        compute(Opcode.CHANNELWISE, s_cb=-4, channel_op=1, table_enable=1),
+    )
+    words = encode(small_machine(), instructions)
+    assert len(words) == 3 + 2 * INSTRUCTION_WORDS
+    assert all(0 <= word < 1 << 32 for word in words)
+    assert decode(words) == instructions
+
+
+def test_the_machine_keeps_every_bit_of_a_legal_field(small_machine, compute):
+    kept = kept_bits(small_machine())
+    words = encode(small_machine(), [compute(y0=-2, dst_space=2, dst_words=2, clamp_min=-7)])
+    names = ["opcode", *kept]
+    for name, expected in (("y0", -2), ("dst_space", 1), ("dst_words", 2), ("clamp_min", -7)):
+        offset, bits = kept[name]
+        assert words[names.index(name)] >> offset & (1 << bits) - 1 == expected & (1 << bits) - 1
+
+
+@pytest.mark.parametrize(
+    ("opcode", "changes", "message"),
+    [
+        (3, {"n_plane": 0}, "MATMUL field n_plane is 0; this machine holds 1 to 15"),
+        (3, {"pad_value": 128}, "MATMUL field pad_value is 128; this machine holds -128 to 127"),
+        (3, {"dst_space": 1}, "MATMUL field dst_space is 1 (INPUT); expected 0 or 2"),
+        (3, {"dst_words": 3}, "MATMUL field dst_words is 3; a tile has 2 word(s)"),
+        (4, {"dst_words": 2}, "CHANNELWISE field dst_words is 2; a tile has 1 word(s)"),
+        (4, {"n_plane": 2}, "CHANNELWISE field n_plane is 2; expected 1"),
+        (3, {"w_base": 63, "n_kx": 2}, "MATMUL needs weight_words = 65; the machine has 64"),
+        (3, {"p_base": 29}, "MATMUL needs param_words = 33; the machine has 32"),
+        (3, {"dst_base": 15, "n_ox": 2}, "MATMUL needs out_words = 17; the machine has 16"),
+        (
+            3,
+            {"y_oy": 60, "n_oy": 16, "dst_space": 0},
+            "MATMUL reaches y = 900; this machine counts to 255",
+        ),
+        (3, {"rounding": 1}, "MATMUL field rounding is 1; this machine holds 0 to 0"),
+    ],
+)
+def test_check_names_field_and_bound(small_machine, compute, opcode, changes, message):
+    with pytest.raises(InstructionError) as caught:
+        encode(small_machine(), [compute(Opcode(opcode), **changes)])
+    assert str(caught.value) == message
+
+
+def test_a_table_needs_tables(small_machine, compute):
+    with pytest.raises(InstructionError) as caught:
+        encode(small_machine(tables=0), [compute(table_enable=1)])
+    assert str(caught.value) == "MATMUL field table_enable is 1, but the machine has no tables"
+
+
+def test_a_missing_field(small_machine):
+    with pytest.raises(InstructionError) as caught:
+        encode(small_machine(), [Instruction(Opcode.MATMUL, {})])
+    assert str(caught.value) == "MATMUL has no field src_space; every field must be given"
+
+
+def test_a_program_that_is_too_long(small_machine, compute, program):
+    with pytest.raises(InstructionError) as caught:
+        encode(small_machine(), program(*[compute()] * 4))
+    assert str(caught.value) == (
+        "The program has 159 words; the machine has program_words = 128"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([1, 9], "Program word 1 is 9; expected an opcode from 0 to 4"),
+        ([1, 2], "The program of 2 words has no END"),
+        (
+            [1, 3, 0],
+            "The program ends inside of the MATMUL at word 1; expected 38 fields, got 1",
+        ),
+    ],
+)
+def test_decode_errors(words, message):
+    with pytest.raises(InstructionError) as caught:
+        decode(words)
+    assert str(caught.value) == message
+
+
+def test_image_round_trip(small_machine, compute, program, tmp_path):
+    machine = small_machine()
+    image = Image(
+        machine,
+        encode(machine, program(compute(x0=-1))),
+        [0xDEADBEEF, 1],
+        pack_params(machine, [(-3, 65535, 46), (5, 1, 1), (0, 7, 9)]),
+        list(range(256)),
+    )
+    image.save(tmp_path)
+    assert Image.load(tmp_path, machine) == image
+    assert (tmp_path / "weights.hex").read_text() == "deadbeef\n00000001\n"
+
+
+def test_image_errors(small_machine, tmp_path):
+    machine = small_machine()
+    with pytest.raises(ImageError) as caught:
+        Image(machine, [], [0] * 65, [], [])
+    assert str(caught.value) == "Image memory weights has 65 words; the machine holds 64"
+    with pytest.raises(ImageError) as caught:
+        Image(machine, [], [1 << 32], [], [])
+    assert str(caught.value) == "Image memory weights word 0 is 0x100000000; expected 32 bits"
+    with pytest.raises(ImageError, match=r"^Image file .*program.hex cannot be read: .*"):
+        Image.load(tmp_path, machine)
+    with pytest.raises(ImageError) as caught:
+        pack_params(machine, [(0, 1, 1), (0, 1, 0)])
+    assert str(caught.value) == (
+        "Channel 1 has bias 0, multiplier 1, shift 0; expected a bias of 20 bits, a multiplier "
+        "below 65536 and a shift of 1 to 46"
+    )

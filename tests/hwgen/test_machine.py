@@ -1,0 +1,47 @@
+"""Every parameter that a machine refuses, with its message."""
+
+import pytest
+
+from bitwright.hwgen.ram import Ram
+from bitwright.ir.machine import MachineError
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lanes": 3}, "lanes is 3; expected a power of two from 2 to 64"),
+        ({"lanes": 128}, "lanes is 128; expected a power of two from 2 to 64"),
+        (
+            {"rows": 4},
+            "rows is 4; expected a power of two that is a multiple of lanes (4) and at least 8",
+        ),
+        (
+            {"rows": 12},
+            "rows is 12; expected a power of two that is a multiple of lanes (4) and at least 8",
+        ),
+        (
+            {"requant_lanes": 8},
+            "requant_lanes is 8; expected a power of two that is at most lanes (4)",
+        ),
+        ({"acc_bits": 15}, "acc_bits is 15; expected 16 to 32"),
+        ({"in_words": 1}, "in_words is 1; expected at least 2"),
+        ({"tables": -1}, "tables is -1; expected 0 or more"),
+    ],
+)
+def test_machine_refuses(small_machine, changes, message):
+    with pytest.raises(MachineError) as caught:
+        small_machine(**changes)
+    assert str(caught.value) == f"Machine parameter {message}"
+
+
+def test_ram_refuses_no_words():
+    with pytest.raises(MachineError) as caught:
+        Ram(width=8, depth=0, contents="weights")
+    assert str(caught.value) == (
+        "Ram weights has width 8 and depth 0; expected both to be at least 1"
+    )
+
+
+def test_the_fingerprint_changes_with_every_parameter(small_machine):
+    prints = {small_machine(act_words=depth).fingerprint for depth in range(64, 80)}
+    assert len(prints) == 16
