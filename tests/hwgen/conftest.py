@@ -10,11 +10,20 @@ from bitwright.ir.machine import Machine
 
 
 def _small_machine(**changes: int) -> Machine:
-    parameters = dict(
-        lanes=4, rows=8, requant_lanes=2, acc_bits=20, act_words=64, in_words=32, out_words=16,
-        weight_words=64, param_words=32, tables=1, program_words=128,
-    )  # fmt: skip
-    return Machine(**{**parameters, **changes})
+    parameters = {
+        "lanes": 4,
+        "rows": 8,
+        "requant_lanes": 2,
+        "acc_bits": 20,
+        "act_words": 64,
+        "in_words": 32,
+        "out_words": 16,
+        "weight_words": 64,
+        "param_words": 32,
+        "tables": 1,
+        "program_words": 128,
+    }
+    return Machine(**(parameters | changes))
 
 
 def _compute(opcode: Opcode = Opcode.MATMUL, **changes: int) -> Instruction:

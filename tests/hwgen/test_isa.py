@@ -3,8 +3,15 @@
 import pytest
 
 from bitwright.hwgen.isa import (
-    Image, ImageError, Instruction, InstructionError, decode, encode, kept_bits, pack_params,
-)  # fmt: skip
+    Image,
+    ImageError,
+    Instruction,
+    InstructionError,
+    decode,
+    encode,
+    kept_bits,
+    pack_params,
+)
 from bitwright.ir.instructions import INSTRUCTION_WORDS, Opcode
 
 
@@ -69,9 +76,7 @@ def test_a_missing_field(small_machine):
 def test_a_program_that_is_too_long(small_machine, compute, program):
     with pytest.raises(InstructionError) as caught:
         encode(small_machine(), program(*[compute()] * 4))
-    assert str(caught.value) == (
-        "The program has 159 words; the machine has program_words = 128"
-    )
+    assert str(caught.value) == ("The program has 159 words; the machine has program_words = 128")
 
 
 @pytest.mark.parametrize(

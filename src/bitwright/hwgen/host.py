@@ -136,6 +136,9 @@ class HostPort(wiring.Component):
             for window in self._memories
             if window != Window.OUTPUT
         }
+        self._word_bits = max(
+            memory.width - DATA_BITS * (memory.slices - 1) for memory in self._memories.values()
+        )
         self._offset_bits = max(
             memory.slice_bits + address_bits(memory.depth) for memory in self._memories.values()
         )
@@ -145,7 +148,7 @@ class HostPort(wiring.Component):
                 **writes,
                 "offset": Out(self._offset_bits),
                 "early": Out(DATA_BITS * max(self._early_slices(), 1)),
-                "word": Out(DATA_BITS),
+                "word": Out(self._word_bits),
                 "output_data": In(machine.activation_bits),
                 "run": Out(1),
                 "commit": Out(1),
@@ -187,8 +190,8 @@ class HostPort(wiring.Component):
         ]
         with m.If(accept):
             m.d.sync += [address.eq(host.addr), word.eq(host.wdata), write.eq(host.we)]
-        unaligned = Signal(name="unused_byte_offset")
-        m.d.comb += unaligned.eq(address[:2].any())
+        unused = Signal(name="unused_request_bits")
+        m.d.comb += unused.eq(Cat(address[:2], word[self._word_bits :]).any())
 
         in_window = {
             window: address[WINDOW_SHIFT:] == window for window in (Window.CSR, *self._memories)

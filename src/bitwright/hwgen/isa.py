@@ -124,8 +124,10 @@ def kept_bits(machine: Machine) -> dict[str, tuple[int, int]]:
     kept = {name: (0, bits) for name, bits in field_bits(machine).items()}
     kept["dst_space"] = (1, 1)  # 1: output bank
     kept["rounding"] = (0, 0)
+    if machine.tables < 2:
+        kept["table"] = (0, 0)
     if not machine.tables:
-        kept["table_enable"] = kept["table"] = (0, 0)
+        kept["table_enable"] = (0, 0)
     return kept
 
 

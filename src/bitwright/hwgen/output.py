@@ -1,6 +1,6 @@
 """The output stage: accumulators of a tile in, requantized words with their addresses out."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -142,6 +142,7 @@ class OutputStage(wiring.Component):
 
     def _tables(self, m: Module, entries: list[Value]) -> list[Value]:
         """Two cycles: look up, choose. Each lane has its own copy of all tables."""
+        number = self.fields.table if self.machine.tables > 1 else Const(0, 0)
         results: list[Value] = []
         for v, entry in enumerate(entries):
             ram = Ram(width=8, depth=TABLE_ENTRIES * self.machine.tables, contents="tables")
@@ -149,7 +150,7 @@ class OutputStage(wiring.Component):
             plain = Signal(8, name=f"plain{v}", reset_less=True)
             result = Signal(8, name=f"result{v}", reset_less=True)
             m.d.comb += [
-                ram.read_address.eq(Cat(entry, self.fields.table)),
+                ram.read_address.eq(Cat(entry, number)),
                 ram.write_enable.eq(self.table_write_enable),
                 ram.write_address.eq(self.table_write_address),
                 ram.write_data.eq(self.table_write_data),

