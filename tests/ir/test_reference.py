@@ -35,7 +35,10 @@ def _naive_conv(x, w, b, zero, stride, padding, dilation, groups):  # type: igno
 def test_conv2d_is_the_sum_of_products(seed: int) -> None:
     random = np.random.default_rng(seed)
     groups = int(random.choice([1, 2, 4]))
-    stride, dilation = random.integers(1, 3, size=2).tolist(), random.integers(1, 3, size=2).tolist()
+    stride, dilation = (
+        random.integers(1, 3, size=2).tolist(),
+        random.integers(1, 3, size=2).tolist(),
+    )
     padding = random.integers(0, 3, size=4).tolist()
     x = random.integers(-128, 128, size=(2, 4, 7, 6)).astype(np.int8)
     w = random.integers(-127, 128, size=(8, 4 // groups, 3, 2)).astype(np.int8)

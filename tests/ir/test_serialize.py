@@ -24,7 +24,9 @@ def test_saved_modules_come_back_the_same(tmp_path: Path) -> None:
     module = _linear(32, 8)
     serialize.save(module, tmp_path / "m.mlir")
     text = (tmp_path / "m.mlir").read_text()
-    assert '#bw.blob<"c0">' in text and "dense;1" in text and len(text) < 2000
+    assert '#bw.blob<"c0">' in text
+    assert "dense;1" in text
+    assert len(text) < 2000
     loaded = serialize.load(tmp_path / "m.mlir")
     assert str(loaded) == str(module)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.mlir", "m.npz"]

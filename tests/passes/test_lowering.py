@@ -13,14 +13,16 @@ from bitwright.ir.context import parse
 from bitwright.ir.types import QuantParams
 from bitwright.passes.partition import NothingForTheOverlay, partition
 from bitwright.passes.pipeline import run_pipeline
-from bitwright.passes.tile import Tile, UnsupportedOnOverlay
+from bitwright.passes.tile import Tile
+from bitwright.passes.tile_program import UnsupportedOnOverlay
 
 FOLDER = Path(__file__).parent / "lowering"
+TILED = "partition,legalize,tile{lanes=4 rows=8 requant_lanes=2}"
 PIPELINES = {
     "partition": "partition",
     "legalize": "partition,legalize",
-    "tile": "partition,legalize,tile{lanes=4 rows=8 requant_lanes=2}",
-    "allocate": "partition,legalize,tile{lanes=4 rows=8 requant_lanes=2},allocate{weight_words=600}",
+    "tile": TILED,
+    "allocate": TILED + ",allocate{weight_words=600}",
 }
 X = QuantParams((0.5,), 3, 8, -128, 127)
 

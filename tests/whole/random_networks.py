@@ -76,7 +76,9 @@ class _Network:
         if style < 0.3:
             outputs = groups = channels
         elif style < 0.5:
-            groups = int(self.random.choice([g for g in range(1, channels + 1) if not channels % g]))
+            groups = int(
+                self.random.choice([g for g in range(1, channels + 1) if not channels % g])
+            )
             outputs = groups * self.integer(1, 3)
         weight = self.weight((outputs, channels // groups, *kernel))
         acc = self.builder.conv2d(
@@ -136,7 +138,12 @@ class _Network:
 def random_network(seed: int) -> ir.Module:
     """A quantized module of 2 to 7 layers with residuals, groups, padding, tables, pooling."""
     random = np.random.default_rng(seed)
-    shape = (1, int(random.integers(1, 12)), int(random.integers(1, 10)), int(random.integers(1, 10)))
+    shape = (
+        1,
+        int(random.integers(1, 12)),
+        int(random.integers(1, 10)),
+        int(random.integers(1, 10)),
+    )
     low, high = -128, 127
     params = QuantParams((0.05,), int(random.integers(low, high + 1)), 8, low, high)
     builder = Builder([("x", shape, params)])

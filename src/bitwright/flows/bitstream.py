@@ -1,4 +1,4 @@
-"""`bitwright bitstream`: synthesis, place and route, bitstream; on request the netlist's results."""
+"""`bitwright bitstream`: synthesis, place and route; on request the netlist against the reference."""
 
 from pathlib import Path
 

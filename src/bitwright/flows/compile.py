@@ -12,8 +12,8 @@ from bitwright.codegen.cpu.library import build_library
 from bitwright.flows.folder import BuildFolder, check_writable, new_build
 from bitwright.flows.layers import layers_of
 from bitwright.flows.overlay import OverlayBuild, build_overlay, write_overlay
-from bitwright.frontend.onnx import importer
 from bitwright.fpga.pll import plan_clock
+from bitwright.frontend.onnx import importer
 from bitwright.ir import graph, reference, serialize
 from bitwright.ir.types import QuantParams, quant_params, shape_of
 from bitwright.passes.fold import Fold

@@ -66,9 +66,13 @@ class Program:
             params = value_params(item.value)
             infos.append(
                 TensorInfo(
-                    item.name, shape_of(item.value), params.scale, params.zero_point, params.qmin,
+                    item.name,
+                    shape_of(item.value),
+                    params.scale,
+                    params.zero_point,
+                    params.qmin,
                     params.qmax,
-                )  # fmt: skip
+                )
             )
         return infos
 
@@ -209,9 +213,7 @@ def run_machine(
     return MachineRun({name: np.stack(parts) for name, parts in collected.items()}, tuple(cycles))
 
 
-def _input_words(
-    assembled: Assembled, core: Arrays, samples: int
-) -> Iterator[NDArray[np.int8]]:
+def _input_words(assembled: Assembled, core: Arrays, samples: int) -> Iterator[NDArray[np.int8]]:
     lanes = assembled.machine.lanes
     for index in range(samples):
         parts = [

@@ -7,14 +7,13 @@ are the fields of the instruction word (`bitwright.ir.instructions.FIELDS`).
 `accel.memory` holds the initial words of one memory.
 """
 
-# pyright: basic
+# pyright: basic, reportInvalidTypeForm=false, reportAttributeAccessIssue=false
 
 from typing import Any
 
-from torch_mlir import ir
 from torch_mlir.dialects import ext
 
-from bitwright.ir.bw import VerifyError, ints, run_check
+from bitwright.ir.checks import VerifyError, ints, run_check
 from bitwright.ir.instructions import FIELDS, Space
 
 MEMORIES = ("weights", "params", "tables")

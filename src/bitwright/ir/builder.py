@@ -1,8 +1,8 @@
 """Builds `bw` modules: one method an operation, plain Python and NumPy values in, values out.
 
-    builder = Builder([("x", (1, 3, 8, 8), None)])
-    y = builder.relu(builder.inputs[0])
-    module = builder.finish([("y", y)])
+builder = Builder([("x", (1, 3, 8, 8), None)])
+y = builder.relu(builder.inputs[0])
+module = builder.finish([("y", y)])
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,14 @@ from torch_mlir.dialects import func
 from bitwright.ir import bw, shapes
 from bitwright.ir.context import new_context, verify
 from bitwright.ir.types import (
-    QuantParams, element_type, f32, i32, is_float, quantized, shape_of, tensor,
+    QuantParams,
+    element_type,
+    f32,
+    i32,
+    is_float,
+    quantized,
+    shape_of,
+    tensor,
 )  # fmt: skip
 
 Pair = Sequence[int]

@@ -6,8 +6,8 @@ that one `requantize` brings back; pooling by maximum, tables and shape operatio
 quantized type. What each one computes is defined by `bitwright.ir.reference`.
 """
 
-# pyright: basic
-# (annotations of this module are read by the dialect machinery at run time)
+# Operations get their operands and attributes as annotations that the dialect machinery reads.
+# pyright: basic, reportInvalidTypeForm=false, reportAttributeAccessIssue=false
 
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +16,18 @@ from torch_mlir import ir
 from torch_mlir.dialects import ext
 
 from bitwright.ir import shapes
+from bitwright.ir.checks import (
+    VerifyError,
+    check_weighted,
+    count,
+    expect_accumulating,
+    expect_activation,
+    expect_float,
+    expect_same_type,
+    expect_shape,
+    ints,
+    run_check,
+)
 from bitwright.ir.types import is_accumulator, is_float, quant_params, shape_of
 
 ROUNDINGS = ("half_up",)
@@ -27,25 +39,6 @@ class Bw(ext.Dialect, name="bw"):
     """Graph dialect of Bitwright."""
 
 
-class VerifyError(ValueError):
-    """Why an operation is not valid; becomes an MLIR diagnostic."""
-
-
-def ints(attribute: ir.Attribute) -> tuple[int, ...]:
-    """Values of an i64, i32 or i8 array attribute."""
-    return tuple(int(value) for value in attribute)  # pyright: ignore[reportGeneralTypeIssues]
-
-
-def run_check(operation: Any) -> bool:
-    """Run `operation.check()`; a `ValueError` becomes an MLIR error that names the operation."""
-    try:
-        operation.check()
-    except ValueError as error:
-        operation.location.emit_error(f"{operation.operation.name}: {error}")
-        return False
-    return True
-
-
 class _Operation(Bw.Operation):
     """Base of all `bw` operations: verified by the `check` of the subclass."""
 
@@ -54,56 +47,6 @@ class _Operation(Bw.Operation):
 
     def verify_invariants(self) -> bool:
         return run_check(self)
-
-
-def _expect_shape(result: ir.Value, expected: tuple[int, ...]) -> None:
-    if shape_of(result) != expected:
-        raise VerifyError(f"result has shape {shape_of(result)}, expected {expected}")
-
-
-def _expect_same_type(result: ir.Value, operand: ir.Value) -> None:
-    if ir.RankedTensorType(result.type).element_type != (
-        ir.RankedTensorType(operand.type).element_type
-    ):
-        raise VerifyError(f"result {result.type} must have the element type of {operand.type}")
-
-
-def _expect_activation(value: ir.Value, name: str) -> None:
-    params = quant_params(value.type)
-    if params is None or params.axis is not None:
-        raise VerifyError(f"{name} is {value.type}, expected a per-tensor quantized type")
-    if not -128 <= params.qmin <= params.zero_point <= params.qmax <= 127:
-        raise VerifyError(
-            f"{name} has zero point {params.zero_point} and range [{params.qmin}, {params.qmax}]; "
-            "expected -128 <= minimum <= zero point <= maximum <= 127"
-        )
-
-
-def _expect_weight(value: ir.Value) -> None:
-    params = quant_params(value.type)
-    if params is None or params.zero_point != 0 or params.bits > 8:
-        raise VerifyError(
-            f"weight is {value.type}, expected a quantized type of at most 8 bits, zero point 0"
-        )
-    if params.axis not in (None, 0):
-        raise VerifyError(f"weight is {value.type}, expected one scale or one per output (axis 0)")
-
-
-def _expect_float(*values: ir.Value) -> None:
-    for value in values:
-        if not is_float(value):
-            raise VerifyError(f"{value.type} is not float; this operation has no integer form")
-
-
-def _expect_accumulating(result: ir.Value, *operands: ir.Value) -> bool:
-    """All float, or quantized operands with an i32 result; True for the second."""
-    if is_float(result) and all(is_float(operand) for operand in operands):
-        return False
-    for operand in operands:
-        _expect_activation(operand, "operand")
-    if not is_accumulator(result):
-        raise VerifyError(f"result is {result.type}, expected i32 for quantized operands")
-    return True
 
 
 class Blob(Bw.Attribute, name="blob"):
@@ -123,7 +66,7 @@ class ConstantOp(_Operation, name="constant", traits=[ext.Pure]):
             return
         if not isinstance(self.value, ir.DenseElementsAttr):
             raise VerifyError(f"value must be dense elements, found {self.value.type}")
-        _expect_shape(self.result, shape_of(self.value.type))
+        expect_shape(self.result, shape_of(self.value.type))
 
 
 class Conv2dOp(_Operation, name="conv2d", traits=[ext.Pure]):
@@ -143,8 +86,8 @@ class Conv2dOp(_Operation, name="conv2d", traits=[ext.Pure]):
             shape_of(self.input), shape_of(self.weight), ints(self.stride), ints(self.padding),
             ints(self.dilation), self.groups.value,
         )  # fmt: skip
-        _expect_shape(self.result, expected)
-        _check_weighted(self.input, self.weight, self.bias, self.result)
+        expect_shape(self.result, expected)
+        check_weighted(self.input, self.weight, self.bias, self.result)
 
 
 class LinearOp(_Operation, name="linear", traits=[ext.Pure]):
@@ -156,21 +99,8 @@ class LinearOp(_Operation, name="linear", traits=[ext.Pure]):
     result: ext.Result[Any]
 
     def check(self) -> None:
-        _expect_shape(self.result, shapes.linear(shape_of(self.input), shape_of(self.weight)))
-        _check_weighted(self.input, self.weight, self.bias, self.result)
-
-
-def _check_weighted(input: ir.Value, weight: ir.Value, bias: ir.Value, result: ir.Value) -> None:
-    outputs = shape_of(weight)[0]
-    if shape_of(bias) != (outputs,):
-        raise VerifyError(f"bias has shape {shape_of(bias)}, expected ({outputs},)")
-    if is_float(input):
-        _expect_float(weight, bias, result)
-        return
-    _expect_activation(input, "input")
-    _expect_weight(weight)
-    if not is_accumulator(bias) or not is_accumulator(result):
-        raise VerifyError(f"bias {bias.type} and result {result.type} must be i32")
+        expect_shape(self.result, shapes.linear(shape_of(self.input), shape_of(self.weight)))
+        check_weighted(self.input, self.weight, self.bias, self.result)
 
 
 class MatmulOp(_Operation, name="matmul", traits=[ext.Pure]):
@@ -181,8 +111,8 @@ class MatmulOp(_Operation, name="matmul", traits=[ext.Pure]):
     result: ext.Result[Any]
 
     def check(self) -> None:
-        _expect_shape(self.result, shapes.matmul(shape_of(self.lhs), shape_of(self.rhs)))
-        _expect_accumulating(self.result, self.lhs, self.rhs)
+        expect_shape(self.result, shapes.matmul(shape_of(self.lhs), shape_of(self.rhs)))
+        expect_accumulating(self.result, self.lhs, self.rhs)
 
 
 class AddOp(_Operation, name="add", traits=[ext.Pure]):
@@ -195,8 +125,8 @@ class AddOp(_Operation, name="add", traits=[ext.Pure]):
     result: ext.Result[Any]
 
     def check(self) -> None:
-        _expect_shape(self.result, shapes.broadcast(shape_of(self.lhs), shape_of(self.rhs)))
-        limit = 127 if _expect_accumulating(self.result, self.lhs, self.rhs) else 1
+        expect_shape(self.result, shapes.broadcast(shape_of(self.lhs), shape_of(self.rhs)))
+        limit = 127 if expect_accumulating(self.result, self.lhs, self.rhs) else 1
         for name in ("lhs_multiplier", "rhs_multiplier"):
             value = self.attributes[name].value
             if not 1 <= abs(value) <= limit:
@@ -211,14 +141,14 @@ class MulOp(_Operation, name="mul", traits=[ext.Pure]):
     result: ext.Result[Any]
 
     def check(self) -> None:
-        _expect_shape(self.result, shapes.broadcast(shape_of(self.lhs), shape_of(self.rhs)))
-        _expect_accumulating(self.result, self.lhs, self.rhs)
+        expect_shape(self.result, shapes.broadcast(shape_of(self.lhs), shape_of(self.rhs)))
+        expect_accumulating(self.result, self.lhs, self.rhs)
 
 
 class _Unary(_Operation):
     def check(self) -> None:
-        _expect_float(self.input, self.result)  # pyright: ignore
-        _expect_shape(self.result, shape_of(self.input))  # pyright: ignore
+        expect_float(self.input, self.result)  # pyright: ignore
+        expect_shape(self.result, shape_of(self.input))  # pyright: ignore
 
 
 class ReluOp(_Unary, name="relu", traits=[ext.Pure]):
@@ -295,8 +225,8 @@ class BatchNormOp(_Operation, name="batch_norm", traits=[ext.Pure]):
     result: ext.Result[Any]
 
     def check(self) -> None:
-        _expect_float(*self.operands, self.result)
-        _expect_shape(self.result, shape_of(self.input))
+        expect_float(*self.operands, self.result)
+        expect_shape(self.result, shape_of(self.input))
         channels = shape_of(self.input)[1]
         for name in ("scale", "bias", "mean", "variance"):
             if shape_of(getattr(self, name)) != (channels,):
@@ -320,8 +250,8 @@ class MaxPool2dOp(_Operation, name="max_pool2d", traits=[ext.Pure]):
             shape_of(self.input), ints(self.kernel), ints(self.stride), ints(self.padding),
             ints(self.dilation),
         )  # fmt: skip
-        _expect_shape(self.result, expected)
-        _expect_same_type(self.result, self.input)
+        expect_shape(self.result, expected)
+        expect_same_type(self.result, self.input)
 
 
 class AvgPool2dOp(_Operation, name="avg_pool2d", traits=[ext.Pure]):
@@ -338,8 +268,8 @@ class AvgPool2dOp(_Operation, name="avg_pool2d", traits=[ext.Pure]):
         expected = shapes.pool2d(
             shape_of(self.input), ints(self.kernel), ints(self.stride), ints(self.padding)
         )
-        _expect_shape(self.result, expected)
-        _expect_float(self.input, self.result)
+        expect_shape(self.result, expected)
+        expect_float(self.input, self.result)
 
 
 class SumPool2dOp(_Operation, name="sum_pool2d", traits=[ext.Pure]):
@@ -355,8 +285,8 @@ class SumPool2dOp(_Operation, name="sum_pool2d", traits=[ext.Pure]):
         expected = shapes.pool2d(
             shape_of(self.input), ints(self.kernel), ints(self.stride), ints(self.padding)
         )
-        _expect_shape(self.result, expected)
-        if not _expect_accumulating(self.result, self.input):
+        expect_shape(self.result, expected)
+        if not expect_accumulating(self.result, self.input):
             raise VerifyError("input is float; use bw.avg_pool2d")
 
 
@@ -369,11 +299,11 @@ class ReduceMeanOp(_Operation, name="reduce_mean", traits=[ext.Pure]):
     result: ext.Result[Any]
 
     def check(self) -> None:
-        _expect_shape(
+        expect_shape(
             self.result,
             shapes.reduce(shape_of(self.input), ints(self.axes), self.keepdims.value),
         )
-        _expect_float(self.input, self.result)
+        expect_float(self.input, self.result)
 
 
 class ReduceSumOp(_Operation, name="reduce_sum", traits=[ext.Pure]):
@@ -385,11 +315,11 @@ class ReduceSumOp(_Operation, name="reduce_sum", traits=[ext.Pure]):
     result: ext.Result[Any]
 
     def check(self) -> None:
-        _expect_shape(
+        expect_shape(
             self.result,
             shapes.reduce(shape_of(self.input), ints(self.axes), self.keepdims.value),
         )
-        _expect_accumulating(self.result, self.input)
+        expect_accumulating(self.result, self.input)
 
 
 class ReshapeOp(_Operation, name="reshape", traits=[ext.Pure]):
@@ -399,16 +329,9 @@ class ReshapeOp(_Operation, name="reshape", traits=[ext.Pure]):
     result: ext.Result[Any]
 
     def check(self) -> None:
-        _expect_same_type(self.result, self.input)
-        if ir.RankedTensorType(self.input.type).rank and _count(self.input) != _count(self.result):
+        expect_same_type(self.result, self.input)
+        if ir.RankedTensorType(self.input.type).rank and count(self.input) != count(self.result):
             raise VerifyError(f"{shape_of(self.input)} does not reshape to {shape_of(self.result)}")
-
-
-def _count(value: ir.Value) -> int:
-    total = 1
-    for extent in shape_of(value):
-        total *= extent
-    return total
 
 
 class TransposeOp(_Operation, name="transpose", traits=[ext.Pure]):
@@ -419,8 +342,8 @@ class TransposeOp(_Operation, name="transpose", traits=[ext.Pure]):
     result: ext.Result[Any]
 
     def check(self) -> None:
-        _expect_same_type(self.result, self.input)
-        _expect_shape(self.result, shapes.transpose(shape_of(self.input), ints(self.perm)))
+        expect_same_type(self.result, self.input)
+        expect_shape(self.result, shapes.transpose(shape_of(self.input), ints(self.perm)))
 
 
 class ConcatOp(_Operation, name="concat", traits=[ext.Pure]):
@@ -436,10 +359,10 @@ class ConcatOp(_Operation, name="concat", traits=[ext.Pure]):
     result: ext.Result[Any]
 
     def check(self) -> None:
-        _expect_same_type(self.result, self.lhs)
-        _expect_same_type(self.result, self.rhs)
+        expect_same_type(self.result, self.lhs)
+        expect_same_type(self.result, self.rhs)
         expected = shapes.concat([shape_of(self.lhs), shape_of(self.rhs)], self.axis.value)
-        _expect_shape(self.result, expected)
+        expect_shape(self.result, expected)
 
 
 class PadOp(_Operation, name="pad", traits=[ext.Pure]):
@@ -452,8 +375,8 @@ class PadOp(_Operation, name="pad", traits=[ext.Pure]):
     result: ext.Result[Any]
 
     def check(self) -> None:
-        _expect_same_type(self.result, self.input)
-        _expect_shape(self.result, shapes.pad(shape_of(self.input), ints(self.low), ints(self.high)))
+        expect_same_type(self.result, self.input)
+        expect_shape(self.result, shapes.pad(shape_of(self.input), ints(self.low), ints(self.high)))
         if is_float(self.input) != isinstance(self.value, ir.FloatAttr):
             raise VerifyError(f"value {self.value} does not fit the input {self.input.type}")
 
@@ -476,8 +399,8 @@ class RequantizeOp(_Operation, name="requantize", traits=[ext.Pure]):
     def check(self) -> None:
         if not is_accumulator(self.input):
             raise VerifyError(f"input is {self.input.type}, expected i32")
-        _expect_activation(self.result, "result")
-        _expect_shape(self.result, shape_of(self.input))
+        expect_activation(self.result, "result")
+        expect_shape(self.result, shape_of(self.input))
         multipliers, shifts = ints(self.multiplier), ints(self.shift)
         if len(multipliers) != len(shifts):
             raise VerifyError(f"{len(multipliers)} multipliers but {len(shifts)} shifts")
@@ -510,9 +433,9 @@ class TableOp(_Operation, name="table", traits=[ext.Pure]):
     result: ext.Result[Any]
 
     def check(self) -> None:
-        _expect_activation(self.input, "input")
-        _expect_activation(self.result, "result")
-        _expect_shape(self.result, shape_of(self.input))
+        expect_activation(self.input, "input")
+        expect_activation(self.result, "result")
+        expect_shape(self.result, shape_of(self.input))
         params = quant_params(self.result.type)
         entries = ints(self.table)
         if len(entries) != 256 or params is None:
@@ -535,15 +458,17 @@ class IntegerSoftmaxOp(_Operation, name="integer_softmax", traits=[ext.Pure]):
     result: ext.Result[Any]
 
     def check(self) -> None:
-        _expect_activation(self.input, "input")
-        _expect_activation(self.result, "result")
-        _expect_shape(self.result, shape_of(self.input))
+        expect_activation(self.input, "input")
+        expect_activation(self.result, "result")
+        expect_shape(self.result, shape_of(self.input))
         entries = ints(self.table)
         if len(entries) != 256 or min(entries) < 0 or entries[0] != 1 << 16:
             raise VerifyError("table needs 256 entries from 65536 down to not less than 0")
         params = quant_params(self.result.type)
         if params is None or params.zero_point != -128 or params.scale != 1 / 256:
-            raise VerifyError(f"result is {self.result.type}, expected scale 1/256, zero point -128")
+            raise VerifyError(
+                f"result is {self.result.type}, expected scale 1/256, zero point -128"
+            )
 
 
 OPERATIONS: dict[str, Callable[..., Any]] = {

@@ -61,8 +61,8 @@ class Machine:
             )
         if self.rows < 8 or self.rows % self.lanes or not _is_power_of_two(self.rows):
             raise MachineError(
-                f"Machine parameter rows is {self.rows}; expected a power of two that is a multiple "
-                f"of lanes ({self.lanes}) and at least 8"
+                f"Machine parameter rows is {self.rows}; expected a power of two that is a "
+                f"multiple of lanes ({self.lanes}) and at least 8"
             )
         if not _is_power_of_two(self.requant_lanes) or self.requant_lanes > self.lanes:
             raise MachineError(
@@ -70,9 +70,7 @@ class Machine:
                 f"that is at most lanes ({self.lanes})"
             )
         if not 16 <= self.acc_bits <= 32:
-            raise MachineError(
-                f"Machine parameter acc_bits is {self.acc_bits}; expected 16 to 32"
-            )
+            raise MachineError(f"Machine parameter acc_bits is {self.acc_bits}; expected 16 to 32")
         for name in (
             "act_words", "in_words", "out_words", "weight_words", "param_words", "program_words"
         ):  # fmt: skip

@@ -16,7 +16,7 @@ from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
 from bitwright.ir import graph
-from bitwright.ir.bw import ints
+from bitwright.ir.checks import ints
 from bitwright.ir.types import QuantParams, is_float, quant_params, shape_of
 
 Array = NDArray[Any]
@@ -200,9 +200,7 @@ def _windows(
     """[N, C, H, W] to a view [N, C, OH, OW, KH, KW] of the padded array."""
     top, left, bottom, right = padding
     if any(padding):
-        array = np.pad(
-            array, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=fill
-        )
+        array = np.pad(array, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=fill)
     extent = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
     view = np.lib.stride_tricks.sliding_window_view(array, extent, axis=(2, 3))  # pyright: ignore
     return view[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
@@ -213,16 +211,16 @@ def _conv2d(op: Any, x: Array, weight: Array, bias: Array) -> Array:
     weight = weight.astype(x.dtype)
     outputs, _, rows, columns = weight.shape
     groups = op.groups.value
-    view = _windows(
-        x, (rows, columns), ints(op.stride), ints(op.padding), ints(op.dilation), 0.0
-    )
+    view = _windows(x, (rows, columns), ints(op.stride), ints(op.padding), ints(op.dilation), 0.0)
     samples, channels, out_rows, out_columns = view.shape[:4]
     per_group = channels // groups
     result = np.empty((samples, outputs, out_rows, out_columns), dtype=x.dtype)
     flat = weight.reshape(groups, outputs // groups, -1)
     for sample in range(samples):
-        patches = view[sample].transpose(0, 3, 4, 1, 2).reshape(
-            groups, per_group * rows * columns, out_rows * out_columns
+        patches = (
+            view[sample]
+            .transpose(0, 3, 4, 1, 2)
+            .reshape(groups, per_group * rows * columns, out_rows * out_columns)
         )
         result[sample] = np.matmul(flat, patches).reshape(outputs, out_rows, out_columns)
     return _accumulator(op, result + bias.astype(x.dtype).reshape(-1, 1, 1))

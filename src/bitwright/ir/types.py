@@ -1,5 +1,8 @@
 """Element types of the `bw` dialect: float, 32-bit accumulators, and MLIR's quantized types."""
 
+# The quant dialect's bindings carry no types.
+# pyright: reportAttributeAccessIssue=false
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch_mlir import ir
 
-from bitwright.ir.bw import ints
+from bitwright.ir.checks import ints
 from bitwright.ir.types import shape_of
 from bitwright.passes.fold_layout import BINARY, UNARY, at_input
 from bitwright.passes.rewrite import (

@@ -18,7 +18,7 @@ import numpy as np
 from torch_mlir import ir
 
 from bitwright.ir import graph
-from bitwright.ir.bw import ints
+from bitwright.ir.checks import ints
 from bitwright.ir.types import shape_of
 from bitwright.passes.rewrite import Match, Rewriter, kind_of, producer
 

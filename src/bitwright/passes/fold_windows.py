@@ -15,7 +15,7 @@ import numpy as np
 from torch_mlir import ir
 
 from bitwright.ir import bw, graph
-from bitwright.ir.bw import ints
+from bitwright.ir.checks import ints
 from bitwright.ir.types import shape_of
 from bitwright.passes.fold_affine import as_depthwise
 from bitwright.passes.rewrite import Match, Rewriter, kind_of, producer

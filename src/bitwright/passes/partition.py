@@ -77,13 +77,9 @@ def partition(module: ir.Module) -> Parts:
     core_outputs = [(names.get(v, f"core_output{i}"), v) for i, v in enumerate(leaving)]
     passed = [(names.get(v, f"passed{i}"), v) for i, v in enumerate(skipping)]
     return Parts(
-        before=_extract(
-            module, before, [(i.name, i.value) for i in inputs], core_inputs + passed
-        ),
+        before=_extract(module, before, [(i.name, i.value) for i in inputs], core_inputs + passed),
         core=_extract(module, core, core_inputs, core_outputs),
-        after=_extract(
-            module, after, core_outputs + passed, [(i.name, i.value) for i in results]
-        ),
+        after=_extract(module, after, core_outputs + passed, [(i.name, i.value) for i in results]),
         on_host=tuple(graph.location_name(op) for op in before + after),
     )
 

@@ -14,7 +14,7 @@ from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
 from bitwright.ir import graph
-from bitwright.ir.bw import ints
+from bitwright.ir.checks import ints
 from bitwright.ir.types import shape_of, value_params
 
 Interval = tuple[int, int]

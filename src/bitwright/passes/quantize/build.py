@@ -11,7 +11,7 @@ from torch_mlir import ir
 
 from bitwright.ir import graph
 from bitwright.ir.builder import Builder
-from bitwright.ir.bw import ints
+from bitwright.ir.checks import ints
 from bitwright.ir.types import QuantParams, shape_of, value_params
 from bitwright.passes.quantize.calibrate import Statistics
 from bitwright.passes.quantize.moments import at_weights

@@ -15,7 +15,7 @@ import numpy as np
 from torch_mlir import ir
 
 from bitwright.ir import graph
-from bitwright.ir.bw import ints
+from bitwright.ir.checks import ints
 from bitwright.ir.types import is_float
 from bitwright.passes.quantize.errors import NotQuantizable
 from bitwright.passes.quantize.tables import function_of

@@ -1,0 +1,304 @@
+"""The program that `tile` writes: its buffers, memory contents and instructions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+from torch_mlir import ir
+
+from bitwright.errors import BitwrightError
+from bitwright.ir import accel, graph
+from bitwright.ir.builder import attribute
+from bitwright.ir.context import entered, verify
+from bitwright.ir.instructions import ChannelOp, Space
+from bitwright.ir.machine import TABLE_ENTRIES
+from bitwright.ir.types import shape_of
+from bitwright.passes import pack
+
+IDENTITY = ((2,), (1,))  # multiplier and shift of y = x
+_STEPS_OF = {
+    "n_block": ("s_block",),
+    "n_oy": ("s_oy", "y_oy"),
+    "n_ox": ("s_ox", "x_ox"),
+    "n_cb": ("s_cb",),
+    "n_ky": ("s_ky", "y_ky"),
+    "n_kx": ("s_kx", "x_kx"),
+}  # a loop of one trip takes no step
+
+
+class UnsupportedOnOverlay(BitwrightError):
+    """An operation that the overlay has no instruction for."""
+
+    exit_code = 5
+
+
+@dataclass(frozen=True)
+class Array:
+    """The parameters of a machine that its programs depend on."""
+
+    lanes: int
+    rows: int
+    requant_lanes: int
+    acc_bits: int
+
+
+@dataclass(frozen=True)
+class Buffer:
+    name: str
+    space: Space
+    shape: tuple[int, int, int]  # channels, height, width
+
+    @property
+    def pixels(self) -> int:
+        return self.shape[1] * self.shape[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputStage:
+    """What the output stage does: per-channel scaling, clamp, and perhaps a table."""
+
+    multiplier: tuple[int, ...]
+    shift: tuple[int, ...]
+    zero_point: int
+    clamp: tuple[int, int]
+    table: tuple[int, ...] | None
+    result: ir.Value
+
+
+@dataclass
+class Program:
+    """A program under construction.
+
+    `buffers` says where the tensors of `module` are; views share a buffer.
+    """
+
+    module: ir.Module
+    array: Array
+    buffers: dict[ir.Value, Buffer] = field(default_factory=dict[ir.Value, Buffer])
+    all_buffers: list[Buffer] = field(default_factory=list[Buffer])
+    reserved: dict[str, int] = field(default_factory=dict[str, int])
+    copies: dict[str, Buffer] = field(default_factory=dict[str, Buffer])
+    weights: list[pack.Words] = field(default_factory=list[pack.Words])
+    weight_places: dict[bytes, int] = field(default_factory=dict[bytes, int])
+    params: list[pack.Words] = field(default_factory=list[pack.Words])
+    tables: list[tuple[int, ...]] = field(default_factory=list[tuple[int, ...]])
+    instructions: list[tuple[Any, dict[str, Any]]] = field(
+        default_factory=list[tuple[Any, dict[str, Any]]]
+    )
+
+    def copy_outputs(self) -> None:
+        """Copy every output that is not in the output bank yet."""
+        for item in graph.outputs(self.module):
+            source = self.buffers[item.value]
+            if source.space != Space.OUTPUT:
+                target = Buffer(item.name, Space.OUTPUT, source.shape)
+                self.all_buffers.append(target)
+                self.copy(source, target)
+
+    def is_output(self, value: ir.Value) -> bool:
+        """Whether `value` is an output of the module."""
+        return any(item.value == value for item in graph.outputs(self.module))
+
+    def new_buffer(self, name: str, space: Space, value: ir.Value) -> Buffer:
+        buffer = Buffer(name, space, _canonical_shape(value))
+        self.all_buffers.append(buffer)
+        return buffer
+
+    def source(self, value: ir.Value) -> Buffer:
+        return self.buffers[value]
+
+    def result(self, value: ir.Value) -> Buffer:
+        """A new buffer for `value`: an output's own one where nothing else reads it."""
+        name = self.only_output(value)
+        space = Space.MAIN if name is None else Space.OUTPUT
+        self.buffers[value] = self.new_buffer(name or f"t{len(self.all_buffers)}", space, value)
+        return self.buffers[value]
+
+    def only_output(self, value: ir.Value) -> str | None:
+        """Name of the output that `value`, perhaps reshaped, is; None where it is read again."""
+        users = graph.users(value)
+        if len(users) != 1:
+            return None
+        if users[0].operation.name == "bw.reshape":
+            return self.only_output(users[0].result)
+        names = [item.name for item in graph.outputs(self.module) if item.value == value]
+        return names[0] if names else None
+
+    def view(self, operation: Any) -> None:
+        source = self.source(operation.input)
+        shape = _canonical_shape(operation.result)
+        if shape[0] != source.shape[0] or shape[1] * shape[2] != source.pixels:
+            unsupported(operation, f"it moves data (to {list(shape_of(operation.result))})")
+        self.buffers[operation.result] = Buffer(source.name, source.space, shape)
+
+    def in_main(self, buffer: Buffer) -> Buffer:
+        """`buffer`, or a copy of it in main memory."""
+        if buffer.space == Space.MAIN:
+            return buffer
+        if buffer.name not in self.copies:
+            copy = Buffer(f"{buffer.name}.copy", Space.MAIN, buffer.shape)
+            self.all_buffers.append(copy)
+            self.copies[buffer.name] = copy
+            self.copy(buffer, copy)
+        return self.copies[buffer.name]
+
+    def same_space(self, lhs: Buffer, rhs: Buffer) -> tuple[Buffer, Buffer]:
+        if lhs.space == rhs.space:
+            return lhs, rhs
+        return self.in_main(lhs), self.in_main(rhs)
+
+    def copy(self, source: Buffer, target: Buffer) -> None:
+        self.channelwise(
+            f"copy {source.name}", source, target, np.ones((target.shape[0], 1), dtype=np.int8),
+            self.identity(None, (-128, 127)), ChannelOp.MAC,
+        )  # fmt: skip
+
+    # memories
+
+    def place_weights(self, words: pack.Words) -> int:
+        key = words.tobytes()
+        if key not in self.weight_places:
+            self.weight_places[key] = sum(len(part) for part in self.weights)
+            self.weights.append(words)
+        return self.weight_places[key]
+
+    def place_params(self, bias: NDArray[np.int64], stage: OutputStage, tile: int) -> int:
+        count = len(bias)
+        multiplier = stage.multiplier if len(stage.multiplier) > 1 else stage.multiplier * count
+        shift = stage.shift if len(stage.shift) > 1 else stage.shift * count
+        base = sum(len(part) for part in self.params)
+        self.params.append(
+            pack.channel_params(
+                [int(value) for value in bias],
+                multiplier,
+                shift,
+                group=self.array.requant_lanes,
+                acc_bits=self.array.acc_bits,
+                tile_channels=tile,
+            )
+        )
+        return base
+
+    def place_table(self, table: tuple[int, ...] | None) -> int:
+        if table is None:
+            return 0
+        if table not in self.tables:
+            self.tables.append(table)
+        return self.tables.index(table)
+
+    def identity(self, result: ir.Value | None, clamp: tuple[int, int],
+                 table: tuple[int, ...] | None = None) -> OutputStage:  # fmt: skip
+        multiplier, shift = IDENTITY
+        return OutputStage(
+            multiplier=multiplier, shift=shift, zero_point=0, clamp=clamp, table=table,
+            result=result,  # pyright: ignore[reportArgumentType]
+        )  # fmt: skip
+
+    # instructions
+
+    def compute(
+        self, operation: Any, layer: str, source: Buffer, target: Buffer,
+        bias: NDArray[np.int64], stage: OutputStage, fields: Mapping[str, int], source2: str = "",
+    ) -> None:  # fmt: skip
+        """Append an instruction; `fields` over the defaults of a 1x1 step over the target."""
+        rows = self.array.rows if operation is accel.MatmulOp else self.array.lanes
+        channels, height, width = target.shape
+        words = pack.blocks(channels, self.array.lanes)
+        per_tile = rows // self.array.lanes
+        tiles = pack.blocks(channels, rows)
+        defaults = {
+            "src_space": source.space, "dst_space": target.space, "n_block": tiles,
+            "n_oy": height, "n_ox": width, "n_plane": 1, "n_cb": 1, "n_ky": 1, "n_kx": 1,
+            "src_base": 0, "s_block": 0, "s_oy": source.shape[2], "s_ox": 1, "s_cb": source.pixels,
+            "s_ky": 0, "s_kx": 0, "y0": 0, "x0": 0, "y_oy": 1, "x_ox": 1, "y_ky": 0, "x_kx": 0,
+            "height": source.shape[1], "width": source.shape[2], "pad_value": 0, "w_base": 0,
+            "channel_op": ChannelOp.MAC, "p_base": self.place_params(bias, stage, rows),
+            "dst_base": 0, "dst_word_stride": target.pixels, "dst_words": per_tile,
+            "dst_words_last": words - (tiles - 1) * per_tile, "clamp_min": stage.clamp[0],
+            "clamp_max": stage.clamp[1], "zero_point": stage.zero_point, "rounding": 0,
+            "table_enable": int(stage.table is not None), "table": self.place_table(stage.table),
+        }  # fmt: skip
+        merged = {name: int(value) for name, value in {**defaults, **fields}.items()}
+        for count, steps in _STEPS_OF.items():
+            if merged[count] == 1:
+                merged.update(dict.fromkeys(steps, 0))
+        if tiles == words == 1:
+            merged["dst_word_stride"] = 0
+        names = {"layer": layer, "src": source.name, "src2": source2, "dst": target.name}
+        self.instructions.append((operation, {**names, **merged}))
+
+    def channelwise(
+        self, layer: str, source: Buffer, target: Buffer, weight: NDArray[np.int8],
+        stage: OutputStage, op: ChannelOp, *, bias: NDArray[np.int64] | None = None,
+        fields: dict[str, int] | None = None, source2: str = "",
+    ) -> None:  # fmt: skip
+        """`weight` is [channels, steps]; one instruction a block where that shares its words."""
+        lanes, rows = self.array.lanes, self.array.rows
+        words = pack.lane_bytes(weight, lanes, rows)
+        self.compute(
+            accel.ChannelwiseOp, layer, source, target,
+            np.zeros(target.shape[0], dtype=np.int64) if bias is None else bias, stage,
+            {"s_block": source.pixels, "w_base": self.place_weights(words), "channel_op": op,
+             **(fields or {})}, source2,
+        )  # fmt: skip
+
+    def emit(self) -> ir.Module:
+        array = self.array
+        with entered(self.module):
+            program = ir.Module.create()
+            program.operation.attributes["accel.machine"] = ir.DictAttr.get({
+                "lanes": attribute(array.lanes), "rows": attribute(array.rows),
+                "requant_lanes": attribute(array.requant_lanes),
+                "acc_bits": attribute(self.array.acc_bits), "tables": attribute(len(self.tables)),
+            })  # fmt: skip
+            with ir.InsertionPoint(program.body):
+                for buffer in self.all_buffers:
+                    words = pack.blocks(buffer.shape[0], array.lanes) * buffer.pixels
+                    words = max(words, self.reserved.get(buffer.name, 0))
+                    _append(
+                        accel.BufferOp, buffer=buffer.name, space=buffer.space.name.lower(),
+                        shape=list(buffer.shape), words=words, base=-1,
+                    )  # fmt: skip
+                tables = np.asarray(self.tables, dtype=np.int8).reshape(-1, 1).view(np.uint8)
+                assert len(tables) == TABLE_ENTRIES * len(self.tables)
+                for name, parts in (
+                    ("weights", self.weights), ("params", self.params), ("tables", [tables])
+                ):  # fmt: skip
+                    content = np.concatenate(parts)
+                    if content.size:
+                        _append(
+                            accel.MemoryOp, memory=name,
+                            value=ir.DenseElementsAttr.get(content.view(np.int8)),
+                        )  # fmt: skip
+                accel.LoadOp()
+                for operation, attributes in self.instructions:
+                    _append(operation, **attributes)
+                accel.StoreOp()
+        verify(program)
+        return program
+
+
+def unsupported(operation: Any, reason: str) -> NoReturn:
+    """Raise `UnsupportedOnOverlay` for `operation`."""
+    raise UnsupportedOnOverlay(
+        f"{operation.operation.name} ({graph.location_name(operation)}) with operands "
+        f"{', '.join(str(list(shape_of(v))) for v in operation.operands)}: {reason}; compile "
+        "with --target cpu, or change the model there"
+    )
+
+
+def _append(operation: Any, **attributes: Any) -> None:
+    operation(**{name: attribute(value) for name, value in attributes.items()})
+
+
+def _canonical_shape(value: ir.Value) -> tuple[int, int, int]:
+    """Channels, height, width of [1, C], [1, C, L] or [1, C, H, W]."""
+    shape = shape_of(value)
+    if not 2 <= len(shape) <= 4 or shape[0] != 1:
+        raise UnsupportedOnOverlay(
+            f"A tensor of shape {list(shape)} on the overlay: expected batch 1 and rank 2, 3 or 4; "
+            "export the model with a symbolic batch, or compile with --target cpu"
+        )
+    return (shape[1], *((1,) * (4 - len(shape))), *shape[2:])  # pyright: ignore
