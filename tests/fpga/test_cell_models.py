@@ -1,6 +1,7 @@
 """Our models of DP16KD and MULT18X18D: what yosys makes of memories and products, and the RTL."""
 
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,46 @@ def test_a_read_of_what_is_being_written_is_poisoned_on_demand(tmp_path: Path, b
     report = flow.synthesise([source], "cells", target, tmp_path / "synthesis")
     sources = netlist.simulation_sources(report, target)
     assert bench(text, sources, "cells", 2, defines=("BITWRIGHT_POISON_COLLISIONS",)) == {0}
+
+
+def test_our_tables_and_carries_are_those_of_yosys(tmp_path: Path, bench) -> None:
+    """Random contents, against yosys's models of the same cells under other names."""
+    numbers = random.Random(7)
+    units: list[str] = []
+    for inject in ("YES", "NO"):
+        for _ in range(8):
+            low, high = numbers.getrandbits(16), numbers.getrandbits(16)
+            parameters = (
+                f'.INIT0(16\'d{low}), .INIT1(16\'d{high}), .INJECT1_0("{inject}"), .INJECT1_1("NO")'
+            )
+            units.append(
+                f"CCU2C #({parameters}) u(.CIN(s[8]), .A0(s[0]), .B0(s[1]), .C0(s[2]), .D0(s[3]), "
+                ".A1(s[4]), .B1(s[5]), .C1(s[6]), .D1(s[7]), .S0(q[0]), .S1(q[1]), .COUT(q[2]));"
+            )
+    for _ in range(6):
+        init = f"16'd{numbers.getrandbits(16)}"
+        units.append(f"LUT4 #({init}) u(s[0], s[1], s[2], s[3], q[0]);")
+        units.append(f"SB_LUT4 #({init}) u(.O(q[0]), .I0(s[0]), .I1(s[1]), .I2(s[2]), .I3(s[3]));")
+    body = "\n".join(
+        f"    generate if (1) begin : g{i} wire [35:0] q; assign q[35:3] = 0; {unit} "
+        f"assign results[{36 * i} +: 36] = q & {'7' if 'CCU' in unit else '1'}; end endgenerate"
+        for i, unit in enumerate(units)
+    )
+    top = (
+        "module cells(input clk, input [255:0] stimulus, "
+        f"output [{36 * len(units) - 1}:0] results);\n"
+        f"    wire [255:0] s = stimulus;\n{body}\nendmodule\n"
+    )
+    (macros, ecp5), (ice_macros, ice40) = (netlist.yosys_models(f) for f in ("ecp5", "ice40"))
+    yosys = "\n".join([ecp5["LUT2"], ecp5["LUT4"], ecp5["CCU2C"], ice40["SB_LUT4"]])
+    expected = f"{macros}\n{ice_macros}\n" + re.sub(
+        r"\b(LUT2|LUT4|CCU2C|SB_LUT4)\b", r"\1_yosys", top + yosys
+    )
+    ours = tmp_path / "ours.v"
+    models = Path(netlist.__file__).parent / "models"
+    cells = [(models / name).read_text() for name in ("lut4.v", "ccu2c.v", "sb_lut4.v")]
+    ours.write_text("\n".join([top, *cells]))
+    assert bench(expected, [ours], "cells", len(units)) == set()
 
 
 def test_a_cell_without_a_model() -> None:

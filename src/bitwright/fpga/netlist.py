@@ -1,7 +1,7 @@
 """The synthesised netlist as a simulation: what yosys wrote, and models of the cells in it.
 
-The models of logic cells come from yosys itself. Block RAM, multiplier and PLL of the ECP5 and the
-PLL of the iCE40 have none there; ours are in `models/`.
+Models of most cells come from yosys itself. Block RAM, multiplier and PLL of the ECP5 and the PLL
+of the iCE40 have none there, and its look-up tables are slow to simulate; ours are in `models/`.
 """
 
 import re
@@ -15,9 +15,12 @@ from bitwright.targets.target import Family, FpgaTarget
 
 _MODELS = Path(__file__).parent / "models"
 _OWN: dict[str, str] = {
+    "LUT4": "lut4.v",
+    "CCU2C": "ccu2c.v",
     "DP16KD": "dp16kd.v",
     "MULT18X18D": "mult18x18d.v",
     "EHXPLLL": "ehxplll.v",
+    "SB_LUT4": "sb_lut4.v",
     "SB_PLL40_PAD": "sb_pll40_pad.v",
 }
 """Cell to the file of our model."""
@@ -51,7 +54,7 @@ def simulation_sources(synthesis: SynthesisReport, target: FpgaTarget) -> list[P
 
 def cell_models(cells: list[str], family: Family) -> str:
     """Verilog models of some cells, and of the cells that these are made of."""
-    macros, library = _yosys_models(family)
+    macros, library = yosys_models(family)
     wanted = sorted(cells)
     chosen: dict[str, str] = {}
     while wanted:
@@ -69,7 +72,7 @@ def cell_models(cells: list[str], family: Family) -> str:
     return "\n\n".join(["/* verilator lint_off */", macros, *texts]) + "\n"
 
 
-def _yosys_models(family: Family) -> tuple[str, dict[str, str]]:
+def yosys_models(family: Family) -> tuple[str, dict[str, str]]:
     """Macros and modules of yosys's simulation models."""
     share = yosys_share()
     macros = ""

@@ -116,72 +116,27 @@ module DP16KD #(
     wire [17:0] shifted_b = data_b << offset(DATA_WIDTH_B, address_b);
 
     reg [17:0] memory [0:1023];
+    localparam [20479:0] INITIAL = {
+        INITVAL_3F, INITVAL_3E, INITVAL_3D, INITVAL_3C,
+        INITVAL_3B, INITVAL_3A, INITVAL_39, INITVAL_38,
+        INITVAL_37, INITVAL_36, INITVAL_35, INITVAL_34,
+        INITVAL_33, INITVAL_32, INITVAL_31, INITVAL_30,
+        INITVAL_2F, INITVAL_2E, INITVAL_2D, INITVAL_2C,
+        INITVAL_2B, INITVAL_2A, INITVAL_29, INITVAL_28,
+        INITVAL_27, INITVAL_26, INITVAL_25, INITVAL_24,
+        INITVAL_23, INITVAL_22, INITVAL_21, INITVAL_20,
+        INITVAL_1F, INITVAL_1E, INITVAL_1D, INITVAL_1C,
+        INITVAL_1B, INITVAL_1A, INITVAL_19, INITVAL_18,
+        INITVAL_17, INITVAL_16, INITVAL_15, INITVAL_14,
+        INITVAL_13, INITVAL_12, INITVAL_11, INITVAL_10,
+        INITVAL_0F, INITVAL_0E, INITVAL_0D, INITVAL_0C,
+        INITVAL_0B, INITVAL_0A, INITVAL_09, INITVAL_08,
+        INITVAL_07, INITVAL_06, INITVAL_05, INITVAL_04,
+        INITVAL_03, INITVAL_02, INITVAL_01, INITVAL_00
+    };
     integer i, j;
     initial begin
-        for (i = 0; i < 16; i = i + 1) memory[0 + i] = INITVAL_00[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[16 + i] = INITVAL_01[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[32 + i] = INITVAL_02[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[48 + i] = INITVAL_03[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[64 + i] = INITVAL_04[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[80 + i] = INITVAL_05[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[96 + i] = INITVAL_06[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[112 + i] = INITVAL_07[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[128 + i] = INITVAL_08[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[144 + i] = INITVAL_09[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[160 + i] = INITVAL_0A[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[176 + i] = INITVAL_0B[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[192 + i] = INITVAL_0C[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[208 + i] = INITVAL_0D[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[224 + i] = INITVAL_0E[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[240 + i] = INITVAL_0F[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[256 + i] = INITVAL_10[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[272 + i] = INITVAL_11[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[288 + i] = INITVAL_12[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[304 + i] = INITVAL_13[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[320 + i] = INITVAL_14[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[336 + i] = INITVAL_15[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[352 + i] = INITVAL_16[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[368 + i] = INITVAL_17[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[384 + i] = INITVAL_18[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[400 + i] = INITVAL_19[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[416 + i] = INITVAL_1A[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[432 + i] = INITVAL_1B[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[448 + i] = INITVAL_1C[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[464 + i] = INITVAL_1D[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[480 + i] = INITVAL_1E[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[496 + i] = INITVAL_1F[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[512 + i] = INITVAL_20[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[528 + i] = INITVAL_21[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[544 + i] = INITVAL_22[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[560 + i] = INITVAL_23[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[576 + i] = INITVAL_24[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[592 + i] = INITVAL_25[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[608 + i] = INITVAL_26[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[624 + i] = INITVAL_27[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[640 + i] = INITVAL_28[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[656 + i] = INITVAL_29[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[672 + i] = INITVAL_2A[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[688 + i] = INITVAL_2B[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[704 + i] = INITVAL_2C[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[720 + i] = INITVAL_2D[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[736 + i] = INITVAL_2E[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[752 + i] = INITVAL_2F[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[768 + i] = INITVAL_30[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[784 + i] = INITVAL_31[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[800 + i] = INITVAL_32[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[816 + i] = INITVAL_33[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[832 + i] = INITVAL_34[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[848 + i] = INITVAL_35[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[864 + i] = INITVAL_36[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[880 + i] = INITVAL_37[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[896 + i] = INITVAL_38[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[912 + i] = INITVAL_39[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[928 + i] = INITVAL_3A[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[944 + i] = INITVAL_3B[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[960 + i] = INITVAL_3C[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[976 + i] = INITVAL_3D[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[992 + i] = INITVAL_3E[20 * i +: 18];
-        for (i = 0; i < 16; i = i + 1) memory[1008 + i] = INITVAL_3F[20 * i +: 18];
+        for (i = 0; i < 1024; i = i + 1) memory[i] = INITIAL[20 * i +: 18];
     end
 
     // The word as a port reads it, with the bits inverted that the other port is writing.
