@@ -47,9 +47,10 @@ def demo(progress: ProgressCallback) -> list[Report]:
 
     images, outputs = cpu / "held-out.npz", cpu / "logits.npz"
     np.savez_compressed(images, image=test["image"])
-    api.run(cpu, images, outputs)
+    api.run(cpu, images, outputs, check=True, progress=progress)
     api.simulate(fpga, images, limit=SIMULATED, progress=progress)
-    api.bitstream(fpga, netlist_samples=NETLIST, progress=progress)
+    api.bitstream(fpga, progress=progress)
+    api.simulate(fpga, images, netlist=True, limit=NETLIST, progress=progress)
 
     session = onnxruntime.InferenceSession(MODEL)
     (float_logits,) = session.run(["logits"], {"image": test["image"]})

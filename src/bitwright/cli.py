@@ -200,12 +200,20 @@ def compile_command(
 @_BUILD
 @_INPUT
 @_OUTPUT_ARRAYS
+@click.option(
+    "--netlist", is_flag=True, help="Simulate the netlist of `bitwright bitstream`, not the RTL."
+)
 @click.option("--trace", type=_FILE, help="Write a waveform of the machine here (FST).")
 @click.option("--limit", type=click.IntRange(min=1), help="Simulate only so many inputs.")
 def simulate(
-    build: Path, inputs: Path, output: Path | None, trace: Path | None, limit: int | None
+    build: Path,
+    inputs: Path,
+    output: Path | None,
+    netlist: bool,
+    trace: Path | None,
+    limit: int | None,
 ) -> None:
-    """Run the RTL of a BUILD folder in Verilator and compare it with the reference.
+    """Run the machine of a BUILD folder in Verilator and compare it with the reference.
 
     Every output value has to be equal, and the cycles counted have to be the cycles predicted;
     otherwise the exit code is 8.
@@ -214,12 +222,15 @@ def simulate(
     Examples:
       bitwright simulate build/ --input x.npz
       bitwright simulate build/ --input x.npz --limit 1 --trace wave.fst
+      bitwright simulate build/ --input x.npz --limit 1 --netlist
     """
     from bitwright import api
     from bitwright.report_table import report_table
 
     with shown(_console(stderr=True)) as progress:
-        report = api.simulate(build, inputs, output, trace=trace, limit=limit, progress=progress)
+        report = api.simulate(
+            build, inputs, output, netlist=netlist, trace=trace, limit=limit, progress=progress
+        )
     _console().print(report_table([report]))
 
 
@@ -227,28 +238,19 @@ def simulate(
 @_BUILD
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of place and route.")
 @click.option("--clock", type=float, help="The machine's clock in MHz; default: the build's.")
-@click.option(
-    "--netlist-samples",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Simulate the netlist after synthesis on so many inputs, and compare with the reference.",
-)
-def bitstream(build: Path, seed: int, clock: float | None, netlist_samples: int) -> None:
+def bitstream(build: Path, seed: int, clock: float | None) -> None:
     """Synthesise, place and route a BUILD folder, and write its bitstream.
 
     \b
     Examples:
       bitwright bitstream build/
-      bitwright bitstream build/ --seed 3 --clock 80 --netlist-samples 1
+      bitwright bitstream build/ --seed 3 --clock 80
     """
     from bitwright import api
     from bitwright.report_table import report_table
 
     with shown(_console(stderr=True)) as progress:
-        report = api.bitstream(
-            build, seed=seed, clock=clock, netlist_samples=netlist_samples, progress=progress
-        )
+        report = api.bitstream(build, seed=seed, clock=clock, progress=progress)
     _console().print(report_table([report]))
 
 
@@ -256,17 +258,19 @@ def bitstream(build: Path, seed: int, clock: float | None, netlist_samples: int)
 @_BUILD
 @_INPUT
 @_OUTPUT_ARRAYS
-def run(build: Path, inputs: Path, output: Path | None) -> None:
+@click.option("--check", is_flag=True, help="Compare every output value with the reference.")
+def run(build: Path, inputs: Path, output: Path | None, check: bool) -> None:
     """Run the native library of a BUILD folder.
 
     \b
-    Example:
+    Examples:
       bitwright run build/ --input x.npz --output y.npz
+      bitwright run build/ --input x.npz --check
     """
     from bitwright import api
     from bitwright.report_table import report_table
 
-    report = api.run(build, inputs, output)
+    report = api.run(build, inputs, output, check=check)
     _console().print(report_table([report]))
 
 

@@ -111,20 +111,20 @@ def test_compile_defaults(api: FakeApi) -> None:
 def test_simulate(api: FakeApi) -> None:
     result = invoke("simulate", "b", "-i", "x.npz", "-o", "y.npz", "--trace", "w.fst")
     assert result.exit_code == 0, result.output
-    options = {"trace": Path("w.fst"), "limit": None}
+    options = {"netlist": False, "trace": Path("w.fst"), "limit": None}
     assert api.calls == [("simulate", (Path("b"), Path("x.npz"), Path("y.npz")), options)]
 
 
 def test_bitstream(api: FakeApi) -> None:
-    result = invoke("bitstream", "b", "--seed", "3", "--netlist-samples", "2")
+    result = invoke("bitstream", "b", "--seed", "3")
     assert result.exit_code == 0, result.output
-    options = {"seed": 3, "clock": None, "netlist_samples": 2}
+    options = {"seed": 3, "clock": None}
     assert api.calls == [("bitstream", (Path("b"),), options)]
 
 
 def test_run(api: FakeApi) -> None:
     assert invoke("run", "b", "--input", "x.npy").exit_code == 0
-    assert api.calls == [("run", (Path("b"), Path("x.npy"), None), {})]
+    assert api.calls == [("run", (Path("b"), Path("x.npy"), None), {"check": False})]
 
 
 def test_inspect(api: FakeApi) -> None:

@@ -4,10 +4,14 @@ import time
 from pathlib import Path
 
 from bitwright.errors import BitwrightError
+from bitwright.flows.compile import compare_outputs
+from bitwright.flows.folder import BuildFolder
+from bitwright.flows.simulate import raise_if_different
+from bitwright.ir import reference, serialize
 from bitwright.progress import ProgressCallback, silent
 from bitwright.report import Report
 from bitwright.runtime.library import load_library
-from bitwright.runtime.tensors import load_inputs, save_outputs
+from bitwright.runtime.tensors import load_inputs, prepare, save_outputs
 
 
 class NoLibrary(BitwrightError):
@@ -21,11 +25,16 @@ def run(
     inputs: Path,
     output: Path | None = None,
     *,
+    check: bool = False,
     progress: ProgressCallback = silent,
 ) -> Report:
     """Run the library of a build on `inputs`; the report gets its speed over these samples.
 
+    Args:
+        check: compare every output value with the reference, and record that.
+
     Raises:
+        ResultsDiffer: with `check`, where a value differs (the report is saved before).
         NoLibrary: a build for an FPGA.
         TensorError, TensorFileError: inputs that do not fit, or cannot be read.
     """
@@ -44,7 +53,14 @@ def run(
     samples = max(1, len(next(iter(given.values()))))
     report.latency_us = 1e6 * seconds / samples
     report.throughput = samples / seconds
+    if check:
+        module = serialize.load(BuildFolder(build).model)
+        batch = prepare(library.inputs, given)
+        ints = dict(zip((info.name for info in library.inputs), batch.arrays, strict=True))
+        compare_outputs(report, "cpu", reference.run(module, ints), library.run(ints))
     report.save(build)
+    if check:
+        raise_if_different(report, "cpu", ())
     if output is not None:
         save_outputs(output, outputs)
     return report
