@@ -22,9 +22,9 @@ _KEPT_SIMULATORS = 64
 
 _VERILATOR_FLAGS = (
     "--cc", "--exe", "-Wno-fatal", "-O3", "--x-assign", "fast", "--x-initial", "fast",
-    "--noassert", "--no-timing", "--output-split", "20000",
+    "--noassert", "--no-timing", "--output-split", "100000",
 )  # fmt: skip
-_MAKE_FLAGS = ("OPT_FAST=-O2", "OPT_SLOW=-O1", "OPT_GLOBAL=-O2")
+_MAKE_FLAGS = ("OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1")
 
 
 class PortKind(Enum):
