@@ -34,7 +34,7 @@ def test_pcf() -> None:
 
 def test_board_with_inverted_pins_and_no_pll() -> None:
     target = targets.get_fpga("icebreaker")
-    text = board_verilog(target, plan_clock(target))
+    text = board_verilog(target, plan_clock(target, 12.0))
     assert "    assign clk = clock;\n" in text
     assert "    wire reset_request = ~reset_button | ~locked;\n" in text
     assert "    assign leds = {~uart_rx, heartbeat[HEARTBEAT_BITS - 1]} ^ 2'b11;\n" in text

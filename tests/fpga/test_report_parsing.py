@@ -83,7 +83,7 @@ def test_does_not_fit() -> None:
         "Choose a smaller machine, fewer weight bits, or a larger target"
     )
     assert error.value.shortages == (("ff", 6000, 5280), ("bram", 31, 30))
-    assert error.value.exit_code == 5
+    assert error.value.exit_code == 51
 
 
 @pytest.mark.parametrize(

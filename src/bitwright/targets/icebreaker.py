@@ -28,7 +28,7 @@ TARGET = FpgaTarget(
         vco_mhz=(533.0, 1066.0),
         output_mhz=(16.0, 275.0),
     ),
-    default_clock_mhz=12.0,
+    default_clock_mhz=24.0,
     uart_baud=1_000_000,
     pins=BoardPins(
         clock=Pin(site="35"),
