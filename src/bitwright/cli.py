@@ -16,7 +16,7 @@ from bitwright.errors import BitwrightError
 from bitwright.progress import shown
 
 INTERRUPTED = 130
-DEFECT = 70
+DEFECT = 1
 FILE_SYSTEM = 6
 
 _PIPED_WIDTH = 140
@@ -112,10 +112,11 @@ def main(debug: bool) -> None:
     """From a trained model to a verified accelerator, its bitstream and a native library.
 
     \b
-    Exit codes:
-      2 usage         3 model file     4 calibration data or inputs   5 target
-      6 file system   7 external tool  8 a result differs from the reference
-      9 internal representation        70 a defect in Bitwright       130 interrupted
+    Exit codes (or their first digit, where single errors have codes of their own):
+      1 a defect in Bitwright   2 usage         3 model file   4 calibration data or inputs
+      5 target                  6 file system   7 external tool
+      8 a result differs from the reference     9 internal representation
+      130 interrupted
     """
 
 

@@ -12,7 +12,7 @@ from bitwright.errors import BitwrightError
 class OutputNotWritable(BitwrightError):
     """A folder or file that cannot be written."""
 
-    exit_code = 6
+    exit_code = 61
 
 
 def replace_file(path: Path, write: Callable[[Path], Any]) -> None:

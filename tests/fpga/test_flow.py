@@ -212,7 +212,7 @@ def test_failing_tool(tmp_path: Path) -> None:
     ]
     assert lines[4].startswith("../broken.v:1: ERROR: syntax error")
     assert len(lines) == 5
-    assert error.value.exit_code == 7
+    assert error.value.family == 7
     assert not list(folder.glob("*.partial"))
 
 

@@ -23,7 +23,7 @@ def _fails(source, error, message):
         load(source if isinstance(source, bytes) else source.SerializeToString())
     assert str(raised.value) == message
     assert type(raised.value) is error
-    assert raised.value.exit_code == 3
+    assert raised.value.family == 3
 
 
 def _random(*shape):

@@ -104,7 +104,7 @@ def test_bad_samples(
     with pytest.raises(kind) as caught:
         Quantize(samples=samples).run(one_input())
     assert str(caught.value) == message
-    assert caught.value.exit_code == 4
+    assert caught.value.family == 4
 
 
 def test_inputs_with_different_numbers_of_samples() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from amaranth.back import verilog
-from amaranth.hdl import Module, Shape, ValueCastable
+from amaranth.hdl import Module, Shape, Value, ValueCastable
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 from cocotb_tools.runner import Verilog, get_runner
@@ -63,7 +63,7 @@ class Units(wiring.Component):
 
     def __init__(self, units: Mapping[str, wiring.Component]) -> None:
         self._units = units
-        self._pins: list[tuple[str, wiring.Flow, ValueCastable]] = []
+        self._pins: list[tuple[str, wiring.Flow, Value | ValueCastable]] = []
         members: dict[str, wiring.Member] = {}
         for unit, component in units.items():
             for path, member, value in component.signature.flatten(component):
@@ -77,7 +77,7 @@ class Units(wiring.Component):
         for unit, component in self._units.items():
             m.submodules[unit] = component
         for name, flow, value in self._pins:
-            inner = value.as_value() if isinstance(value, ValueCastable) else value
+            inner = Value.cast(value)
             pin = getattr(self, name)
             m.d.comb += inner.eq(pin) if flow == In else pin.eq(inner)
         return m

@@ -115,7 +115,7 @@ def new_build(output: Path) -> Iterator[BuildFolder]:
         else:
             temporary.rename(output)
     except BitwrightError as error:
-        keep = error.exit_code == EXTERNAL_TOOL
+        keep = error.family == EXTERNAL_TOOL
         raise
     finally:
         if not keep:

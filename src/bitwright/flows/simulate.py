@@ -47,7 +47,7 @@ Arrays = Mapping[str, NDArray[Any]]
 class ResultsDiffer(BitwrightError):
     """A machine that computed something else than the reference, or took other cycles."""
 
-    exit_code = 8
+    exit_code = 81
 
 
 class NotForFpga(BitwrightError):

@@ -11,7 +11,7 @@ from bitwright.errors import BitwrightError
 class ToolMissing(BitwrightError):
     """A program of the FPGA tool chain is not installed."""
 
-    exit_code: ClassVar[int] = 7
+    exit_code: ClassVar[int] = 71
 
     def __init__(self, tool: str, package: str) -> None:
         super().__init__(
@@ -23,7 +23,7 @@ class ToolMissing(BitwrightError):
 class ToolFailed(BitwrightError):
     """A program of the FPGA tool chain ended with an error."""
 
-    exit_code: ClassVar[int] = 7
+    exit_code: ClassVar[int] = 72
 
     def __init__(
         self, step: str, command: Sequence[str], folder: Path, status: int, log: Path, message: str
@@ -64,7 +64,7 @@ class UnwritableFolder(BitwrightError):
 class DoesNotFit(BitwrightError):
     """A design that needs more than the device has."""
 
-    exit_code: ClassVar[int] = 5
+    exit_code: ClassVar[int] = 51
 
     def __init__(self, design: str, target: str, shortages: Sequence[tuple[str, int, int]]) -> None:
         self.shortages = tuple(shortages)

@@ -8,7 +8,7 @@ from torch_mlir import ir
 
 from bitwright.hwgen.isa import Image, Instruction, encode
 from bitwright.ir import accel
-from bitwright.ir.bw import ints
+from bitwright.ir.checks import ints
 from bitwright.ir.instructions import FIELD_NAMES, Opcode
 from bitwright.ir.machine import Machine
 

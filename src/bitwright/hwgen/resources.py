@@ -7,7 +7,6 @@ and the machines that they were fitted to are in `resource_costs.json`, which
 """
 
 import json
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from bitwright.errors import BitwrightError
 from bitwright.hwgen.core import bank_words
 from bitwright.hwgen.isa import field_layout, kept_bits, program_bits
 from bitwright.ir.machine import TABLE_ENTRIES, Machine
+from bitwright.targets.target import Resources
 
 COSTS_FILE = Path(__file__).with_name("resource_costs.json")
 # (bits, words) that one block RAM can be, and whether a column that is narrower than the block
@@ -30,16 +30,6 @@ class FamilyError(BitwrightError):
     """An FPGA family of which no resource costs are known."""
 
     exit_code = 5
-
-
-@dataclass(frozen=True)
-class Resources:
-    """Counts of an FPGA's cells: 4-input LUT (two per carry cell), flip-flops, block RAM, DSP."""
-
-    lut: int
-    ff: int
-    bram: int
-    dsp: int
 
 
 def memory_shapes(machine: Machine) -> list[tuple[int, int]]:
@@ -114,4 +104,4 @@ def estimate(machine: Machine, family: str) -> Resources:
         for cell in ("lut", "ff")
     )
     bram = sum(block_rams(family, *shape) for shape in memory_shapes(machine))
-    return Resources(lut, ff, bram, dsps(machine))
+    return Resources(lut=lut, ff=ff, bram=bram, dsp=dsps(machine))

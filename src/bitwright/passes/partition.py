@@ -26,7 +26,7 @@ _AFTER = _MOVES | {bw.IntegerSoftmaxOp.OPERATION_NAME}
 class NothingForTheOverlay(BitwrightError):
     """A model in which no operation is left for the overlay."""
 
-    exit_code = 5
+    exit_code = 53
 
 
 @dataclass(frozen=True)

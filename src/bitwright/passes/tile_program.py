@@ -31,7 +31,7 @@ _STEPS_OF = {
 class UnsupportedOnOverlay(BitwrightError):
     """An operation that the overlay has no instruction for."""
 
-    exit_code = 5
+    exit_code = 52
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from torch_mlir import ir
 
 from bitwright.codegen.cpu.program import Kernel, View, count
 from bitwright.codegen.cpu.values import Values, centred, zero_point
-from bitwright.ir.bw import ints
+from bitwright.ir.checks import ints
 from bitwright.ir.types import shape_of, value_params
 
 

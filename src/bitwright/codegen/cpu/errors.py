@@ -26,7 +26,7 @@ class MissingCompilerError(BitwrightError):
 class CompileError(BitwrightError):
     """The C compiler failed; the folder with its input is kept."""
 
-    exit_code = 7
+    exit_code = 73
 
     def __init__(self, command: str, status: int, output: str, folder: Path) -> None:
         super().__init__(

@@ -6,7 +6,7 @@ from torch_mlir import ir
 
 from bitwright.codegen.cpu.program import Kernel, Memory, count, row_major
 from bitwright.codegen.cpu.values import Values, element_of
-from bitwright.ir.bw import ints
+from bitwright.ir.checks import ints
 from bitwright.ir.types import shape_of
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from bitwright.codegen.cpu.products import padded
 from bitwright.codegen.cpu.program import Kernel, count
 from bitwright.codegen.cpu.values import Values, centred, zero_point
-from bitwright.ir.bw import ints
+from bitwright.ir.checks import ints
 from bitwright.ir.types import shape_of
 
 

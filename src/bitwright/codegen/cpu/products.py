@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bitwright.codegen.cpu.program import Kernel, View, count, row_major
 from bitwright.codegen.cpu.values import Values, centred, weight_of, zero_point
-from bitwright.ir.bw import ints
+from bitwright.ir.checks import ints
 from bitwright.ir.types import shape_of
 
 DEPTH_STEP = 32

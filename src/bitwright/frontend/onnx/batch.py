@@ -6,7 +6,7 @@ from typing import Any
 from torch_mlir import ir
 
 from bitwright.ir import graph
-from bitwright.ir.bw import ints
+from bitwright.ir.checks import ints
 from bitwright.ir.types import shape_of
 
 _AXES: dict[str, Callable[[Any], set[int]]] = {

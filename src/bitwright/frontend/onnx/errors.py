@@ -1,4 +1,4 @@
-"""What can be wrong with a model file: one class each, all with exit code 3."""
+"""What can be wrong with a model file: one class each, exit codes 3 and 30 to 39."""
 
 from bitwright.errors import BitwrightError
 
@@ -12,33 +12,49 @@ class ModelError(BitwrightError):
 class ModelFileNotFoundError(ModelError):
     """A path that cannot be read."""
 
+    exit_code = 30
+
 
 class NotOnnxError(ModelError):
     """Bytes that are not an ONNX model."""
+
+    exit_code = 31
 
 
 class TruncatedModelError(ModelError):
     """An ONNX model that ends too early."""
 
+    exit_code = 32
+
 
 class InvalidModelError(ModelError):
     """An ONNX model that contradicts itself or the standard."""
+
+    exit_code = 36
 
 
 class UnsupportedOpsetError(ModelError):
     """An operator set version outside of what the importer knows."""
 
+    exit_code = 37
+
 
 class UnsupportedOperatorError(ModelError):
     """An operator that the importer does not have."""
+
+    exit_code = 33
 
 
 class UnsupportedAttributeError(ModelError):
     """An attribute value of a known operator that the importer does not have."""
 
+    exit_code = 38
+
 
 class UnsupportedOperandError(ModelError):
     """An operand of a known operator that is computed, missing or shaped in an unsupported way."""
+
+    exit_code = 39
 
 
 class UnsupportedTypeError(ModelError):
@@ -48,6 +64,8 @@ class UnsupportedTypeError(ModelError):
 class DynamicShapeError(ModelError):
     """A dynamic dimension other than the batch."""
 
+    exit_code = 34
+
 
 class TensorTooLargeError(ModelError):
     """A tensor beyond what one accelerator model can sensibly hold."""
@@ -55,6 +73,8 @@ class TensorTooLargeError(ModelError):
 
 class NonFiniteWeightError(ModelError):
     """A constant with NaN or infinite values."""
+
+    exit_code = 35
 
 
 class ExternalDataError(ModelError):

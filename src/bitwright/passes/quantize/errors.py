@@ -12,6 +12,8 @@ class CalibrationError(BitwrightError):
 class CalibrationMissing(CalibrationError):
     """No calibration samples, where quantization needs them."""
 
+    exit_code = 47
+
 
 class CalibrationFileError(CalibrationError):
     """A file of samples that cannot be read."""
@@ -20,25 +22,37 @@ class CalibrationFileError(CalibrationError):
 class CalibrationNames(CalibrationError):
     """Samples whose tensor names are not the model's inputs."""
 
+    exit_code = 43
+
 
 class CalibrationShape(CalibrationError):
     """Samples of another shape than the model's input."""
+
+    exit_code = 41
 
 
 class CalibrationType(CalibrationError):
     """Samples that are not numbers."""
 
+    exit_code = 42
+
 
 class CalibrationNotFinite(CalibrationError):
     """Samples with NaN or infinity, or that drive a layer there."""
+
+    exit_code = 44
 
 
 class CalibrationEmpty(CalibrationError):
     """Samples without a single one."""
 
+    exit_code = 45
+
 
 class CalibrationCounts(CalibrationError):
     """Inputs of a model with several, that have different numbers of samples."""
+
+    exit_code = 46
 
 
 class QuantizeOptionError(BitwrightError):
