@@ -12,9 +12,9 @@ from bitwright.ir.machine import Machine
 
 OPCODE_BITS = 3
 # Cycles from starting an instruction to the earliest start of the next one.
-FETCH_CYCLES = 3
+FETCH_CYCLES = 4
 FETCH_CYCLES_COMPUTE = FETCH_CYCLES + len(FIELDS)
-FETCH_CYCLES_END = 2  # an END in between
+FETCH_CYCLES_END = 3  # an END in between
 
 
 class Fetch(wiring.Component):
@@ -54,7 +54,9 @@ class Fetch(wiring.Component):
                 m.next = "opcode"
             with m.State("opcode"):
                 m.d.sync += [self.opcode.eq(self.data[:OPCODE_BITS]), count.eq(0)]
-                with m.Switch(self.data[:OPCODE_BITS]):
+                m.next = "decode"
+            with m.State("decode"):
+                with m.Switch(self.opcode):
                     with m.Case(Opcode.LOAD, Opcode.STORE):
                         m.next = "ready"
                     with m.Case(Opcode.MATMUL, Opcode.CHANNELWISE):
