@@ -185,8 +185,8 @@ class Core(wiring.Component):
             stage.tile.eq(Mux(matmul, flags[-1], flags[short])),
         ]
         op = Mux(matmul, ops[-1], Mux(lanes.maximum, AccOp.LOAD, ops[short]))
-        m.d.sync += [
-            accumulators.valid.eq(stage.tile.valid),
+        m.d.comb += [
+            accumulators.valid.eq(stage.tile.valid & run),
             accumulators.last.eq(stage.tile.last),
             accumulators.op.eq(op),
         ]

@@ -1,15 +1,19 @@
 """The accumulators of both engines, and the copy that the output stage empties."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from bitwright.hwgen.address import AccOp
 from bitwright.hwgen.engines import channelwise, weightserial
+from bitwright.hwgen.ram import COPY_SUFFIX
 from bitwright.hwgen.requantize import add_with_carry
 from bitwright.ir.machine import Machine
 
-LATENCY = 2  # from the last term of a tile to `head`
+LATENCY = 2  # from the cycle of the last term of a tile to its first group at `head`
+ROWS_PER_COPY = 8  # rows that share one copy of the control registers
 
 
 def golden(planes: list[int], acc_bits: int) -> int:
@@ -29,8 +33,9 @@ class Accumulators(wiring.Component):
     Members:
         sums, terms: what is added to each row: the matrix engine's, or where `use_terms` is 1
             the channelwise engine's in the first `lanes` rows.
-        op, valid, last: of the step whose term is here; `op` is an `AccOp`.
-        head: `requant_lanes` accumulators, group g of the tile `LATENCY + g` cycles after `last`.
+        op, valid, last: of the step whose term comes in the next cycle; `op` is an `AccOp`.
+        head: `requant_lanes` accumulators, group g of a tile `LATENCY + 1 + g` cycles after the
+            `last` of the tile.
     """
 
     def __init__(self, *, machine: Machine) -> None:
@@ -51,41 +56,68 @@ class Accumulators(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         machine = self.machine
-        bits = machine.acc_bits
-        full = Signal()
-        m.d.sync += full.eq(self.valid & self.last)
-        negate = Signal()
-        m.d.comb += negate.eq(self.op == AccOp.NEGATE)
-
-        held: list[Signal] = []
-        accumulators: list[Signal] = []
-        for row in range(machine.rows):
-            acc = Signal(signed(bits), name=f"row{row}", reset_less=True)
-            base = Signal(signed(bits), name=f"row{row}_base")
-            with m.Switch(self.op):
-                with m.Case(AccOp.ADD):
-                    m.d.comb += base.eq(acc)
-                with m.Case(AccOp.DOUBLE):
-                    m.d.comb += base.eq(acc << 1)
-                with m.Case(AccOp.NEGATE):  # all bits inverted; the carry in makes it negative
-                    m.d.comb += base.eq(~(acc << 1))
-            term = self.sums[row]
-            if row < machine.lanes:
-                term = Mux(self.use_terms, self.terms[row], self.sums[row])
-            total = Signal(bits, name=f"row{row}_total")
-            m.d.comb += add_with_carry(total, base, term, negate)
-            with m.If(self.valid):
-                m.d.sync += acc.eq(total)
-            accumulators.append(acc)
-            held.append(Signal(signed(bits), name=f"held{row}", reset_less=True))
-
-        step = machine.requant_lanes
-        for row, hold in enumerate(held):
+        bits, step = machine.acc_bits, machine.requant_lanes
+        groups = range(-(-machine.rows // ROWS_PER_COPY))
+        controls = [self._control(m, group) for group in groups]
+        accumulators = [
+            Signal(signed(bits), name=f"row{row}", reset_less=True) for row in range(machine.rows)
+        ]
+        held = [
+            Signal(signed(bits), name=f"held{row}", reset_less=True) for row in range(machine.rows)
+        ]
+        for row, acc in enumerate(accumulators):
+            control = controls[row // ROWS_PER_COPY]
+            self._add(m, row, acc, control)
             if row + step < machine.rows:
-                m.d.sync += hold.eq(Mux(full, accumulators[row], held[row + step]))
+                m.d.sync += held[row].eq(Mux(control.full, acc, held[row + step]))
             else:
-                with m.If(full):
-                    m.d.sync += hold.eq(accumulators[row])
+                with m.If(control.full):
+                    m.d.sync += held[row].eq(acc)
         for v in range(step):
             m.d.comb += self.head[v].eq(held[v])
         return m
+
+    def _control(self, m: Module, group: int) -> "_Control":
+        """Registers of the same contents for each few rows, so that none drives too many."""
+        control = _Control(
+            *(
+                Signal(bits, name=f"{name}{group}{COPY_SUFFIX}", reset_less=True)
+                for name, bits in (("op", 2), ("valid", 1), ("last", 1), ("full", 1), ("terms", 1))
+            )
+        )
+        m.d.sync += [
+            control.op.eq(self.op),
+            control.valid.eq(self.valid),
+            control.last.eq(self.valid & self.last),
+            control.full.eq(control.last),
+            control.use_terms.eq(self.use_terms),
+        ]
+        return control
+
+    def _add(self, m: Module, row: int, acc: Signal, control: "_Control") -> None:
+        bits = self.machine.acc_bits
+        base = Signal(signed(bits), name=f"row{row}_base")
+        total = Signal(bits, name=f"row{row}_total")
+        doubled = Cat(Const(0, 1), acc[:-1])
+        with m.Switch(control.op):
+            with m.Case(AccOp.ADD):
+                m.d.comb += base.eq(acc)
+            with m.Case(AccOp.DOUBLE):
+                m.d.comb += base.eq(doubled)
+            with m.Case(AccOp.NEGATE):  # all bits inverted; the carry in makes it negative
+                m.d.comb += base.eq(~doubled)
+        term = self.sums[row]
+        if row < self.machine.lanes:
+            term = Mux(control.use_terms, self.terms[row], term)
+        m.d.comb += add_with_carry(total, base, term, control.op == AccOp.NEGATE)
+        with m.If(control.valid):
+            m.d.sync += acc.eq(total)
+
+
+@dataclass(frozen=True)
+class _Control:
+    op: Signal
+    valid: Signal
+    last: Signal
+    full: Signal
+    use_terms: Signal
