@@ -25,7 +25,7 @@ from bitwright.report_table import report_table
 FOLDER = Path(__file__).parent
 MODEL = FOLDER / "digits.onnx"
 CALIBRATION = FOLDER / "calibration.npz"
-BOARD = "ulx3s-25f"
+BOARD = "ulx3s-12f"
 SIMULATED = 36
 NETLIST = 1
 

@@ -239,7 +239,14 @@ def simulate(
 @_BUILD
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of place and route.")
 @click.option("--clock", type=float, help="The machine's clock in MHz; default: the build's.")
-def bitstream(build: Path, seed: int, clock: float | None) -> None:
+@click.option(
+    "--attempts",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="How many seeds are tried, from --seed on, until the timing is met.",
+)
+def bitstream(build: Path, seed: int, clock: float | None, attempts: int) -> None:
     """Synthesise, place and route a BUILD folder, and write its bitstream.
 
     \b
@@ -251,7 +258,7 @@ def bitstream(build: Path, seed: int, clock: float | None) -> None:
     from bitwright.report_table import report_table
 
     with shown(_console(stderr=True)) as progress:
-        report = api.bitstream(build, seed=seed, clock=clock, progress=progress)
+        report = api.bitstream(build, seed=seed, attempts=attempts, clock=clock, progress=progress)
     _console().print(report_table([report]))
 
 

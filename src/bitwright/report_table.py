@@ -49,6 +49,11 @@ def _accuracy(quantized: bool) -> Callable[[Report], str]:
     return cell
 
 
+def _fmax(report: Report) -> str:
+    met = report.fmax_mhz is None or (report.clock_mhz or 0) <= report.fmax_mhz
+    return _number(report.fmax_mhz) + ("" if met else " [red](less than the clock)[/]")
+
+
 _ROWS: tuple[_Row, ...] = (
     (
         "quantization",
@@ -66,7 +71,7 @@ _ROWS: tuple[_Row, ...] = (
     ("BRAM", lambda r: _resource(r.resources.bram)),
     ("DSP", lambda r: _resource(r.resources.dsp)),
     ("SPRAM", lambda r: _resource(r.resources.spram)),
-    ("Fmax (MHz)", lambda r: _number(r.fmax_mhz)),
+    ("Fmax (MHz)", _fmax),
     ("clock (MHz)", lambda r: _number(r.clock_mhz)),
     ("latency (µs)", lambda r: _number(r.latency_us)),
     ("inferences per second", lambda r: _number(r.throughput, 0)),

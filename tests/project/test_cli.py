@@ -118,7 +118,7 @@ def test_simulate(api: FakeApi) -> None:
 def test_bitstream(api: FakeApi) -> None:
     result = invoke("bitstream", "b", "--seed", "3")
     assert result.exit_code == 0, result.output
-    options = {"seed": 3, "clock": None}
+    options = {"seed": 3, "attempts": 3, "clock": None}
     assert api.calls == [("bitstream", (Path("b"),), options)]
 
 
