@@ -96,7 +96,7 @@ class HostSignature(wiring.Signature):
     The requester raises `stb` with `addr` (bytes, multiple of 4), `we` and `wdata`, and keeps all
     of them until the cycle in which `ack` is 1; `rdata` is valid in that cycle only. The cycle
     after `ack` may carry the next request. `ack` is a register and never 1 without `stb`: a write
-    takes 2 cycles, a read 4.
+    takes 2 cycles, a read 5.
     """
 
     def __init__(self) -> None:
@@ -177,16 +177,18 @@ class HostPort(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         host = self.host
-        accept, serve, reading = Signal(), Signal(), Signal()
+        accept, serve, reading, choosing = Signal(), Signal(), Signal(), Signal()
         address = Signal(ADDRESS_BITS, reset_less=True)
         word = Signal(DATA_BITS, reset_less=True)
         write = Signal(reset_less=True)
-        # A write is acknowledged while it is served; a read two cycles later.
-        m.d.comb += accept.eq(host.stb & ~host.ack & ~serve & ~reading)
+        # A write is acknowledged while it is served; a read three cycles later: after the memory
+        # and the choice of a slice. The request holds still until then.
+        m.d.comb += accept.eq(host.stb & ~host.ack & ~serve & ~reading & ~choosing)
         m.d.sync += [
             serve.eq(accept),
             reading.eq(serve & ~write),
-            host.ack.eq((accept & host.we) | reading),
+            choosing.eq(reading),
+            host.ack.eq((accept & host.we) | choosing),
         ]
         with m.If(accept):
             m.d.sync += [address.eq(host.addr), word.eq(host.wdata), write.eq(host.we)]
@@ -236,14 +238,14 @@ class HostPort(wiring.Component):
 
     def _output(self, m: Module, address: Value) -> Value:
         memory = self._memories[Window.OUTPUT]
+        chosen = Signal(DATA_BITS, reset_less=True)
         if memory.slices == 1:
-            return self.output_data
-        part, chosen = Signal(memory.slice_bits, reset_less=True), Signal(DATA_BITS)
-        m.d.sync += part.eq(address[: memory.slice_bits])
-        with m.Switch(part):
+            m.d.sync += chosen.eq(self.output_data)
+            return chosen
+        with m.Switch(address[: memory.slice_bits]):
             for number in range(memory.slices):
                 with m.Case(number):
-                    m.d.comb += chosen.eq(self.output_data.word_select(number, DATA_BITS))
+                    m.d.sync += chosen.eq(self.output_data.word_select(number, DATA_BITS))
         return chosen
 
     def _registers(self, m: Module, store: Value, address: Value, word: Value) -> Value:
