@@ -238,7 +238,7 @@ class HostPort(wiring.Component):
 
     def _output(self, m: Module, address: Value) -> Value:
         memory = self._memories[Window.OUTPUT]
-        chosen = Signal(DATA_BITS, reset_less=True)
+        chosen = Signal(min(memory.width, DATA_BITS), reset_less=True)
         if memory.slices == 1:
             m.d.sync += chosen.eq(self.output_data)
             return chosen
