@@ -30,7 +30,7 @@ async def tiles(dut: object) -> None:
         pins["use_terms"] = use_terms
         sums = [[0] * channels for _ in range(planes)]
         ops = plane_ops(planes, steps)
-        position = 0
+        position, late = 0, (0, 0)
         while position < len(ops):
             valid = chance(75)
             pins["valid"] = valid
@@ -40,12 +40,13 @@ async def tiles(dut: object) -> None:
             values = [
                 random.choice((low, high, random.randint(low, high))) for _ in range(channels)
             ]
-            pins["sums"] = random.getrandbits(sum_bits * rows)
-            pins["terms"] = random.getrandbits(channelwise.TERM_BITS * lanes)
+            # The term of a step comes one cycle after its flags.
+            pins["sums"], pins["terms"] = late
+            late = random.getrandbits(sum_bits * rows), random.getrandbits(16 * lanes)
             if use_terms:
-                pins["terms"] = pack(values, channelwise.TERM_BITS)
+                late = late[0], pack(values, channelwise.TERM_BITS)
             else:
-                pins["sums"] = pack(values, sum_bits)
+                late = pack(values, sum_bits), late[1]
             if valid:
                 plane = sums[position // steps]
                 for channel, value in enumerate(values):
@@ -53,7 +54,8 @@ async def tiles(dut: object) -> None:
                 position += 1
             await pins.edge()
         pins["valid"] = 0
-        for _ in range(accumulator.LATENCY - 1):
+        pins["sums"], pins["terms"] = late
+        for _ in range(accumulator.LATENCY):
             await pins.edge()
         got: list[int] = []
         for _ in range(groups):
