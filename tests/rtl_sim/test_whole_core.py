@@ -12,8 +12,6 @@ from numpy.random import Generator
 from bitwright.hwgen import golden
 from bitwright.hwgen.core import Core
 from bitwright.hwgen.cycles import predict
-from bitwright.hwgen.host import IDENTITY, Csr
-from bitwright.hwgen.host import Window as HardwareWindow
 from bitwright.hwgen.tops import Axi4LiteTop, UartTop, WishboneTop
 from bitwright.hwgen.verilog import emit, lint_arguments
 from bitwright.ir.machine import Machine
@@ -22,7 +20,6 @@ from bitwright.rtl_sim.bus import VerilatorBus, VerilatorSerial
 from bitwright.rtl_sim.verilate import PortKind, build_simulator
 from bitwright.runtime.driver import Bus, MachineDriver
 from bitwright.runtime.serial import SerialBus
-from bitwright.targets.host_interface import MACHINE_ID, Register, Window
 
 DIVISOR = 4
 SEED = int(os.environ.get("BITWRIGHT_SEED", "1"))
@@ -124,11 +121,3 @@ def test_lint(machine: Machine, port: str, tmp_path: Path) -> None:
         env=toolchain.verilator_environment(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-
-
-def test_driver_and_hardware_have_one_address_map() -> None:
-    assert {window.name: window.value for window in Window} == {
-        window.name: window.value for window in HardwareWindow
-    }
-    assert [register.value for register in Register] == [register.value for register in Csr]
-    assert MACHINE_ID == IDENTITY

@@ -11,13 +11,14 @@ from bitwright.hwgen.engines import channelwise, weightserial
 from bitwright.hwgen.engines.accumulator import Accumulators
 from bitwright.hwgen.engines.channelwise import Channelwise
 from bitwright.hwgen.engines.weightserial import WeightSerial
-from bitwright.hwgen.host import HostPort, HostSignature, Window
+from bitwright.hwgen.host import HostPort, HostSignature
 from bitwright.hwgen.isa import address_bits, field_layout, program_bits
 from bitwright.hwgen.output import OutputStage
 from bitwright.hwgen.ram import Ram
 from bitwright.hwgen.sequencer import Fetch, Sequencer
 from bitwright.ir.instructions import ChannelOp, Opcode
 from bitwright.ir.machine import Machine
+from bitwright.targets.host_interface import Window
 
 CONTROL_FIELDS = ("src_space", "dst_space", "n_plane", "pad_value", "channel_op")
 OPERANDS = 2  # cycles from a step to its operands: memory, then choice of the space or padding

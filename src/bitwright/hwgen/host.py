@@ -1,7 +1,10 @@
-"""The host side of the core: the request port, the window decoder and the registers."""
+"""The host side of the core: the request port, the window decoder and the registers.
+
+CONTROL bit 0 is `run`: 0 holds the machine at the start of its program, the banks stay as they
+are. INPUT_COMMIT and OUTPUT_RELEASE take any write.
+"""
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
@@ -9,41 +12,17 @@ from amaranth.lib.wiring import In, Out
 
 from bitwright.hwgen.isa import address_bits, program_bits
 from bitwright.ir.machine import TABLE_ENTRIES, Machine
+from bitwright.targets.host_interface import (
+    ADDRESS_BITS,
+    MACHINE_ID,
+    WINDOW_SHIFT,
+    Register,
+    Window,
+    slice_stride,
+    used_slices,
+)
 
-ADDRESS_BITS = 28
 DATA_BITS = 32
-WINDOW_SHIFT = 24
-IDENTITY = 0x42575231  # "BWR1"
-
-
-class Window(IntEnum):
-    """Bits 27 to 24 of a byte address."""
-
-    CSR = 0
-    PROGRAM = 1
-    WEIGHTS = 2
-    PARAMS = 3
-    TABLES = 4
-    INPUT = 5
-    OUTPUT = 6
-
-
-class Csr(IntEnum):
-    """Byte offsets of the registers.
-
-    CONTROL bit 0 is `run`: 0 holds the machine at the start of its program (the banks stay as
-    they are). STATUS: bit 0 busy, bits 3:2 full input banks, bits 5:4 full output banks.
-    INPUT_COMMIT and OUTPUT_RELEASE: any write. CYCLES: of the inference in the oldest output bank.
-    """
-
-    ID = 0x00
-    MACHINE = 0x04
-    CONTROL = 0x08
-    STATUS = 0x0C
-    INPUT_COMMIT = 0x10
-    OUTPUT_RELEASE = 0x14
-    CYCLES = 0x18
-    INFERENCES = 0x1C
 
 
 @dataclass(frozen=True)
@@ -58,7 +37,7 @@ class HostMemory:
 
     @property
     def slices(self) -> int:
-        return -(-self.width // DATA_BITS)
+        return used_slices(self.width)
 
     @property
     def slice_bits(self) -> int:
@@ -66,7 +45,7 @@ class HostMemory:
 
     @property
     def stride(self) -> int:
-        return 1 << self.slice_bits
+        return slice_stride(self.width)
 
     def address(self, word: int, part: int = 0) -> int:
         """Byte address of slice `part` of `word`."""
@@ -252,22 +231,22 @@ class HostPort(wiring.Component):
         value = Signal(DATA_BITS)
         offset = address[2:WINDOW_SHIFT]
         with m.Switch(offset):
-            with m.Case(Csr.ID >> 2):
-                m.d.comb += value.eq(IDENTITY)
-            with m.Case(Csr.MACHINE >> 2):
+            with m.Case(Register.ID >> 2):
+                m.d.comb += value.eq(MACHINE_ID)
+            with m.Case(Register.MACHINE_HASH >> 2):
                 m.d.comb += value.eq(self.machine.fingerprint)
-            with m.Case(Csr.CONTROL >> 2):
+            with m.Case(Register.CONTROL >> 2):
                 m.d.comb += value.eq(self.run)
                 with m.If(store):
                     m.d.sync += self.run.eq(word[0])
-            with m.Case(Csr.STATUS >> 2):
+            with m.Case(Register.STATUS >> 2):
                 m.d.comb += value.eq(Cat(self.busy, Const(0, 1), self.input_full, self.output_full))
-            with m.Case(Csr.INPUT_COMMIT >> 2):
+            with m.Case(Register.INPUT_COMMIT >> 2):
                 m.d.comb += self.commit.eq(store)
-            with m.Case(Csr.OUTPUT_RELEASE >> 2):
+            with m.Case(Register.OUTPUT_RELEASE >> 2):
                 m.d.comb += self.release.eq(store)
-            with m.Case(Csr.CYCLES >> 2):
+            with m.Case(Register.CYCLES >> 2):
                 m.d.comb += value.eq(self.cycles)
-            with m.Case(Csr.INFERENCES >> 2):
+            with m.Case(Register.INFERENCES >> 2):
                 m.d.comb += value.eq(self.inferences)
         return value

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import cocotb
 from units import MACHINE, Pins, chance
 
-from bitwright.hwgen.host import IDENTITY, Csr, Window, memories
+from bitwright.hwgen.host import memories
 from bitwright.hwgen.isa import address_bits
+from bitwright.targets.host_interface import MACHINE_ID, Register, Window
 
 MEMORIES = memories(MACHINE)
 WRITABLE = [window for window in MEMORIES if window != Window.OUTPUT]
@@ -97,11 +98,11 @@ async def accesses(dut: object) -> None:
             word = await access(pins, memory.address(row, part), None)
             assert word == output[row] >> (32 * part) & 0xFFFFFFFF
         elif choice == 2:
-            register, data = random.choice(list(Csr)), random.getrandbits(32)
+            register, data = random.choice(list(Register)), random.getrandbits(32)
             await access(pins, register, data)
-            expected.commits += register == Csr.INPUT_COMMIT
-            expected.releases += register == Csr.OUTPUT_RELEASE
-            if register == Csr.CONTROL:
+            expected.commits += register == Register.INPUT_COMMIT
+            expected.releases += register == Register.OUTPUT_RELEASE
+            if register == Register.CONTROL:
                 expected.run = data & 1
         else:
             state = {name: random.getrandbits(32) for name in ("cycles", "inferences")}
@@ -111,11 +112,12 @@ async def accesses(dut: object) -> None:
                 pins[name] = value
             status = state["busy"] | state["input_full"] << 2 | state["output_full"] << 4
             values = {
-                Csr.ID: IDENTITY, Csr.MACHINE: MACHINE.fingerprint, Csr.CONTROL: expected.run,
-                Csr.STATUS: status, Csr.CYCLES: state["cycles"],
-                Csr.INFERENCES: state["inferences"],
+                Register.ID: MACHINE_ID, Register.MACHINE_HASH: MACHINE.fingerprint,
+                Register.CONTROL: expected.run,
+                Register.STATUS: status, Register.CYCLES: state["cycles"],
+                Register.INFERENCES: state["inferences"],
             }  # fmt: skip
-            register = random.choice(list(Csr))
+            register = random.choice(list(Register))
             assert await access(pins, register, None) == values.get(register, 0)
         pins["host_stb"] = 0
         for _ in range(2):

@@ -4,7 +4,8 @@ from amaranth.hdl import C, Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, Signature
 
-from bitwright.hwgen.host import ADDRESS_BITS, HostSignature
+from bitwright.hwgen.host import HostSignature
+from bitwright.targets.host_interface import ADDRESS_BITS
 
 OKAY = 0b00
 SLVERR = 0b10

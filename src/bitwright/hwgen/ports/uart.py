@@ -9,8 +9,9 @@ from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
 from bitwright.errors import BitwrightError
-from bitwright.hwgen.host import ADDRESS_BITS, HostSignature
+from bitwright.hwgen.host import HostSignature
 from bitwright.targets import serial_frames
+from bitwright.targets.host_interface import ADDRESS_BITS
 
 _BITS_PER_BYTE = 10
 MIN_DIVISOR = 4
