@@ -9,6 +9,7 @@ from torch_mlir import ir
 
 from bitwright import report as reports
 from bitwright.codegen.cpu.library import build_library
+from bitwright.flows.compare import compare_outputs, raise_if_different
 from bitwright.flows.folder import BuildFolder, check_writable, new_build
 from bitwright.flows.layers import layers_of
 from bitwright.flows.overlay import OverlayBuild, build_overlay, write_overlay
@@ -135,20 +136,7 @@ def _check_cpu(
     }
     wanted, found = reference.run(module, ints), library.run(ints)
     compare_outputs(made, "cpu", wanted, found)
-
-
-def compare_outputs(
-    made: Report, rung: reports.Rung, wanted: Mapping[str, reference.Array],
-    found: Mapping[str, reference.Array],
-) -> None:  # fmt: skip
-    """Record how many output elements of a rung differ from the reference."""
-    first = next(iter(wanted.values()))
-    made.set_bit_exact(
-        rung,
-        samples=len(first),
-        elements=sum(array.size for array in wanted.values()),
-        mismatches=sum(int((wanted[name] != found[name]).sum()) for name in wanted),
-    )
+    raise_if_different(made, "cpu")
 
 
 def _params(item: graph.NamedValue) -> QuantParams:

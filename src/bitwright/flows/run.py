@@ -4,9 +4,8 @@ import time
 from pathlib import Path
 
 from bitwright.errors import BitwrightError
-from bitwright.flows.compile import compare_outputs
+from bitwright.flows.compare import compare_outputs, raise_if_different
 from bitwright.flows.folder import BuildFolder
-from bitwright.flows.simulate import raise_if_different
 from bitwright.ir import reference, serialize
 from bitwright.progress import ProgressCallback, silent
 from bitwright.report import Report
@@ -60,7 +59,7 @@ def run(
         compare_outputs(report, "cpu", reference.run(module, ints), library.run(ints))
     report.save(build)
     if check:
-        raise_if_different(report, "cpu", ())
+        raise_if_different(report, "cpu")
     if output is not None:
         save_outputs(output, outputs)
     return report

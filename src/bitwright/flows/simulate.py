@@ -4,7 +4,7 @@ The machine is the RTL on its Wishbone port, or the netlist that synthesis made 
 design, on the pins of its serial line.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from torch_mlir import ir
 
 from bitwright import report as reports
 from bitwright.errors import BitwrightError
+from bitwright.flows.compare import compare_arrays, raise_if_different
 from bitwright.flows.compile import tool_versions
 from bitwright.flows.folder import BuildFolder
 from bitwright.flows.overlay import serial_divisor
@@ -42,12 +43,6 @@ SERIAL_TIMEOUT_CYCLES = 50_000_000
 RESET_CYCLES = 64  # the board's reset chain, and some
 
 Arrays = Mapping[str, NDArray[Any]]
-
-
-class ResultsDiffer(BitwrightError):
-    """A machine that computed something else than the reference, or took other cycles."""
-
-    exit_code = 81
 
 
 class NotForFpga(BitwrightError):
@@ -247,10 +242,7 @@ def check_machine(
     pairs = [(wanted_core[name], found_core[name]) for name in wanted_core]
     if any(name not in wanted_core for name in wanted):
         pairs += [(wanted[name], found[name]) for name in wanted]
-    report.set_bit_exact(
-        rung, samples=batch.samples, elements=sum(want.size for want, _ in pairs),
-        mismatches=sum(int((want != got).sum()) for want, got in pairs),
-    )  # fmt: skip
+    compare_arrays(report, rung, batch.samples, pairs)
     infos = program.tensor_infos(outputs)
     final = finish(infos, [[found[info.name] for info in infos]], batch.real)
     return Checked(final, ran.cycles)
@@ -293,20 +285,3 @@ def _input_words(assembled: Assembled, core: Arrays, samples: int) -> Iterator[N
             for item in assembled.inputs
         ]
         yield np.concatenate(parts)
-
-
-def raise_if_different(report: Report, rung: reports.Rung, cycles: Sequence[int]) -> None:
-    """Raise `ResultsDiffer` for a value of `rung`, or one of `cycles`, that is not as it should."""
-    comparison = getattr(report.bit_exact, rung)
-    if not comparison.exact:
-        raise ResultsDiffer(
-            f"The {rung} differs from the reference in {comparison.mismatches} of "
-            f"{comparison.elements} elements over {comparison.samples} samples; expected none. "
-            "This is a defect in Bitwright: please report it with the build folder"
-        )
-    if set(cycles) - {report.cycles.predicted}:
-        raise ResultsDiffer(
-            f"The {rung} took {sorted(set(cycles))} cycles; predicted were "
-            f"{report.cycles.predicted}. This is a defect in Bitwright: please report it with the "
-            "build folder"
-        )

@@ -107,7 +107,8 @@ class Quantize:
         if statistics is None:
             samples = self.samples
             if samples is None and self.calibration is not None:
-                samples = read_samples(Path(self.calibration))
+                names = [item.name for item in graph.inputs(module)]
+                samples = read_samples(Path(self.calibration), names)
             statistics = calibrate(module, samples, self.progress)
         plan = make_plan(
             module, ties, statistics, bits=self.activations,

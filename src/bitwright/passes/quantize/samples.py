@@ -1,7 +1,7 @@
 """Calibration samples: checked against the model's inputs and brought to float32."""
 
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,16 @@ from bitwright.passes.quantize.errors import (
 Samples = Mapping[str, NDArray[Any]]
 
 
-def read_samples(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a `.npz`.
+def read_samples(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]]:
+    """The arrays of a `.npz`; just those of `names` where it has them all (labels may lie beside).
 
     Raises:
         CalibrationFileError: no such file, or not a `.npz`.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            complete = all(name in archive.files for name in names)
+            return {name: archive[name] for name in (names if complete else archive.files)}
     except OSError as error:
         reason = error.strerror or "it is not a file of NumPy arrays"
     except (ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile):
