@@ -1,0 +1,54 @@
+"""Comparing what was computed with the reference, and saying so."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from bitwright.errors import BitwrightError
+from bitwright.report import Report, Rung
+
+Array = NDArray[Any]
+
+
+class ResultsDiffer(BitwrightError):
+    """A machine that computed something else than the reference, or took other cycles."""
+
+    exit_code = 81
+
+
+def compare_outputs(
+    report: Report, rung: Rung, wanted: Mapping[str, Array], found: Mapping[str, Array]
+) -> None:
+    """Record how many output elements of a rung differ from the reference, samples on axis 0."""
+    samples = len(next(iter(wanted.values())))
+    compare_arrays(report, rung, samples, [(wanted[name], found[name]) for name in wanted])
+
+
+def compare_arrays(
+    report: Report, rung: Rung, samples: int, pairs: Sequence[tuple[Array, Array]]
+) -> None:
+    """Record how many elements differ between the two arrays of each pair."""
+    report.set_bit_exact(
+        rung,
+        samples=samples,
+        elements=sum(wanted.size for wanted, _ in pairs),
+        mismatches=sum(int((wanted != found).sum()) for wanted, found in pairs),
+    )
+
+
+def raise_if_different(report: Report, rung: Rung, cycles: Sequence[int] = ()) -> None:
+    """Raise `ResultsDiffer` for a value of `rung`, or one of `cycles`, that is not as it should."""
+    comparison = getattr(report.bit_exact, rung)
+    if not comparison.exact:
+        raise ResultsDiffer(
+            f"The {rung} differs from the reference in {comparison.mismatches} of "
+            f"{comparison.elements} elements over {comparison.samples} samples; expected none. "
+            "This is a defect in Bitwright: please report it with the build folder"
+        )
+    if set(cycles) - {report.cycles.predicted}:
+        raise ResultsDiffer(
+            f"The {rung} took {sorted(set(cycles))} cycles; predicted were "
+            f"{report.cycles.predicted}. This is a defect in Bitwright: please report it with the "
+            "build folder"
+        )
