@@ -137,6 +137,10 @@ def test_inspect_and_opt(folder: Path) -> None:
     assert "conv" in _ok("inspect", folder / "m.onnx")
     text = _ok("opt", folder / "cpu" / "model.mlir", "-p", "partition,legalize,tile{lanes=4}")
     assert "accel.matmul" in text
+    text = _ok("opt", folder / "icebreaker" / "program.mlir", "-p", "assemble")
+    (line,) = (line for line in text.splitlines() if 'memory = "program"' in line)
+    words = (folder / "icebreaker" / "image" / "program.hex").read_text().split()
+    assert f"tensor<{len(words)}x4xi8>" in line
     _ok(
         *("opt", folder / "cpu" / "float.mlir", "-o", folder / "q.mlir"),
         *("-p", f"fold,quantize{{weights=8 calibration={folder}/x.npz}}"),

@@ -4,7 +4,10 @@ from pathlib import Path
 
 from bitwright.ir import serialize
 from bitwright.ir.context import IrError
-from bitwright.passes.pipeline import run_pipeline
+from bitwright.passes.pipeline import parse, run_passes
+
+BEYOND_PASSES = {"assemble": "bitwright.hwgen.assemble:Assemble"}
+"""Passes that live in other rooms than `passes/`."""
 
 
 def optimise(path: Path, pipeline: str, output: Path | None = None) -> str:
@@ -21,7 +24,7 @@ def optimise(path: Path, pipeline: str, output: Path | None = None) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise IrError(f"Cannot read the module {path}: {reason}; expected MLIR text") from None
-    module = run_pipeline(module, pipeline)
+    module = run_passes(module, parse(pipeline, BEYOND_PASSES))
     if output is not None:
         serialize.save(module, output)
     return str(module)

@@ -9,6 +9,7 @@ from torch_mlir import ir
 from bitwright.hwgen.isa import Image, Instruction, encode
 from bitwright.ir import accel
 from bitwright.ir.checks import ints
+from bitwright.ir.context import clone, entered
 from bitwright.ir.instructions import FIELD_NAMES, Opcode
 from bitwright.ir.machine import Machine
 
@@ -37,6 +38,28 @@ class Assembled:
     outputs: tuple[HostTensor, ...]
 
 
+@dataclass(frozen=True)
+class Assemble:
+    """Append the encoded program to a placed program, as one more memory.
+
+        accel.load, accel.matmul {...}, accel.store
+        -->  accel.load, accel.matmul {...}, accel.store, accel.memory {memory = "program", ...}
+
+    Requires: a program from `allocate`.
+    """
+
+    def run(self, module: ir.Module) -> ir.Module:
+        """Return a copy of `module` with its program words."""
+        words = np.asarray(assemble(module).image.program, dtype="<u4").view(np.int8)
+        module = clone(module)
+        with entered(module), ir.InsertionPoint(module.body):
+            accel.MemoryOp(
+                memory=ir.StringAttr.get("program"),
+                value=ir.DenseElementsAttr.get(words.reshape(-1, 4)),
+            )
+        return module
+
+
 def assemble(module: ir.Module) -> Assembled:
     """Encode a program that `allocate` has placed.
 
@@ -52,7 +75,7 @@ def assemble(module: ir.Module) -> Assembled:
     layers = [_layer(op) for op in operations if _opcode(op) is not None] + [""]
     memories: dict[str, list[int]] = {"weights": [], "params": [], "tables": []}
     for operation in operations:
-        if isinstance(operation, accel.MemoryOp):
+        if isinstance(operation, accel.MemoryOp) and operation.memory.value in memories:
             rows = np.asarray(operation.value).view(np.uint8)
             memories[operation.memory.value] = [
                 int.from_bytes(row.tobytes(), "little") for row in rows

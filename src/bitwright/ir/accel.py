@@ -16,7 +16,7 @@ from torch_mlir.dialects import ext
 from bitwright.ir.checks import VerifyError, ints, run_check
 from bitwright.ir.instructions import FIELDS, Space
 
-MEMORIES = ("weights", "params", "tables")
+MEMORIES = ("weights", "params", "tables", "program")
 SPACES = tuple(space.name.lower() for space in Space)
 
 

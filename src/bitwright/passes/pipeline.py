@@ -8,7 +8,7 @@ import dataclasses
 import importlib
 import re
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from torch_mlir import ir
@@ -60,22 +60,23 @@ class OptionValueError(PipelineError):
 _STEP = re.compile(r"\s*(?P<name>[\w-]+)\s*(?:\{(?P<options>[^{}]*)\})?\s*(?P<end>,|$)")
 
 
-def load_pass(name: str) -> type[Any]:
-    """The class of a pass.
+def load_pass(name: str, more: Mapping[str, str] | None = None) -> type[Any]:
+    """The class of a pass, from `PASSES` or the rows in `more`.
 
     Raises:
         UnknownPassError: where the table has no such row.
     """
-    if name not in PASSES:
+    table = {**PASSES, **(more or {})}
+    if name not in table:
         raise UnknownPassError(
-            f"There is no pass {name!r}; the passes are: {', '.join(sorted(PASSES))}"
+            f"There is no pass {name!r}; the passes are: {', '.join(sorted(table))}"
         )
-    module, _, attribute = PASSES[name].partition(":")
+    module, _, attribute = table[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
 
 
-def parse(text: str) -> list[Pass]:
-    """The passes that `text` names, in order.
+def parse(text: str, more: Mapping[str, str] | None = None) -> list[Pass]:
+    """The passes that `text` names, in order; `more` adds rows to `PASSES`.
 
     Raises:
         PipelineError: a subclass that names the pass, option or value at fault.
@@ -89,14 +90,14 @@ def parse(text: str) -> list[Pass]:
                 f"The pipeline {text!r} cannot be read from {text[position:]!r} on; expected "
                 "passes like fold,quantize{weights=4 activations=8}"
             )
-        passes.append(_make(step["name"], step["options"] or ""))
+        class_ = load_pass(step["name"], more)
+        passes.append(_make(step["name"], class_, step["options"] or ""))
         position = step.end()
         if step["end"] == "":
             return passes
 
 
-def _make(name: str, options: str) -> Pass:
-    class_ = load_pass(name)
+def _make(name: str, class_: type[Any], options: str) -> Pass:
     fields = {field.name for field in dataclasses.fields(class_) if field.init}
     types = typing.get_type_hints(class_)
     values: dict[str, Any] = {}
