@@ -35,14 +35,14 @@ def correct(logits: NDArray[Any], labels: NDArray[np.int64]) -> float:
     return float((logits.reshape(len(labels), -1).argmax(1) == labels).mean())
 
 
-def demo(progress: ProgressCallback) -> list[Report]:
-    """Both builds, every rung of the verification ladder, and the accuracy on held-out scans."""
-    cpu, fpga = FOLDER / "build-cpu", FOLDER / "build-fpga"
+def demo(folder: Path, progress: ProgressCallback) -> list[Report]:
+    """Both builds in `folder`, every rung of the ladder, and the accuracy on held-out scans."""
+    cpu, fpga = folder / "build-cpu", folder / "build-fpga"
     test = np.load(FOLDER / "test.npz")
 
-    for target, folder in (("cpu", cpu), (BOARD, fpga)):
+    for target, build in (("cpu", cpu), (BOARD, fpga)):
         api.compile_model(
-            MODEL, target, CALIBRATION, weights=4, activations=8, output=folder, progress=progress
+            MODEL, target, CALIBRATION, weights=4, activations=8, output=build, progress=progress
         )
 
     images, outputs = cpu / "held-out.npz", cpu / "logits.npz"
@@ -61,10 +61,10 @@ def demo(progress: ProgressCallback) -> list[Report]:
         quantized=correct(np.load(outputs)["logits"], test["label"]),
     )
     reports: list[Report] = []
-    for folder in (cpu, fpga):
-        report = Report.load(folder)
+    for build in (cpu, fpga):
+        report = Report.load(build)
         report.accuracy = accuracy
-        report.save(folder)
+        report.save(build)
         reports.append(report)
     return reports
 
@@ -73,7 +73,7 @@ def main() -> int:
     start = time.monotonic()
     try:
         with shown(Console(stderr=True)) as progress:
-            reports = demo(progress)
+            reports = demo(FOLDER, progress)
     except BitwrightError as error:
         if os.environ.get("BITWRIGHT_DEBUG"):
             raise
