@@ -1,0 +1,129 @@
+"""How LiteRT turns scales into integers: multipliers, bounds of activations, tables of functions.
+
+Source: LiteRT, kernels/internal/quantization_util.cc and kernels/kernel_util.cc.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitwright.ir import fixed_point
+from bitwright.ir.types import QuantParams
+
+Scale = tuple[int, int]
+"""Multiplier and shift of a `tflite` requantize: real = multiplier / 2^shift."""
+
+LARGEST = 1 << 31
+SCALED_DIFFERENCE_BITS = 5
+LEAST, GREATEST = -128, 127
+
+
+def round_away(real: float) -> int:
+    """Nearest integer, ties away from zero (C's round)."""
+    return int(math.copysign(math.floor(abs(real) + 0.5), real))
+
+
+def multiplier(real: float) -> Scale:
+    """`real` >= 0 as a Q31 multiplier and a shift (QuantizeMultiplier).
+
+    Raises:
+        ValueError: for 2^30 and more, which no layer scales by.
+    """
+    if not 0 <= real < 1 << 30:
+        raise ValueError(f"scales by {real:g}; expected a factor from 0 to below 2^30")
+    fraction, exponent = math.frexp(real)
+    fixed = round_away(fraction * LARGEST)
+    if fixed == LARGEST:
+        fixed, exponent = fixed // 2, exponent + 1
+    if exponent < -31:
+        return 0, fixed_point.HALF_BITS
+    return fixed, fixed_point.HALF_BITS - exponent
+
+
+def bounds(activation: str, params: QuantParams) -> tuple[int, int]:
+    """Least and greatest integer of a fused activation (CalculateActivationRangeQuantized)."""
+    low, high = _ACTIVATIONS[activation]
+
+    def quantized(real: float) -> int:
+        return params.zero_point + round_away(float(np.float32(real) / np.float32(params.scale)))
+
+    least = params.qmin if low is None else max(params.qmin, quantized(low))
+    greatest = params.qmax if high is None else min(params.qmax, quantized(high))
+    return least, max(least, greatest)
+
+
+_ACTIVATIONS: dict[str, tuple[float | None, float | None]] = {
+    "NONE": (None, None),
+    "RELU": (0.0, None),
+    "RELU_N1_TO_1": (-1.0, 1.0),
+    "RELU6": (0.0, 6.0),
+    "RELU_0_TO_1": (0.0, 1.0),
+}
+FUSED = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6")
+
+
+def product_scale(left: float, right: float, out: float) -> float:
+    """left * right / out, where LiteRT multiplies in float32 and divides in float64."""
+    return float(np.float32(left) * np.float32(right)) / out
+
+
+def rescaled_table(
+    source: QuantParams, result: QuantParams, activation: str = "NONE"
+) -> NDArray[np.int64]:
+    """An activation and a change of scale for each of the 256 integers (QuantizedReluX)."""
+    factor = float(np.float32(source.scale) / np.float32(result.scale))
+    return _scaled(codes() - source.zero_point, factor, result, bounds(activation, result))
+
+
+def leaky_table(source: QuantParams, result: QuantParams, alpha: float) -> NDArray[np.int64]:
+    """x where positive, else alpha * x (QuantizeLeakyRelu)."""
+    centred = codes() - source.zero_point
+    limits = (LEAST, GREATEST)
+    same = float(np.float32(source.scale) / np.float32(result.scale))
+    slope = float(np.float32(source.scale) * np.float32(alpha) / np.float32(result.scale))
+    positive = _scaled(centred, same, result, limits)
+    # A negative slope has a negative multiplier; the sign changes sides.
+    scaled = fixed_point.scale(centred, *multiplier(abs(slope)))
+    negative = np.clip(scaled * (1 if slope >= 0 else -1) + result.zero_point, *limits)
+    return np.where(centred >= 0, positive, negative)
+
+
+def _scaled(
+    centred: NDArray[np.int64], factor: float, result: QuantParams, limits: tuple[int, int]
+) -> NDArray[np.int64]:
+    return np.clip(fixed_point.scale(centred, *multiplier(factor)) + result.zero_point, *limits)
+
+
+def function_table(
+    source: QuantParams, result: QuantParams, function: Callable[[Any], Any]
+) -> NDArray[np.int64]:
+    """A function in float32 for each of the 256 integers (PopulateLookupTable)."""
+    real = np.float32(source.scale) * (codes() - source.zero_point).astype(np.float32)
+    inverse = np.float32(1) / np.float32(result.scale)
+    with np.errstate(over="ignore"):
+        scaled = function(real).astype(np.float32) * inverse
+    rounded = np.copysign(np.floor(np.abs(scaled) + np.float32(0.5)), scaled)
+    return np.clip(rounded + result.zero_point, LEAST, GREATEST).astype(np.int64)
+
+
+def softmax_table(scale: float, beta: float) -> NDArray[np.int64]:
+    """exp(-beta * scale * d) over 2^31 for d from 0 to 255; 0 where LiteRT leaves it out."""
+    real = min(beta * scale * (1 << (31 - SCALED_DIFFERENCE_BITS)), LARGEST - 1.0)
+    fixed, shift = multiplier(real) if real < 1 << 30 else (LARGEST - 1, 0)
+    left = fixed_point.HALF_BITS - shift
+    if left < 0:
+        raise ValueError(f"scales by {real:g}; expected at least 1 (PreprocessSoftmaxScaling)")
+    greatest = ((1 << SCALED_DIFFERENCE_BITS) - 1) << (31 - SCALED_DIFFERENCE_BITS)
+    radius = greatest >> left
+    distances = np.arange(256, dtype=np.int64)
+    within = np.minimum(distances, radius)
+    scaled = fixed_point.high_multiply(-within << left, fixed)
+    return np.where(distances <= radius, fixed_point.exponential(scaled), 0)
+
+
+def codes() -> NDArray[np.int64]:
+    """All integers of a byte, in the order of a table."""
+    return np.arange(LEAST, GREATEST + 1, dtype=np.int64)
