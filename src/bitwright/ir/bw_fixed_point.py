@@ -108,7 +108,12 @@ class FixedPointSoftmaxOp(_Operation, name="fixed_point_softmax", traits=[ext.Pu
         expect_activation(self.result, "result")
         expect_shape(self.result, shape_of(self.input))
         entries, largest = ints(self.table), (1 << 31) - 1
-        if len(entries) != 256 or min(entries) < 0 or entries[0] != largest or max(entries) != largest:
+        if (
+            len(entries) != 256
+            or min(entries) < 0
+            or entries[0] != largest
+            or max(entries) != largest
+        ):
             raise VerifyError(f"table needs 256 entries from {largest} down to not less than 0")
         if not 0 <= self.axis.value < len(shape_of(self.input)):
             raise VerifyError(f"axis {self.axis.value} is outside of {shape_of(self.input)}")

@@ -22,7 +22,7 @@ _INT32 = np.iinfo(np.int32)
 
 
 def high_multiply(value: Any, multiplier: Any) -> Ints:
-    """value * multiplier / 2^31, the nearest integer, ties up (SaturatingRoundingDoublingHighMul)."""
+    """value * multiplier / 2^31, nearest, ties up (SaturatingRoundingDoublingHighMul)."""
     product = np.asarray(value, np.int64) * np.asarray(multiplier, np.int64)
     return (product + (1 << 30)) >> 31
 
@@ -45,6 +45,11 @@ def scale(value: Any, multiplier: Any, shift: Any) -> Ints:
     left, right = np.maximum(HALF_BITS - shift, 0), np.maximum(shift - HALF_BITS, 0)
     shifted = (np.asarray(value, np.int64) << left).astype(np.int32).astype(np.int64)
     return divide_by_power(high_multiply(shifted, multiplier), right)
+
+
+def scale_once(value: Any, multiplier: Any, shift: Any) -> Ints:
+    """value * multiplier / 2^shift, the nearest integer, ties away from zero."""
+    return divide_by_power(np.asarray(value, np.int64) * np.asarray(multiplier, np.int64), shift)
 
 
 def _saturating_left(value: Ints, places: int) -> Ints:

@@ -294,6 +294,9 @@ def requantize_integers(
     return np.clip(rounded + zero_point, low, high).astype(np.int8)
 
 
+_FIXED_POINT = {"half_away": fixed_point.scale_once, "tflite": fixed_point.scale}
+
+
 def _requantize(op: Any, acc: Array) -> Array:
     shape = [1] * acc.ndim
     multiplier = np.asarray(ints(op.multiplier), dtype=np.int64)
@@ -302,9 +305,10 @@ def _requantize(op: Any, acc: Array) -> Array:
     shift = np.asarray(ints(op.shift), dtype=np.int64).reshape(shape)
     params = _params(op.result)
     assert params is not None, "verified: the result of bw.requantize is quantized"
-    if op.rounding.value == "tflite":
-        scaled = fixed_point.scale(acc, multiplier.reshape(shape), shift) + params.zero_point
-        return np.clip(scaled, op.clamp_min.value, op.clamp_max.value).astype(np.int8)
+    if op.rounding.value in _FIXED_POINT:
+        scaled = _FIXED_POINT[op.rounding.value](acc, multiplier.reshape(shape), shift)
+        clamp = op.clamp_min.value, op.clamp_max.value
+        return np.clip(scaled + params.zero_point, *clamp).astype(np.int8)
     return requantize_integers(
         acc, multiplier.reshape(shape), shift, params.zero_point, op.clamp_min.value,
         op.clamp_max.value,

@@ -23,7 +23,8 @@ LEAST, GREATEST = -128, 127
 
 def round_away(real: float) -> int:
     """Nearest integer, ties away from zero (C's round)."""
-    return int(math.copysign(math.floor(abs(real) + 0.5), real))
+    whole = math.floor(abs(real))
+    return int(math.copysign(whole + (abs(real) - whole >= 0.5), real))
 
 
 def multiplier(real: float) -> Scale:
@@ -65,9 +66,43 @@ _ACTIVATIONS: dict[str, tuple[float | None, float | None]] = {
 FUSED = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6")
 
 
-def product_scale(left: float, right: float, out: float) -> float:
-    """left * right / out, where LiteRT multiplies in float32 and divides in float64."""
-    return float(np.float32(left) * np.float32(right)) / out
+def exact_multiplier(real: float, limit: int, greatest: int) -> Scale:
+    """A `half_away` multiplier and shift that give round(acc * real) as float64 computes it.
+
+    LiteRT's FULLY_CONNECTED scales its sums in float64 and rounds ties away from zero. That is
+    a staircase, odd and monotone in acc, so a multiplier gives the same integers exactly where
+    each step up to `greatest` (in size) begins at the same sum; only sums up to `limit` count.
+
+    Raises:
+        ValueError: where no multiplier of 31 bits does; none is then close enough.
+    """
+    first, shift = multiplier(real)
+    least, most = 0, LARGEST - 1
+    if first == 0:
+        raise ValueError(f"scales by {real:g}; expected at least 2^-31")
+    for step in range(1, greatest + 1):
+        begin = _begin(real, step)
+        edge = (2 * step - 1) << (shift - 1)  # acc * multiplier reaches the step from here on
+        if begin > limit:
+            most = min(most, -(-edge // limit) - 1)
+            break
+        least = max(least, -(-edge // begin))
+        if begin > 1:
+            most = min(most, -(-edge // (begin - 1)) - 1)
+    if least > most:
+        raise ValueError(
+            f"scales sums of up to {limit} by {real:g}, which no multiplier of 31 bits does with "
+            "the same rounding as float64"
+        )
+    return min(max(first, least), most), shift
+
+
+def _begin(real: float, step: int) -> int:
+    """The least sum that float64 rounds to `step` or more."""
+    begin = max(1, math.floor((step - 0.5) / real) - 2)
+    while round_away(begin * real) < step:
+        begin += 1
+    return begin
 
 
 def rescaled_table(

@@ -75,15 +75,26 @@ def fully_connected(node: Node) -> Value:
         x, build.constant(weight, _weight_params(weight, scales)),
         build.constant(node.bias(2, len(weight))),
     )  # fmt: skip
-    source, result = node.params(0).scale, node.result_params().scale
-    if len(scales) == 1:
-        factors = [arithmetic.product_scale(source, scales[0], result)]
-    else:
-        factors = [source * scale / result for scale in scales]
-    made = node.scaled(acc, factors, 1, node.clamp())
+    made = _rounded_once(node, acc, [node.params(0).scale * scale for scale in scales], weight)
     if options["KeepNumDims"]:
         made = build.reshape(made, (*shape[:-1], len(weight)))
     return node.last(made)
+
+
+def _rounded_once(node: Node, acc: ir.Value, scales: list[float], weight: Array) -> ir.Value:
+    """The sums as LiteRT's FULLY_CONNECTED brings them to the output's scale."""
+    source, result = node.params(0), node.result_params()
+    furthest = max(source.qmax - source.zero_point, source.zero_point - source.qmin)
+    sums = np.abs(weight.astype(np.int64)).sum(axis=1) * furthest
+    sums += np.abs(node.bias(2, len(weight)).astype(np.int64))
+    limit = min(int(sums.max()), (1 << 31) - 1)
+    low, high = node.clamp()
+    steps = max(abs(low - result.zero_point), abs(high - result.zero_point))
+    made = [arithmetic.exact_multiplier(s / result.scale, max(limit, 1), steps) for s in scales]
+    return node.builder.requantize(
+        acc, result, multiplier=[m for m, _ in made], shift=[s for _, s in made], axis=1,
+        clamp_min=low, clamp_max=high, rounding="half_away",
+    )  # fmt: skip
 
 
 def _rows(node: Node, weight: Array, rows: int) -> tuple[ir.Value, Array]:
