@@ -105,10 +105,16 @@ def _begin(real: float, step: int) -> int:
     return begin
 
 
-def rescaled_table(
-    source: QuantParams, result: QuantParams, activation: str = "NONE"
+def requantized_table(source: QuantParams, result: QuantParams) -> NDArray[np.int64]:
+    """A change of scale for each of the 256 integers (Requantize), in float64."""
+    centred = codes() - source.zero_point
+    return _scaled(centred, source.scale / result.scale, result, (LEAST, GREATEST))
+
+
+def activation_table(
+    source: QuantParams, result: QuantParams, activation: str
 ) -> NDArray[np.int64]:
-    """An activation and a change of scale for each of the 256 integers (QuantizedReluX)."""
+    """An activation and a change of scale, in float32 (QuantizedReluX)."""
     factor = float(np.float32(source.scale) / np.float32(result.scale))
     return _scaled(codes() - source.zero_point, factor, result, bounds(activation, result))
 

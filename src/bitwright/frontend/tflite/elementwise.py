@@ -54,9 +54,14 @@ def _table(node: Node, entries: Any) -> Value:
 
 def _activation(name: str) -> Handler:
     def handle(node: Node) -> Value:
-        return _table(node, arithmetic.rescaled_table(node.params(0), node.result_params(), name))
+        return _table(node, arithmetic.activation_table(node.params(0), node.result_params(), name))
 
     return handle
+
+
+def quantize(node: Node) -> Value:
+    """QUANTIZE from int8 to int8: another scale."""
+    return _table(node, arithmetic.requantized_table(node.params(0), node.result_params()))
 
 
 def leaky_relu(node: Node) -> Value:
@@ -102,7 +107,7 @@ HANDLERS: dict[str, Handler] = {
     "ADD": add,
     "LEAKY_RELU": leaky_relu,
     "LOGISTIC": logistic,
-    "QUANTIZE": _activation("NONE"),
+    "QUANTIZE": quantize,
     "RELU": _activation("RELU"),
     "RELU6": _activation("RELU6"),
     "RELU_0_TO_1": _activation("RELU_0_TO_1"),

@@ -110,7 +110,7 @@ class _Import:
         if len(operator.outputs) != 1 or operator.outputs[0] == source_.ABSENT:
             raise InvalidModelError(f"{where}: it has {len(operator.outputs)} outputs, expected 1")
         result = self._model.tensors[operator.outputs[0]]
-        self._builder.named(result.name)
+        self._builder.named(result.title)
         node = Node(self._model, operator, self._builder, self._values)
         try:
             made = HANDLERS[operator.kind](node)

@@ -229,7 +229,7 @@ Handler = Callable[[Node], Value]
 
 def describe(model: SourceModel, operator: Operator) -> str:
     """`Operator 3 (CONV_2D, 'name of its output')`."""
-    name = model.tensors[operator.outputs[0]].name if operator.outputs else ""
+    name = model.tensors[operator.outputs[0]].title if operator.outputs else ""
     return f"Operator {operator.index} ({operator.kind}, {name!r})"
 
 

@@ -55,6 +55,11 @@ class Tensor:
     data: bytes | None
     sparse: bool
 
+    @property
+    def title(self) -> str:
+        """The name, of a tensor that fused layers made the first of their names."""
+        return self.name.split(";")[0]
+
     def array(self) -> Array | None:
         """The constant, or None where it is computed or of a type that is not an integer's.
 
