@@ -155,8 +155,13 @@ def network() -> bytes:
     tensors = {
         "x": Tensor((1, 5, 6, 3), (0.05,), (3,)),
         "w": Tensor((4, 2, 2, 3), scales, (0,) * 4, data=rng.integers(-127, 128, (4, 2, 2, 3))),
-        "b": Tensor((4,), tuple(0.05 * s for s in scales), (0,) * 4, type="INT32",
-                    data=rng.integers(-3000, 3000, 4)),
+        "b": Tensor(
+            (4,),
+            tuple(0.05 * s for s in scales),
+            (0,) * 4,
+            type="INT32",
+            data=rng.integers(-3000, 3000, 4),
+        ),
         "c": Tensor((1, 4, 5, 4), act, (-9,)),
         "paddings": Tensor((4, 2), (), type="INT32", data=[0, 0, 1, 0, 0, 2, 0, 0]),
         "p": Tensor((1, 5, 7, 4), act, (-9,)),

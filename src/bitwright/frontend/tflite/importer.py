@@ -50,7 +50,7 @@ def load(source: str | Path | bytes) -> ir.Module:
     for operator in model.operators:
         if operator.kind not in HANDLERS:
             raise UnsupportedOperatorError(
-                f"{model.name}: {describe(model, operator)} is not supported; supported: "
+                f"{describe(model, operator)} is not supported; supported: "
                 f"{', '.join(sorted(HANDLERS))}. Replace it in the model before the conversion"
             )
     return _Import(model).module()
@@ -106,7 +106,7 @@ class _Import:
             raise InvalidModelError(f"{self._model.name}: {error}") from None
 
     def _import(self, operator: Operator) -> None:
-        where = f"{self._model.name}: {describe(self._model, operator)}"
+        where = describe(self._model, operator)
         if len(operator.outputs) != 1 or operator.outputs[0] == source_.ABSENT:
             raise InvalidModelError(f"{where}: it has {len(operator.outputs)} outputs, expected 1")
         result = self._model.tensors[operator.outputs[0]]

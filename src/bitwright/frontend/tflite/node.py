@@ -84,7 +84,7 @@ class Node:
         return self.operator.kind
 
     def describe(self) -> str:
-        """`Operator 3 (CONV_2D, 'name of its output')`."""
+        """`model.tflite: Operator 3 (CONV_2D, 'name of its output')`."""
         return describe(self.model, self.operator)
 
     def has(self, index: int) -> bool:
@@ -228,9 +228,9 @@ Handler = Callable[[Node], Value]
 
 
 def describe(model: SourceModel, operator: Operator) -> str:
-    """`Operator 3 (CONV_2D, 'name of its output')`."""
+    """`model.tflite: Operator 3 (CONV_2D, 'name of its output')`."""
     name = model.tensors[operator.outputs[0]].title if operator.outputs else ""
-    return f"Operator {operator.index} ({operator.kind}, {name!r})"
+    return f"{model.name}: Operator {operator.index} ({operator.kind}, {name!r})"
 
 
 def activation(tensor: Tensor, where: str) -> QuantParams:
@@ -268,7 +268,8 @@ def not_int8(tensor: Tensor, where: str) -> NoReturn:
 
 def checked_scales(tensor: Tensor, where: str) -> tuple[float, ...]:
     """The scales of `tensor`, each positive and finite."""
-    scales = tensor.scales.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN, which is refused below
+        scales = tensor.scales.astype(np.float64)
     if not scales.size:
         raise InvalidModelError(
             f"{where}: tensor {tensor.name!r} is {tensor.type} and has no scale; convert the model "
