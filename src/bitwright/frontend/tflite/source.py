@@ -136,7 +136,7 @@ class _Reader:
     def model(self) -> SourceModel:
         if self._model.SubgraphsLength() < 1:
             raise InvalidModelError(f"{self._name} has no subgraph; convert the model again")
-        graph = self._model.Subgraphs(0)
+        graph: Any = self._model.Subgraphs(0)
         tensors = tuple(
             self._tensor(index, graph.Tensors(index)) for index in range(graph.TensorsLength())
         )
@@ -194,7 +194,7 @@ class _Reader:
                 f"{self._name}: tensor {tensor!r} names buffer {index}; the file has "
                 f"{self._model.BuffersLength()} buffers"
             )
-        buffer = self._model.Buffers(index)
+        buffer: Any = self._model.Buffers(index)
         if buffer.Offset() > 1:  # of a file beyond 2 GiB: the bytes lie behind the flatbuffer
             end = buffer.Offset() + buffer.Size()
             if end > len(self._data):
@@ -208,7 +208,7 @@ class _Reader:
                 f"{self._name}: operator {index} has code {operator.OpcodeIndex()}; the file has "
                 f"{self._model.OperatorCodesLength()} codes"
             )
-        code = self._model.OperatorCodes(operator.OpcodeIndex())
+        code: Any = self._model.OperatorCodes(operator.OpcodeIndex())
         # Codes above 127 stand in the newer field, which old files do not have.
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         kind = OPERATORS.get(number, f"builtin {number}")
