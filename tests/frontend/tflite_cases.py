@@ -96,11 +96,11 @@ def pool(
     return model(tensors, [Operator(f"{kind}_POOL_2D", ["x"], ["y"], "Pool2DOptions", options)])
 
 
-def add(
-    scales: tuple[float, float, float], zeros: tuple[int, int, int], activation: int = NONE,
-    constant: tuple[int, ...] | None = None,
+def binary(
+    kind: str, scales: tuple[float, float, float], zeros: tuple[int, int, int],
+    activation: int = NONE, constant: tuple[int, ...] | None = None,
 ) -> bytes:  # fmt: skip
-    """x plus itself transposed (or a constant), so that one input makes two operands."""
+    """x with itself transposed (or a constant), so that one input makes two operands."""
     shape = (1, 4, 4, 3)
     other = constant or shape
     tensors = {
@@ -112,7 +112,8 @@ def add(
         "y": Tensor(shape, scales[2:], zeros[2:]),
     }  # fmt: skip
     options = {"FusedActivationFunction": activation}
-    operators = [Operator("ADD", ["x", "q"], ["y"], "AddOptions", options)]
+    table = f"{kind.title()}Options"
+    operators = [Operator(kind, ["x", "q"], ["y"], table, options)]
     if constant is None:
         operators = [
             Operator("TRANSPOSE", ["x", "p"], ["t"]), Operator("QUANTIZE", ["t"], ["q"]),
@@ -218,11 +219,14 @@ CASES: dict[str, Callable[[], bytes]] = {
     ),
     "average_whole": lambda: pool("AVERAGE", (1, 5, 5, 4), (1, 1, 1, 4), (5, 5), VALID, (5, 5)),
     "maximum_same": lambda: pool("MAX", (1, 7, 6, 3), (1, 4, 3, 3), (3, 3), SAME, (2, 2), RELU6),
-    "add": lambda: add((0.05, 0.031, 0.09), (3, -50, 7)),
-    "add_relu": lambda: add((0.02, 0.5, 0.4), (-128, 127, -90), RELU),
-    "add_fine": lambda: add((0.05, 0.05, 0.001), (0, 0, 0)),
-    "add_constant": lambda: add((0.05, 0.031, 0.09), (3, -50, 7), constant=(1, 4, 4, 3)),
-    "add_channels": lambda: add((0.05, 0.031, 0.09), (3, -50, 7), constant=(3,)),
+    "add": lambda: binary("ADD", (0.05, 0.031, 0.09), (3, -50, 7)),
+    "add_relu": lambda: binary("ADD", (0.02, 0.5, 0.4), (-128, 127, -90), RELU),
+    "add_fine": lambda: binary("ADD", (0.05, 0.05, 0.001), (0, 0, 0)),
+    "add_constant": lambda: binary("ADD", (0.05, 0.031, 0.09), (3, -50, 7), constant=(1, 4, 4, 3)),
+    "add_channels": lambda: binary("ADD", (0.05, 0.031, 0.09), (3, -50, 7), constant=(3,)),
+    "mul": lambda: binary("MUL", (0.05, 0.031, 0.09), (3, -50, 7)),
+    "mul_finer": lambda: binary("MUL", (0.05, 0.05, 0.001), (3, -50, 7), RELU6),
+    "mul_channels": lambda: binary("MUL", (0.05, 0.02, 0.06), (3, 0, 7), constant=(3,)),
     "softmax": lambda: softmax(10, 0.14469251),
     "softmax_sharp": lambda: softmax(12, 0.9),
     "softmax_flat": lambda: softmax(300, 0.003),

@@ -91,8 +91,8 @@ def exact_multiplier(real: float, limit: int, greatest: int) -> Scale:
             most = min(most, -(-edge // (begin - 1)) - 1)
     if least > most:
         raise ValueError(
-            f"scales sums of up to {limit} by {real:g}, which no multiplier of 31 bits does with "
-            "the same rounding as float64"
+            f"scales sums of up to {limit} by {real:g}, which no multiplier of 31 bits does as "
+            "float64 does"
         )
     return min(max(first, least), most), shift
 

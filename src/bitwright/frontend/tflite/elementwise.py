@@ -1,4 +1,4 @@
-"""Sums, activations and softmax."""
+"""Sums, products, activations and softmax."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +25,14 @@ def add(node: Node) -> Value:
     )  # fmt: skip
     factor = twice / ((1 << ADD_LEFT_SHIFT) * result)
     return layout(node.scaled(acc, [factor], 0, node.clamp()))
+
+
+def mul(node: Node) -> Value:
+    """MUL, its factor in float32 (MulElementwise)."""
+    scales = [np.float32(node.params(index).scale) for index in (0, 1)]
+    factor = float(scales[0] * scales[1] / np.float32(node.result_params().scale))
+    lhs, rhs, layout = _operands(node)
+    return layout(node.scaled(node.builder.mul(lhs, rhs), [factor], 0, node.clamp()))
 
 
 def _operands(node: Node) -> tuple[ir.Value, ir.Value, Callable[[ir.Value], Value]]:
@@ -107,6 +115,7 @@ HANDLERS: dict[str, Handler] = {
     "ADD": add,
     "LEAKY_RELU": leaky_relu,
     "LOGISTIC": logistic,
+    "MUL": mul,
     "QUANTIZE": quantize,
     "RELU": _activation("RELU"),
     "RELU6": _activation("RELU6"),

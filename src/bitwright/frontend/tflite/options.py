@@ -25,7 +25,7 @@ def _options(name: str, *fields: str) -> Options:
 
 
 OPTIONS: dict[str, Options] = {
-    "ADD": _options("AddOptions", "FusedActivationFunction", "PotScaleInt16"),
+    "ADD": _options("AddOptions", "FusedActivationFunction"),
     "AVERAGE_POOL_2D": _options("Pool2DOptions", *_POOL),
     "CONCATENATION": _options("ConcatenationOptions", "Axis", "FusedActivationFunction"),
     "CONV_2D": _options("Conv2DOptions", *_WINDOW, *_DILATION),
@@ -38,6 +38,6 @@ OPTIONS: dict[str, Options] = {
     "LEAKY_RELU": _options("LeakyReluOptions", "Alpha"),
     "MAX_POOL_2D": _options("Pool2DOptions", *_POOL),
     "MEAN": _options("ReducerOptions", "KeepDims"),
+    "MUL": _options("MulOptions", "FusedActivationFunction"),
     "SOFTMAX": _options("SoftmaxOptions", "Beta"),
-    "SUB": _options("SubOptions", "FusedActivationFunction"),
 }

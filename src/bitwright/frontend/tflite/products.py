@@ -90,7 +90,10 @@ def _rounded_once(node: Node, acc: ir.Value, scales: list[float], weight: Array)
     limit = min(int(sums.max()), (1 << 31) - 1)
     low, high = node.clamp()
     steps = max(abs(low - result.zero_point), abs(high - result.zero_point))
-    made = [arithmetic.exact_multiplier(s / result.scale, max(limit, 1), steps) for s in scales]
+    try:
+        made = [arithmetic.exact_multiplier(s / result.scale, max(limit, 1), steps) for s in scales]
+    except ValueError as error:
+        node.fail_operand(1, str(error), "factors that one of them does")
     return node.builder.requantize(
         acc, result, multiplier=[m for m, _ in made], shift=[s for _, s in made], axis=1,
         clamp_min=low, clamp_max=high, rounding="half_away",
