@@ -127,8 +127,8 @@ def main(debug: bool) -> None:
     "--calibration",
     "-c",
     type=_FILE,
-    required=True,
-    help="Typical inputs that set the ranges of the activations: .npz or .npy, about 100 samples.",
+    help="Typical inputs that set the ranges of the activations: .npz or .npy, about 100 samples. "
+    "Needed where MODEL is not quantized.",
 )
 @click.option(
     "--weights", type=click.IntRange(2, 8), default=8, show_default=True, help="Bits of a weight."
@@ -161,7 +161,7 @@ def main(debug: bool) -> None:
 def compile_command(
     model: Path,
     target: str,
-    calibration: Path,
+    calibration: Path | None,
     weights: int,
     activations: int,
     ranges: str,
@@ -170,11 +170,12 @@ def compile_command(
     seed: int,
     output: Path,
 ) -> None:
-    """Quantize MODEL (an ONNX file) and compile it for a target.
+    """Compile MODEL for a target: an ONNX file, quantized first, or an int8 TFLite file as it is.
 
     \b
     Examples:
       bitwright compile model.onnx -t cpu       -c samples.npz -o build/
+      bitwright compile model.tflite -t cpu     -o build/
       bitwright compile model.onnx -t ulx3s-85f -c samples.npz --weights 4 -o build/
     """
     from bitwright import api
@@ -314,7 +315,7 @@ def doctor() -> None:
 @main.command()
 @click.argument("model", type=_FILE)
 def inspect(model: Path) -> None:
-    """Show what MODEL (an ONNX file) consists of, layer by layer.
+    """Show what MODEL (an ONNX or TFLite file) consists of, layer by layer.
 
     \b
     Example:

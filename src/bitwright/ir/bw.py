@@ -30,9 +30,15 @@ from bitwright.ir.checks import (
 )
 from bitwright.ir.types import is_accumulator, is_float, quant_params, shape_of
 
-ROUNDINGS = ("half_up",)
 MAX_MULTIPLIER = (1 << 16) - 1
 MAX_SHIFT = 46
+SCALE_LIMITS = {
+    "half_up": (MAX_MULTIPLIER, MAX_SHIFT),
+    "half_away": ((1 << 31) - 1, 62),
+    "tflite": ((1 << 31) - 1, 62),
+}
+"""Greatest multiplier and greatest shift of each rounding; the least are 0 and 1."""
+ROUNDINGS = tuple(SCALE_LIMITS)
 
 
 class Bw(ext.Dialect, name="bw"):
@@ -382,9 +388,16 @@ class PadOp(_Operation, name="pad", traits=[ext.Pure]):
 
 
 class RequantizeOp(_Operation, name="requantize", traits=[ext.Pure]):
-    """clamp(((acc * m + 2^(s-1)) >> s) + zero_point, clamp_min, clamp_max), dyadic (HAWQ-V3).
+    """clamp(acc * m / 2^s + zero_point, clamp_min, clamp_max), dyadic.
 
-    `multiplier` and `shift` have one entry, or one per index of `axis`.
+    `multiplier` and `shift` have one entry, or one per index of `axis`. The quotient is rounded
+    as `rounding` says:
+
+    * `half_up`: (acc * m + 2^(s-1)) >> s (HAWQ-V3, arXiv 2011.10680, section 3.1);
+    * `half_away`: the nearest integer, ties away from zero, of the whole product;
+    * `tflite`: LiteRT's MultiplyByQuantizedMultiplier with m in Q31. Where s <= 31, acc is shifted
+      left by 31-s (modulo 2^32) and (acc * m + 2^30) >> 31 is the result; where s > 31, that is
+      then divided by 2^(s-31) with ties away from zero.
     """
 
     input: ext.Operand[Any]
@@ -409,20 +422,21 @@ class RequantizeOp(_Operation, name="requantize", traits=[ext.Pure]):
                 f"{len(multipliers)} multipliers for axis {self.axis.value} of "
                 f"{shape_of(self.input)}; expected one, or one per index"
             )
+        if self.rounding.value not in ROUNDINGS:
+            raise VerifyError(
+                f"rounding {self.rounding.value!r} is not one of {', '.join(ROUNDINGS)}"
+            )
+        largest, furthest = SCALE_LIMITS[self.rounding.value]
         for multiplier, shift in zip(multipliers, shifts, strict=True):
-            if not 0 <= multiplier <= MAX_MULTIPLIER or not 1 <= shift <= MAX_SHIFT:
+            if not 0 <= multiplier <= largest or not 1 <= shift <= furthest:
                 raise VerifyError(
-                    f"multiplier {multiplier} and shift {shift}; expected 0 to {MAX_MULTIPLIER} "
-                    f"and 1 to {MAX_SHIFT}"
+                    f"multiplier {multiplier} and shift {shift}; expected 0 to {largest} "
+                    f"and 1 to {furthest}"
                 )
         params = quant_params(self.result.type)
         low, high = self.clamp_min.value, self.clamp_max.value
         if params is None or not params.qmin <= low <= high <= params.qmax:
             raise VerifyError(f"clamp [{low}, {high}] leaves the range of {self.result.type}")
-        if self.rounding.value not in ROUNDINGS:
-            raise VerifyError(
-                f"rounding {self.rounding.value!r} is not one of {', '.join(ROUNDINGS)}"
-            )
 
 
 class TableOp(_Operation, name="table", traits=[ext.Pure]):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
-from bitwright.ir import graph
+from bitwright.ir import fixed_point, graph
 from bitwright.ir.checks import ints
 from bitwright.ir.types import QuantParams, is_float, quant_params, shape_of
 
@@ -123,6 +123,7 @@ def _carries_batch(module: ir.Module) -> bool:
             "concat": lambda op: {op.axis.value},
             "softmax": lambda op: {op.axis.value},
             "integer_softmax": lambda op: {op.axis.value},
+            "fixed_point_softmax": lambda op: {op.axis.value},
             "requantize": lambda op: {op.axis.value},
             "reduce_mean": lambda op: set(ints(op.axes)),
             "reduce_sum": lambda op: set(ints(op.axes)),
@@ -293,6 +294,9 @@ def requantize_integers(
     return np.clip(rounded + zero_point, low, high).astype(np.int8)
 
 
+_FIXED_POINT = {"half_away": fixed_point.scale_once, "tflite": fixed_point.scale}
+
+
 def _requantize(op: Any, acc: Array) -> Array:
     shape = [1] * acc.ndim
     multiplier = np.asarray(ints(op.multiplier), dtype=np.int64)
@@ -301,10 +305,40 @@ def _requantize(op: Any, acc: Array) -> Array:
     shift = np.asarray(ints(op.shift), dtype=np.int64).reshape(shape)
     params = _params(op.result)
     assert params is not None, "verified: the result of bw.requantize is quantized"
+    if op.rounding.value in _FIXED_POINT:
+        scaled = _FIXED_POINT[op.rounding.value](acc, multiplier.reshape(shape), shift)
+        clamp = op.clamp_min.value, op.clamp_max.value
+        return np.clip(scaled + params.zero_point, *clamp).astype(np.int8)
     return requantize_integers(
         acc, multiplier.reshape(shape), shift, params.zero_point, op.clamp_min.value,
         op.clamp_max.value,
     )  # fmt: skip
+
+
+def _scaled_add(op: Any, lhs: Array, rhs: Array) -> Array:
+    left_shift = op.left_shift.value
+    left = _centred(op.lhs, lhs).astype(np.int64) << left_shift
+    right = _centred(op.rhs, rhs).astype(np.int64) << left_shift
+    scaled = fixed_point.scale(left, op.lhs_multiplier.value, op.lhs_shift.value)
+    return _accumulator(
+        op, scaled + fixed_point.scale(right, op.rhs_multiplier.value, op.rhs_shift.value)
+    )
+
+
+def _integer_avg_pool2d(op: Any, x: Array) -> Array:
+    arguments = (ints(op.kernel), ints(op.stride), ints(op.padding), (1, 1))
+    total = _windows(x.astype(np.int64), *arguments, 0).sum(axis=(-2, -1))
+    count = pooled_elements(x.shape[2:], *arguments[:3])
+    mean = np.sign(total) * ((np.abs(total) + count // 2) // count)
+    return np.clip(mean, op.clamp_min.value, op.clamp_max.value).astype(np.int8)
+
+
+def pooled_elements(
+    spatial: Sequence[int], kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int]
+) -> Array:
+    """How many elements, padding not counted, each window of a pooling covers: [OH, OW]."""
+    ones = np.ones((1, 1, *spatial), dtype=np.int64)
+    return _windows(ones, kernel, stride, padding, (1, 1), 0).sum(axis=(-2, -1))[0, 0]
 
 
 def _table(op: Any, x: Array) -> Array:
@@ -319,6 +353,13 @@ def _integer_softmax(op: Any, x: Array) -> Array:
     total = exponentials.sum(axis=axis, keepdims=True)
     quotient = (512 * exponentials + total) // (2 * total)
     return np.clip(quotient - 128, -128, 127).astype(np.int8)
+
+
+def _fixed_point_softmax(op: Any, x: Array) -> Array:
+    axis = op.axis.value
+    wide = x.astype(np.int64)
+    table = np.asarray(ints(op.table), dtype=np.int64)
+    return fixed_point.softmax(table[wide.max(axis=axis, keepdims=True) - wide], axis)
 
 
 def _softmax(op: Any, x: Array) -> Array:
@@ -380,4 +421,7 @@ _INTERPRETERS: dict[str, Callable[..., Array]] = {
     "bw.requantize": _requantize,
     "bw.table": _table,
     "bw.integer_softmax": _integer_softmax,
+    "bw.scaled_add": _scaled_add,
+    "bw.integer_avg_pool2d": _integer_avg_pool2d,
+    "bw.fixed_point_softmax": _fixed_point_softmax,
 }

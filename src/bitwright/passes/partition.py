@@ -15,12 +15,15 @@ from typing import Any
 from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
-from bitwright.ir import bw, graph
+from bitwright.ir import bw, bw_fixed_point, graph
 from bitwright.ir.builder import Builder
 from bitwright.ir.types import quant_params, shape_of
 
 _MOVES = frozenset({bw.ReshapeOp.OPERATION_NAME, bw.TransposeOp.OPERATION_NAME})
-_AFTER = _MOVES | {bw.IntegerSoftmaxOp.OPERATION_NAME}
+_AFTER = _MOVES | {
+    bw.IntegerSoftmaxOp.OPERATION_NAME,
+    bw_fixed_point.FixedPointSoftmaxOp.OPERATION_NAME,
+}
 
 
 class NothingForTheOverlay(BitwrightError):

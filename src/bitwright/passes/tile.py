@@ -22,6 +22,7 @@ from bitwright.ir.checks import ints
 from bitwright.ir.instructions import Space
 from bitwright.ir.types import is_accumulator, value_params
 from bitwright.passes import tile_layers
+from bitwright.passes.half_up import half_up
 from bitwright.passes.tile_program import Array, OutputStage, Program, unsupported
 from bitwright.passes.widths import accumulator_bits
 
@@ -86,7 +87,7 @@ def _requantized(program: Program, operation: Any) -> None:
     table = users[0] if len(users) == 1 and users[0].operation.name == "bw.table" else None
     if table is not None and program.is_output(operation.result):
         table = None
-    multiplier, shift = ints(operation.multiplier), ints(operation.shift)
+    multiplier, shift = half_up(operation)
     if len(multiplier) > 1 and operation.axis.value != 1:
         unsupported(operation, f"it scales along axis {operation.axis.value}, not 1")
     stage = OutputStage(

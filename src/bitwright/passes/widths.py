@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
-from bitwright.ir import graph
+from bitwright.ir import fixed_point, graph
 from bitwright.ir.checks import ints
 from bitwright.ir.types import shape_of, value_params
 
@@ -34,7 +34,8 @@ class NotAnAccumulator(ValueError):
 def accumulator_range(operation: Any) -> Interval:
     """Least and greatest accumulator of `operation`, its bias included.
 
-    For `conv2d`, `linear`, `matmul`, `add`, `mul`, `sum_pool2d` and `reduce_sum` on integers.
+    For `conv2d`, `linear`, `matmul`, `add`, `scaled_add`, `mul`, `sum_pool2d` and `reduce_sum` on
+    integers.
     """
     handler = _RANGES.get(operation.operation.name)
     if handler is None:
@@ -89,7 +90,7 @@ def value_range(value: ir.Value) -> Interval:
         return params.qmin, params.qmax
     operation = value.owner.opview
     match operation.operation.name:
-        case "bw.requantize":
+        case "bw.requantize" | "bw.integer_avg_pool2d":
             return operation.clamp_min.value, operation.clamp_max.value
         case "bw.table":
             low, high = value_range(operation.input)
@@ -153,6 +154,16 @@ def _add(operation: Any) -> Interval:
     return least, greatest
 
 
+def _scaled_add(operation: Any) -> Interval:
+    least = greatest = 0
+    for side in ("lhs", "rhs"):
+        ends = [code << operation.left_shift.value for code in _centred(getattr(operation, side))]
+        multiplier = operation.attributes[f"{side}_multiplier"].value
+        scaled = fixed_point.scale(ends, multiplier, operation.attributes[f"{side}_shift"].value)
+        least, greatest = least + int(scaled.min()), greatest + int(scaled.max())
+    return least, greatest
+
+
 def _products(lhs: ir.Value, rhs: ir.Value, count: int) -> Interval:
     ends = [a * b * count for a in _centred(lhs) for b in _centred(rhs)]
     return min(ends), max(ends)
@@ -176,6 +187,7 @@ _RANGES: dict[str, Callable[[Any], Interval]] = {
     "bw.linear": _weighted,
     "bw.matmul": lambda op: _products(op.lhs, op.rhs, shape_of(op.lhs)[-1]),
     "bw.add": _add,
+    "bw.scaled_add": _scaled_add,
     "bw.mul": lambda op: _products(op.lhs, op.rhs, 1),
     "bw.sum_pool2d": lambda op: _summed(
         op.input, int(np.prod(ints(op.kernel))), any(ints(op.padding))

@@ -1,10 +1,11 @@
-"""Kernels of single elements: `add`, `mul`, `requantize`, `table`."""
+"""Kernels of single elements: `add`, `scaled_add`, `mul`, `requantize`, `table`."""
 
 from typing import Any
 
 import numpy as np
 from torch_mlir import ir
 
+from bitwright.codegen.cpu.fixed_point import tflite_scaled
 from bitwright.codegen.cpu.program import Kernel, View, count
 from bitwright.codegen.cpu.values import Values, centred, zero_point
 from bitwright.ir.checks import ints
@@ -23,6 +24,27 @@ def add(kernel: Kernel, values: Values, op: Any) -> None:
         %r = arith.addi %l, %h : i32
         """,
     )  # fmt: skip
+
+
+def scaled_add(kernel: Kernel, values: Values, op: Any) -> None:
+    """Each operand shifted left, scaled in 64 bits, and added."""
+    sides: list[str] = []
+    for side, name in (("l", "lhs"), ("r", "rhs")):
+        sides.append(
+            f"""
+            %{side}c = arith.extsi %{"x" if side == "l" else "y"} : i32 to i64
+            %{side}left = arith.constant {op.left_shift.value} : i64
+            %{side}a = arith.shli %{side}c, %{side}left : i64
+            %{side}m = arith.constant {op.attributes[f"{name}_multiplier"].value} : i64
+            %{side}s = arith.constant {op.attributes[f"{name}_shift"].value} : i64
+            {tflite_scaled(f"{side}a", f"{side}m", f"{side}s", f"{side}t")}
+            """
+        )
+    sum_ = """
+        %total = arith.addi %lt, %rt : i64
+        %r = arith.trunci %total : i64 to i32
+    """
+    _binary(kernel, values, op, "%one = arith.constant 1 : i64\n" + "".join(sides) + sum_)
 
 
 def mul(kernel: Kernel, values: Values, op: Any) -> None:
@@ -63,8 +85,31 @@ def _broadcast(
     return view, ", ".join(name for name, _ in kept)
 
 
+ROUNDED = {
+    "half_up": """
+        %before = arith.subi %s, %one : i64
+        %half = arith.shli %one, %before : i64
+        %p = arith.muli %a, %m : i64
+        %q = arith.addi %p, %half : i64
+        %t = arith.shrsi %q, %s : i64
+    """,
+    "half_away": """
+        %before = arith.subi %s, %one : i64
+        %half = arith.shli %one, %before : i64
+        %p = arith.muli %a, %m : i64
+        %bits = arith.constant 63 : i64
+        %away = arith.shrsi %p, %bits : i64
+        %p0 = arith.addi %p, %half : i64
+        %q = arith.addi %p0, %away : i64
+        %t = arith.shrsi %q, %s : i64
+    """,
+    "tflite": tflite_scaled("a", "m", "s", "t"),
+}
+"""Lines that make %t of the accumulator %a, the multiplier %m and the shift %s, all i64."""
+
+
 def requantize(kernel: Kernel, values: Values, op: Any) -> None:
-    """clamp(((acc * m + 2^(s-1)) >> s) + zero_point), in 64 bits."""
+    """clamp(acc * m / 2^s + zero_point), in 64 bits, rounded as the operation says."""
     shape = shape_of(op.input)
     multipliers = np.asarray(ints(op.multiplier), dtype=np.int32)
     shifts = np.asarray(ints(op.shift), dtype=np.int32)
@@ -89,11 +134,7 @@ def requantize(kernel: Kernel, values: Values, op: Any) -> None:
     body = f"""
         %a = arith.extsi %i0 : i32 to i64
         %one = arith.constant 1 : i64
-        %before = arith.subi %s, %one : i64
-        %half = arith.shli %one, %before : i64
-        %p = arith.muli %a, %m : i64
-        %q = arith.addi %p, %half : i64
-        %t = arith.shrsi %q, %s : i64
+        {ROUNDED[op.rounding.value]}
         %z = arith.constant {zero} : i64
         %v = arith.addi %t, %z : i64
         %low = arith.constant {op.clamp_min.value} : i64

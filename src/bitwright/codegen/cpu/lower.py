@@ -6,7 +6,7 @@ from typing import Any
 
 from torch_mlir import ir
 
-from bitwright.codegen.cpu import elementwise, movement, pooling, products
+from bitwright.codegen.cpu import elementwise, fixed_point, movement, pooling, products
 from bitwright.codegen.cpu.errors import NotIntegerError
 from bitwright.codegen.cpu.program import Kernel, Program
 from bitwright.codegen.cpu.values import Values, element_of
@@ -18,13 +18,16 @@ KERNELS: dict[str, Callable[[Kernel, Values, Any], None]] = {
     "bw.linear": products.linear,
     "bw.matmul": products.matmul,
     "bw.add": elementwise.add,
+    "bw.scaled_add": elementwise.scaled_add,
     "bw.mul": elementwise.mul,
     "bw.requantize": elementwise.requantize,
     "bw.table": elementwise.table,
     "bw.max_pool2d": pooling.max_pool2d,
     "bw.sum_pool2d": pooling.sum_pool2d,
     "bw.reduce_sum": pooling.reduce_sum,
+    "bw.integer_avg_pool2d": pooling.integer_avg_pool2d,
     "bw.integer_softmax": pooling.integer_softmax,
+    "bw.fixed_point_softmax": fixed_point.softmax,
     "bw.transpose": movement.transpose,
     "bw.concat": movement.concat,
     "bw.pad": movement.pad,

@@ -1,13 +1,14 @@
-"""Kernels over windows and axes: `max_pool2d`, `sum_pool2d`, `reduce_sum`, `integer_softmax`."""
+"""Kernels over windows and axes: pooling, `reduce_sum`, `integer_softmax`."""
 
 from typing import Any
 
 import numpy as np
 
 from bitwright.codegen.cpu.products import padded
-from bitwright.codegen.cpu.program import Kernel, count
+from bitwright.codegen.cpu.program import Kernel, View, count
 from bitwright.codegen.cpu.values import Values, centred, zero_point
 from bitwright.ir.checks import ints
+from bitwright.ir.reference import pooled_elements
 from bitwright.ir.types import shape_of
 
 
@@ -23,12 +24,50 @@ def sum_pool2d(kernel: Kernel, values: Values, op: Any) -> None:
     _pool(kernel, values, op, (1, 1), zero, body)
 
 
+def integer_avg_pool2d(kernel: Kernel, values: Values, op: Any) -> None:
+    """Sums of the integers, then quotients by the number of elements in each window."""
+    samples, channels, rows, columns = shape_of(op.result)
+    total = kernel.scratch("i32", (samples, channels, rows, columns))
+    x = padded(kernel, values.view(kernel, op.input), ints(op.padding), 0)
+    body = "%x = arith.extsi %i0 : i8 to i32\n%r = arith.addi %o, %x : i32"
+    _windows(kernel, op, x, total, (1, 1), body)
+    counts = pooled_elements(
+        shape_of(op.input)[2:], ints(op.kernel), ints(op.stride), ints(op.padding)
+    )
+    # Half of the count moves the quotient away from zero before it is cut off.
+    divisor = kernel.constant(counts.astype(np.int32))
+    kernel.generic(
+        "n c y x", [(total, "n, c, y, x"), (divisor, "y, x")],
+        (values.view(kernel, op.result), "n, c, y, x"),
+        f"""
+        %two = arith.constant 2 : i32
+        %zero = arith.constant 0 : i32
+        %half = arith.divui %i1, %two : i32
+        %minus = arith.subi %zero, %half : i32
+        %negative = arith.cmpi slt, %i0, %zero : i32
+        %offset = arith.select %negative, %minus, %half : i32
+        %n = arith.addi %i0, %offset : i32
+        %q = arith.divsi %n, %i1 : i32
+        %low = arith.constant {op.clamp_min.value} : i32
+        %high = arith.constant {op.clamp_max.value} : i32
+        %v0 = arith.maxsi %q, %low : i32
+        %v1 = arith.minsi %v0, %high : i32
+        %r = arith.trunci %v1 : i32 to i8
+        """,
+    )  # fmt: skip
+
+
 def _pool(
     kernel: Kernel, values: Values, op: Any, dilation: tuple[int, ...], fill: int, body: str
 ) -> None:
-    (sy, sx), (dy, dx) = ints(op.stride), dilation
     x = padded(kernel, values.view(kernel, op.input), ints(op.padding), fill)
-    out = values.view(kernel, op.result)
+    _windows(kernel, op, x, values.view(kernel, op.result), dilation, body)
+
+
+def _windows(
+    kernel: Kernel, op: Any, x: View, out: View, dilation: tuple[int, ...], body: str
+) -> None:
+    (sy, sx), (dy, dx) = ints(op.stride), dilation
     kernel.fill(out, -128 if out.element == "i8" else 0)
     # linalg takes the extents of the window loops from an operand; nothing reads this one
     rows, columns = ints(op.kernel)

@@ -1,0 +1,31 @@
+"""What can be wrong with a TFLite file; the classes that it shares with ONNX are those."""
+
+from bitwright.frontend.onnx.errors import (
+    DynamicShapeError,
+    InvalidModelError,
+    ModelError,
+    ModelFileNotFoundError,
+    TensorTooLargeError,
+    TruncatedModelError,
+    UnsupportedAttributeError,
+    UnsupportedOperandError,
+    UnsupportedOperatorError,
+    UnsupportedTypeError,
+)
+
+__all__ = [
+    "DynamicShapeError", "InvalidModelError", "ModelError", "ModelFileNotFoundError",
+    "NotQuantizedError", "NotTfliteError", "TensorTooLargeError", "TruncatedModelError",
+    "UnsupportedAttributeError", "UnsupportedOperandError", "UnsupportedOperatorError",
+    "UnsupportedTypeError",
+]  # fmt: skip
+
+
+class NotTfliteError(ModelError):
+    """Bytes that are not a TFLite model."""
+
+    exit_code = 31
+
+
+class NotQuantizedError(ModelError):
+    """A tensor of floats, where this importer takes integers with their scale."""

@@ -1,0 +1,124 @@
+"""TFLite to integer `bw`: one walk over the operators, with the arithmetic of LiteRT's reference
+kernels (`OpResolverType.BUILTIN_REF`), element for element.
+
+Supported operators are the rows of `HANDLERS`, on int8 tensors with one scale; weights may have a
+scale for each output. The module has the file's inputs and outputs in the file's layout; inside,
+channels come first.
+"""
+
+from pathlib import Path
+
+from torch_mlir import ir
+
+from bitwright.errors import BitwrightError
+from bitwright.frontend.tflite import elementwise, pooling, products, shape
+from bitwright.frontend.tflite import source as source_
+from bitwright.frontend.tflite.errors import (
+    DynamicShapeError,
+    InvalidModelError,
+    UnsupportedOperatorError,
+)
+from bitwright.frontend.tflite.node import (
+    Handler,
+    Node,
+    Value,
+    activation,
+    checked_size,
+    describe,
+)
+from bitwright.frontend.tflite.source import Operator, SourceModel, Tensor
+from bitwright.ir.builder import Builder
+
+HANDLERS: dict[str, Handler] = {
+    **elementwise.HANDLERS,
+    **pooling.HANDLERS,
+    **products.HANDLERS,
+    **shape.HANDLERS,
+}
+
+
+def load(source: str | Path | bytes) -> ir.Module:
+    """Import a quantized TFLite model as a verified integer module.
+
+    Args:
+        source: a path, or the bytes of a file.
+
+    Raises:
+        ModelError: a subclass that names the operator or tensor at fault; nothing else.
+    """
+    model = source_.read(source)
+    for operator in model.operators:
+        if operator.kind not in HANDLERS:
+            raise UnsupportedOperatorError(
+                f"{describe(model, operator)} is not supported; supported: "
+                f"{', '.join(sorted(HANDLERS))}. Replace it in the model before the conversion"
+            )
+    return _Import(model).module()
+
+
+class _Import:
+    """One walk over the operators of a model."""
+
+    def __init__(self, model: SourceModel) -> None:
+        self._model = model
+        tensors = [model.tensors[index] for index in model.inputs]
+        inputs = [
+            (name, self._checked_shape(tensor), activation(tensor, f"{model.name}: input"))
+            for name, tensor in zip(self._names(model.inputs), tensors, strict=True)
+        ]
+        self._builder = Builder(inputs)
+        self._values = {
+            tensor.index: Value(self._builder, tensor.shape, last_=value)
+            for tensor, value in zip(tensors, self._builder.inputs, strict=True)
+        }
+
+    def _names(self, indices: tuple[int, ...]) -> list[str]:
+        """The tensors' names; where two are equal, with their index."""
+        names = [self._model.tensors[index].name for index in indices]
+        return [
+            name if names.count(name) == 1 else f"{name}:{index}"
+            for name, index in zip(names, indices, strict=True)
+        ]
+
+    def _checked_shape(self, tensor: Tensor) -> tuple[int, ...]:
+        if any(extent < 0 for extent in tensor.signature[1:]):
+            raise DynamicShapeError(
+                f"{self._model.name}: input {tensor.name!r} has the shape "
+                f"{list(tensor.signature)}; expected fixed extents after the batch. Convert the "
+                "model with a fixed input shape"
+            )
+        return checked_size(tensor.shape, f"{self._model.name}: input {tensor.name!r}")
+
+    def module(self) -> ir.Module:
+        """Import everything and return the verified module."""
+        for operator in self._model.operators:
+            self._import(operator)
+        outputs: list[tuple[str, ir.Value]] = []
+        for name, index in zip(self._names(self._model.outputs), self._model.outputs, strict=True):
+            if index not in self._values:
+                raise InvalidModelError(
+                    f"{self._model.name}: output {name!r} is not made by any operator"
+                )
+            outputs.append((name, self._values[index].last()))
+        try:
+            return self._builder.finish(outputs)
+        except BitwrightError as error:
+            raise InvalidModelError(f"{self._model.name}: {error}") from None
+
+    def _import(self, operator: Operator) -> None:
+        where = describe(self._model, operator)
+        if len(operator.outputs) != 1 or operator.outputs[0] == source_.ABSENT:
+            raise InvalidModelError(f"{where}: it has {len(operator.outputs)} outputs, expected 1")
+        result = self._model.tensors[operator.outputs[0]]
+        self._builder.named(result.title)
+        node = Node(self._model, operator, self._builder, self._values)
+        try:
+            made = HANDLERS[operator.kind](node)
+        except (ValueError, OverflowError) as error:  # shapes and scales that do not fit
+            raise InvalidModelError(f"{where}: {error}") from None
+        if made.shape != result.shape:
+            raise InvalidModelError(
+                f"{where}: it makes a tensor of shape {list(made.shape)}, but the file says "
+                f"{list(result.shape)}"
+            )
+        self._values[result.index] = made

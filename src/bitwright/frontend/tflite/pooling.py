@@ -1,0 +1,77 @@
+"""Pooling and means."""
+
+import numpy as np
+
+from bitwright.frontend.tflite import arithmetic
+from bitwright.frontend.tflite.node import Handler, Node, Value
+from bitwright.frontend.tflite.windows import window
+from bitwright.ir.types import shape_of, value_params
+
+
+def average_pool_2d(node: Node) -> Value:
+    """AVERAGE_POOL_2D: the integers themselves are averaged, ties away from zero."""
+    node.rank(0, 4)
+    node.same_type([0])
+    x, kernel = node.value(0).first(), _kernel(node)
+    sliding = window(node, shape_of(x)[2:], kernel)
+    low, high = node.clamp()
+    pooled = node.builder.integer_avg_pool2d(
+        x, kernel=kernel, stride=sliding.stride, padding=sliding.padding, clamp_min=low,
+        clamp_max=high,
+    )  # fmt: skip
+    return node.first(pooled)
+
+
+def max_pool_2d(node: Node) -> Value:
+    """MAX_POOL_2D; a fused activation is a table."""
+    node.rank(0, 4)
+    node.same_type([0])
+    x, kernel = node.value(0).first(), _kernel(node)
+    sliding = window(node, shape_of(x)[2:], kernel)
+    pooled = node.builder.max_pool2d(
+        x, kernel=kernel, stride=sliding.stride, padding=sliding.padding
+    )
+    low, high = node.clamp()
+    if (low, high) != (arithmetic.LEAST, arithmetic.GREATEST):
+        clamped = np.clip(arithmetic.codes(), low, high)
+        pooled = node.builder.table(pooled, value_params(pooled), clamped.tolist())
+    return node.first(pooled)
+
+
+def _kernel(node: Node) -> tuple[int, int]:
+    options = node.operator.options
+    return options["FilterHeight"], options["FilterWidth"]
+
+
+def mean(node: Node) -> Value:
+    """MEAN: the sum, scaled by a multiplier that divides by the count (QuantizedMeanOrSum)."""
+    shape, rank = node.tensor(0).shape, len(node.tensor(0).shape)
+    axes = node.integers(1, "list of axes")
+    if any(not -rank <= axis < rank for axis in axes):
+        node.fail_operand(1, f"lists the axes {axes}", f"axes of the shape {list(shape)}")
+    axes = sorted({axis % rank for axis in axes})
+    count = int(np.prod([shape[axis] for axis in axes], dtype=np.int64))
+    fixed, shift = arithmetic.multiplier(
+        float(np.float32(node.params(0).scale)) / node.result_params().scale
+    )
+    places = min(count.bit_length() - 1, 32, 62 - shift)
+    low, high = arithmetic.bounds("NONE", node.result_params())
+    keep = bool(node.operator.options["KeepDims"])
+    x = node.value(0)
+    if rank == 4 and x.first_ is not None and axes == [1, 2]:
+        total = node.builder.reduce_sum(x.first(), (2, 3), keep)
+    else:
+        total = node.builder.reduce_sum(x.last(), axes, keep)
+        rank = 0
+    made = node.builder.requantize(
+        total, node.result_params(), multiplier=[(fixed << places) // count],
+        shift=[shift + places], clamp_min=low, clamp_max=high, axis=0, rounding="tflite",
+    )  # fmt: skip
+    return node.first(made) if rank == 4 and keep else node.last(made)
+
+
+HANDLERS: dict[str, Handler] = {
+    "AVERAGE_POOL_2D": average_pool_2d,
+    "MAX_POOL_2D": max_pool_2d,
+    "MEAN": mean,
+}
