@@ -3,10 +3,11 @@
 Rooms are imported inside the commands, so that `--help` and `doctor` need none of them.
 """
 
+import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
@@ -29,10 +30,15 @@ def _console(*, stderr: bool = False) -> Console:
     return console
 
 
+def _interrupt(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
 class _FrontDoor(click.Group):
     """The one place where errors become messages and exit codes."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        signal.signal(signal.SIGTERM, _interrupt)  # so that it cleans up like Ctrl-C
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, BrokenPipeError):

@@ -100,5 +100,5 @@ def test_golden_sees_a_read_outside_of_the_source(small_machine, compute, progra
     with pytest.raises(InstructionError) as caught:
         golden.run(image, np.zeros((32, 4), np.int8))
     assert str(caught.value) == (
-        "MATMUL reads words -1 to -1 of its source in block 0; the memory has 32 words"
+        "MATMUL reads words 63 to 63 of its source in block 0; the memory has 32 words"
     )

@@ -26,8 +26,8 @@ from bitwright.ir.machine import MachineError
             "requant_lanes is 8; expected a power of two that is at most lanes (4)",
         ),
         ({"acc_bits": 15}, "acc_bits is 15; expected 16 to 32"),
-        ({"in_words": 1}, "in_words is 1; expected at least 2"),
-        ({"tables": -1}, "tables is -1; expected 0 or more"),
+        ({"in_words": 1}, "in_words is 1; expected 2 to 1048576"),
+        ({"tables": -1}, "tables is -1; expected 0 to 256"),
     ],
 )
 def test_machine_refuses(small_machine, changes, message):

@@ -11,7 +11,7 @@ from torch_mlir import ir
 
 from bitwright.ir import bw, graph, reference
 from bitwright.ir.builder import Builder
-from bitwright.ir.types import shape_of, value_params
+from bitwright.ir.types import quant_params, shape_of, value_params
 from bitwright.passes.quantize import Quantize, Quantized, calibrate
 
 Body = Callable[[Builder, ir.Value], ir.Value]
@@ -279,3 +279,18 @@ def test_the_report_says_what_was_done_and_measures_on_request() -> None:
     assert measured.asdict()["layers"][1]["name"] == "conv"
     with pytest.raises(KeyError):
         measured.layer("pool")
+
+
+def test_a_clip_that_nothing_precedes_has_a_range_of_its_own() -> None:
+    builder = Builder([("x", (1, 64), None)])
+    clipped = builder.unary(bw.ClipOp, builder.inputs[0], minimum=5.0, maximum=9.0)
+    module = builder.finish([("y", clipped)])
+    x = np.random.default_rng(0).normal(size=(20, 64)).astype(np.float32)
+    x[:, 0] = 7.5
+    quantized = Quantize(samples={"x": x}).run(module)
+    params = quant_params(graph.inputs(quantized)[0].value.type)
+    result = quant_params(graph.outputs(quantized)[0].value.type)
+    assert params is not None
+    assert result is not None
+    y = result.dequantize(reference.run(quantized, {"x": params.quantize(x)})["y"])
+    assert np.abs(y - np.clip(x, 5, 9)).max() <= params.scale

@@ -166,7 +166,51 @@ def test_output_folder_that_cannot_be_written(
     code, message = compiled(output=other)
     assert code == 61
     assert message == (
-        "Output folder DIR/other holds files that are not a Bitwright build (no report.json); "
-        "choose an empty or new folder with -o"
+        "Output folder DIR/other holds files that are not a Bitwright build (no report.json of "
+        "ours); choose an empty or new folder with -o"
     )
     assert (other / "mine.txt").read_text() == "precious"
+
+
+def test_output_folder_with_other_files_is_kept(
+    compiled: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    other = tmp_path / "project"
+    other.mkdir()
+    (other / "report.json").write_text('{"tests": 12}')
+    (other / "thesis.txt").write_text("precious")
+    code, message = compiled(output=other)
+    assert code == 61
+    assert "not a Bitwright build" in message
+    assert (other / "thesis.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("machine", "message"),
+    [
+        ("lanes=0", "Machine parameter lanes is 0; expected a power of two from 2 to 64"),
+        ("requant_lanes=0", "Machine parameter requant_lanes is 0; expected a power of two that"),
+        ("act_words=99999999999", "Machine parameter act_words is 99999999999; expected 0 (what"),
+        ("colour=1", "Machine parameter colour=1 is not known; expected one of lanes, rows"),
+    ],
+)
+def test_machines_that_cannot_be(
+    compiled: Callable[..., tuple[int, str]], machine: str, message: str
+) -> None:
+    code, found = compiled(GOOD, SAMPLES, "ulx3s-12f", None, "--machine", machine)
+    assert code == 5
+    assert found.startswith(message)
+
+
+def test_a_constant_tensor_on_the_overlay(compiled: Callable[..., tuple[int, str]]) -> None:
+    plane = np.random.default_rng(0).normal(size=(1, 2, 4, 4)).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], name="conv"),
+        helper.make_node("Relu", ["a"], ["r"], name="relu"),
+        helper.make_node("Constant", [], ["c"], value=numpy_helper.from_array(plane)),
+        helper.make_node("Add", ["r", "c"], ["y"], name="shift"),
+    ]
+    code, message = compiled(_model(nodes), target="ulx3s-12f")
+    assert code == 52
+    assert "shift" in message
+    assert "constant tensor" in message

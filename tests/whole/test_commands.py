@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner, Result
 from onnx import TensorProto, helper, numpy_helper
@@ -146,3 +147,33 @@ def test_inspect_and_opt(folder: Path) -> None:
         *("-p", f"fold,quantize{{weights=8 calibration={folder}/x.npz}}"),
     )
     assert "bw.requantize" in (folder / "q.mlir").read_text()
+
+
+def _compile_and_simulate(path: Path, nodes: list[onnx.NodeProto], shape: tuple[int, ...],
+                          outputs: list[str], **weights: np.ndarray) -> None:  # fmt: skip
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes, "g", [value("x", TensorProto.FLOAT, ("N", *shape))],
+        [value(name, TensorProto.FLOAT, None) for name in outputs],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    (path / "m.onnx").write_bytes(model.SerializeToString())
+    x = np.random.default_rng(0).normal(size=(6, *shape)).astype(np.float32)
+    np.savez(path / "x.npz", x=x)
+    _ok("compile", path / "m.onnx", "-t", "icebreaker", "-c", path / "x.npz", "-o", path / "b")
+    _ok("simulate", path / "b", "-i", path / "x.npz", "--limit", 2)
+
+
+def test_tensor_names_like_our_own(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Sigmoid", ["x"], ["t1"], name="first"),
+        helper.make_node("Tanh", ["t1"], ["y"], name="second"),
+    ]
+    _compile_and_simulate(tmp_path, nodes, (1, 8, 7), ["y", "t1"])
+
+
+def test_zero_weights_and_a_window_larger_than_the_map(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Conv", ["x", "w"], ["y"], name="conv", pads=[1, 1, 1, 1])]
+    zeros = np.zeros((3, 2, 3, 3), np.float32)
+    _compile_and_simulate(tmp_path, nodes, (2, 1, 1), ["y"], w=zeros)

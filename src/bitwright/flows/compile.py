@@ -108,7 +108,7 @@ def compile_model(
         if isinstance(device, CpuTarget):
             progress("compile the native library", 0, 0)
             _compile_cpu(quantized, folder, model.stem, made)
-            _check_cpu(quantized, folder, samples, seed, made)
+            _check_cpu(quantized, folder, samples, seed, made, codes=imported.quantized)
         else:
             assert isinstance(device, FpgaTarget), "there are two kinds of targets"
             progress("choose a machine and write its program", 0, 0)
@@ -166,21 +166,26 @@ def _compile_cpu(module: ir.Module, folder: BuildFolder, name: str, made: Report
 
 def _check_cpu(
     module: ir.Module, folder: BuildFolder, samples: Mapping[str, reference.Array], seed: int,
-    made: Report,
+    made: Report, *, codes: bool,
 ) -> None:  # fmt: skip
-    """The first samples, or random ones where there are none, through library and reference."""
+    """The first samples, or random ones where there are none, through library and reference.
+
+    With `codes`, integer samples are the model's own integers; else they are real numbers.
+    """
     library = load_library(folder.path / made.files["library"])
-    given = {name: array[:CHECKED_SAMPLES] for name, array in samples.items()}
-    if not given:
-        rng = np.random.default_rng(seed)
-        for info in library.inputs:
-            count = CHECKED_SAMPLES if info.batched else info.shape[0]
-            size = (count, *info.shape[1:])
+    given: dict[str, reference.Array] = {}
+    rng = np.random.default_rng(seed)
+    for info in library.inputs:
+        if info.name in samples:
+            array = samples[info.name][:CHECKED_SAMPLES] if info.batched else samples[info.name]
+            given[info.name] = array if codes else array.astype(np.float32)
+        else:
+            size = (CHECKED_SAMPLES if info.batched else info.shape[0], *info.shape[1:])
             given[info.name] = rng.integers(info.minimum, info.maximum + 1, size, np.int8)
-    arrays = prepare(library.inputs, given).arrays
-    ints = dict(zip((info.name for info in library.inputs), arrays, strict=True))
+    batch = prepare(library.inputs, given)
+    ints = dict(zip((info.name for info in library.inputs), batch.arrays, strict=True))
     wanted, found = reference.run(module, ints), library.run(ints)
-    compare_outputs(made, "cpu", wanted, found)
+    compare_outputs(made, "cpu", batch.samples, wanted, found)
     raise_if_different(made, "cpu")
 
 

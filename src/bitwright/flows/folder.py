@@ -10,7 +10,13 @@ from pathlib import Path
 
 from bitwright.errors import EXTERNAL_TOOL, BitwrightError
 from bitwright.files import OutputNotWritable
-from bitwright.report import FILE_NAME
+from bitwright.report import FILE_NAME, Report
+
+_MODULES = ("model", "float", "before", "core", "after", "program")
+ENTRIES = {FILE_NAME, "image", "rtl", "fpga", "lib"} | {
+    f"{name}{suffix}" for name in _MODULES for suffix in (".mlir", ".npz")
+}
+"""All that a build folder may hold."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +73,10 @@ class BuildFolder:
 def check_writable(output: Path) -> None:
     """Raise `OutputNotWritable` unless a build folder can be made at `output`.
 
-    It may be absent, empty, or an earlier build (which a new one replaces).
+    It may be absent, empty, or an earlier build without other files (which a new one replaces).
     """
-    parent = output.absolute().parent
+    output = output.resolve()
+    parent = output.parent
     if not parent.is_dir():
         raise OutputNotWritable(
             f"Output folder {output} cannot be made: {parent} is not a folder; create it first"
@@ -82,10 +89,25 @@ def check_writable(output: Path) -> None:
                 f"Output folder {output} cannot be written: no permission to write in {place}; "
                 "choose another with -o"
             )
-    if output.is_dir() and any(output.iterdir()) and not (output / FILE_NAME).exists():
+    if output.is_dir() and Path.cwd().is_relative_to(output):
         raise OutputNotWritable(
-            f"Output folder {output} holds files that are not a Bitwright build (no {FILE_NAME}); "
-            "choose an empty or new folder with -o"
+            f"Output folder {output} is the current folder, which cannot be replaced; choose a new "
+            "one with -o"
+        )
+    if not output.is_dir() or not any(output.iterdir()):
+        return
+    try:
+        Report.load(output)
+    except BitwrightError:
+        raise OutputNotWritable(
+            f"Output folder {output} holds files that are not a Bitwright build (no {FILE_NAME} of "
+            "ours); choose an empty or new folder with -o"
+        ) from None
+    foreign = sorted(path.name for path in output.iterdir() if path.name not in ENTRIES)
+    if foreign:
+        raise OutputNotWritable(
+            f"Output folder {output} is a build, but holds {', '.join(foreign)} besides; move that "
+            "away, or choose another folder with -o"
         )
 
 
@@ -96,7 +118,8 @@ def new_build(output: Path) -> Iterator[BuildFolder]:
     It vanishes when the block fails, but for a failed external tool: its error names the folder.
     """
     check_writable(output)
-    parent = output.absolute().parent
+    output = output.resolve()
+    parent = output.parent
     try:
         temporary = Path(tempfile.mkdtemp(dir=parent, prefix=f".{output.name}."))
     except OSError as error:
@@ -110,7 +133,11 @@ def new_build(output: Path) -> Iterator[BuildFolder]:
         if output.exists():
             old = temporary.with_name(temporary.name + ".old")
             output.rename(old)
-            temporary.rename(output)
+            try:
+                temporary.rename(output)
+            except OSError:
+                old.rename(output)
+                raise
             shutil.rmtree(old)
         else:
             temporary.rename(output)

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from bitwright.ir import serialize
-from bitwright.ir.context import IrError
 from bitwright.passes.pipeline import parse, run_passes
 
 BEYOND_PASSES = {"assemble": "bitwright.hwgen.assemble:Assemble"}
@@ -19,11 +18,7 @@ def optimise(path: Path, pipeline: str, output: Path | None = None) -> str:
     Raises:
         IrError: a file that is not a module, or a pass that made an invalid one.
     """
-    try:
-        module = serialize.load(path)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise IrError(f"Cannot read the module {path}: {reason}; expected MLIR text") from None
+    module = serialize.load(path)
     module = run_passes(module, parse(pipeline, BEYOND_PASSES))
     if output is not None:
         serialize.save(module, output)

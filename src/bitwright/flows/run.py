@@ -45,18 +45,18 @@ def run(
         )
     library = load_library(build / report.files["library"])
     given = load_inputs(inputs, [info.name for info in library.inputs])
+    batch = prepare(library.inputs, given)
     progress("run", 0, 0)
     start = time.perf_counter()
     outputs = library.run(given)
     seconds = time.perf_counter() - start
-    samples = max(1, len(next(iter(given.values()))))
-    report.latency_us = 1e6 * seconds / samples
-    report.throughput = samples / seconds
+    report.latency_us = 1e6 * seconds / batch.samples
+    report.throughput = batch.samples / seconds
     if check:
         module = serialize.load(BuildFolder(build).model)
-        batch = prepare(library.inputs, given)
         ints = dict(zip((info.name for info in library.inputs), batch.arrays, strict=True))
-        compare_outputs(report, "cpu", reference.run(module, ints), library.run(ints))
+        wanted, found = reference.run(module, ints), library.run(ints)
+        compare_outputs(report, "cpu", batch.samples, wanted, found)
     report.save(build)
     if check:
         raise_if_different(report, "cpu")

@@ -142,7 +142,9 @@ def simulate(
     """
     folder, report, program = open_fpga_build(build)
     given = load_inputs(inputs, [item.name for item in graph.inputs(program.model)])
-    given = {name: array[:limit] for name, array in given.items()} if limit else given
+    if limit is not None:
+        batched = {i.name for i in program.tensor_infos(graph.inputs(program.model)) if i.batched}
+        given = {n: array[:limit] if n in batched else array for n, array in given.items()}
     waves = None if trace is None else Waves(path=trace)
     progress("build the simulator", 0, 0)
     opened = _netlist(folder, report, waves) if netlist else _rtl(folder, waves)

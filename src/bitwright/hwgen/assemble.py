@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from torch_mlir import ir
 
-from bitwright.hwgen.isa import Image, Instruction, encode
+from bitwright.hwgen.isa import SOURCE_FIELDS, Image, Instruction, encode, field_bits
 from bitwright.ir import accel
 from bitwright.ir.checks import ints
 from bitwright.ir.context import clone, entered
@@ -70,7 +70,7 @@ def assemble(module: ir.Module) -> Assembled:
     machine = Machine(
         **{item.name: item.attr.value for item in module.operation.attributes["accel.machine"]}
     )
-    instructions = [_instruction(op) for op in operations if _opcode(op) is not None]
+    instructions = [_instruction(machine, op) for op in operations if _opcode(op) is not None]
     instructions.append(Instruction(Opcode.END))
     layers = [_layer(op) for op in operations if _opcode(op) is not None] + [""]
     memories: dict[str, list[int]] = {"weights": [], "params": [], "tables": []}
@@ -99,12 +99,18 @@ def _opcode(operation: Any) -> Opcode | None:
     }.get(type(operation))
 
 
-def _instruction(operation: Any) -> Instruction:
+def _instruction(machine: Machine, operation: Any) -> Instruction:
+    """The fields of an operation; the machine computes source addresses modulo their width."""
     opcode = _opcode(operation)
     assert opcode is not None, "only called for instructions"
     if not isinstance(operation, accel.COMPUTE):
         return Instruction(opcode)
-    return Instruction(opcode, {name: operation.attributes[name].value for name in FIELD_NAMES})
+    fields = {name: operation.attributes[name].value for name in FIELD_NAMES}
+    modulus = 1 << field_bits(machine)["src_base"]
+    for name in SOURCE_FIELDS:
+        if not -modulus < fields[name] < modulus:
+            fields[name] %= modulus
+    return Instruction(opcode, fields)
 
 
 def _layer(operation: Any) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from bitwright.hwgen.isa import Image, Instruction, InstructionError, groups
+from bitwright.hwgen.isa import Image, Instruction, InstructionError, field_bits, groups
 from bitwright.ir.instructions import ChannelOp, Opcode, Space
 from bitwright.ir.machine import TABLE_ENTRIES, Machine
 
@@ -82,12 +82,13 @@ def _grid(*axes: tuple[int, int]) -> Ints:
     return total
 
 
-def _source(memory: Bytes, instruction: Instruction, block: int) -> Ints:
+def _source(machine: Machine, memory: Bytes, instruction: Instruction, block: int) -> Ints:
     """Words [oy * ox, cb * ky * kx, lane] that one block of the instruction reads (one plane)."""
     i = instruction
     nest = [i["n_oy"], i["n_ox"], i["n_cb"], i["n_ky"], i["n_kx"]]
     steps = [i["s_oy"], i["s_ox"], i["s_cb"], i["s_ky"], i["s_kx"]]
     address = i["src_base"] + block * i["s_block"] + _grid(*zip(nest, steps, strict=True))
+    address &= (1 << field_bits(machine)["src_base"]) - 1
     y = i["y0"] + _grid(*zip(nest, [i["y_oy"], 0, 0, i["y_ky"], 0], strict=True))
     x = i["x0"] + _grid(*zip(nest, [0, i["x_ox"], 0, 0, i["x_kx"]], strict=True))
     inside = (y >= 0) & (y < i["height"]) & (x >= 0) & (x < i["width"])
@@ -137,7 +138,7 @@ def _compute(memories: _Memories, machine: Machine, instruction: Instruction) ->
     words: Ints | None = None
     for block in range(i["n_block"]):
         if words is None or i["s_block"]:
-            words = _source(memories.spaces[Space(i["src_space"])], i, block)
+            words = _source(machine, memories.spaces[Space(i["src_space"])], i, block)
         acc = _accumulate(words, memories, machine, i, block)
         start = i["p_base"] * machine.requant_lanes + block * per_block
         bias, multiplier, shift = memories.params[start : start + per_block].T

@@ -18,6 +18,7 @@ from bitwright.ir.instructions import FIELDS, INSTRUCTION_WORDS, Opcode, Space
 from bitwright.ir.machine import TABLE_ENTRIES, Machine
 
 WORD_BITS = 32
+SOURCE_FIELDS = ("src_base", "s_block", "s_oy", "s_ox", "s_cb", "s_ky", "s_kx")
 COMPUTE = (Opcode.MATMUL, Opcode.CHANNELWISE)
 STEP_BITS = 6
 PLANE_BITS = 4
@@ -112,7 +113,7 @@ def field_bits(machine: Machine) -> dict[str, int]:
         "table_enable": 1,
         "table": address_bits(max(machine.tables, 1)),
     }
-    for name in ("src_base", "s_block", "s_oy", "s_ox", "s_cb", "s_ky", "s_kx"):
+    for name in SOURCE_FIELDS:
         bits[name] = source
     for name in ("pad_value", "clamp_min", "clamp_max", "zero_point"):
         bits[name] = 8

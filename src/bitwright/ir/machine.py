@@ -12,6 +12,8 @@ from bitwright.errors import BitwrightError
 MULTIPLIER_BITS = 16
 SHIFT_BITS = 6
 TABLE_ENTRIES = 256
+MAX_WORDS = 1 << 20  # the host's window of 16 MB, at 16 bytes a word
+MAX_TABLES = 256
 
 
 class MachineError(BitwrightError):
@@ -75,10 +77,14 @@ class Machine:
             "act_words", "in_words", "out_words", "weight_words", "param_words", "program_words"
         ):  # fmt: skip
             value = getattr(self, name)
-            if value < 2:
-                raise MachineError(f"Machine parameter {name} is {value}; expected at least 2")
-        if self.tables < 0:
-            raise MachineError(f"Machine parameter tables is {self.tables}; expected 0 or more")
+            if not 2 <= value <= MAX_WORDS:
+                raise MachineError(
+                    f"Machine parameter {name} is {value}; expected 2 to {MAX_WORDS}"
+                )
+        if not 0 <= self.tables <= MAX_TABLES:
+            raise MachineError(
+                f"Machine parameter tables is {self.tables}; expected 0 to {MAX_TABLES}"
+            )
 
     @property
     def activation_bits(self) -> int:

@@ -5,6 +5,7 @@ of a real model would be megabytes of hexadecimal digits; so `save` moves every 
 than `INLINE_ELEMENTS` elements out of the text and `load` puts it back.
 """
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +56,22 @@ def load(path: Path) -> ir.Module:
     Raises:
         IrError: text that does not parse or verify, or a missing `.npz`.
     """
-    module = parse(path.read_text())
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise IrError(f"Cannot read the module {path}: {reason}; expected MLIR text") from None
+    module = parse(text)
     data = path.with_suffix(".npz")
     blobs: dict[str, NDArray[Any]] = {}
     if data.exists():
-        with np.load(data) as archive:
-            blobs = {key: archive[key] for key in archive.files}
+        try:
+            with np.load(data) as archive:
+                blobs = {key: archive[key] for key in archive.files}
+        except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+            raise IrError(
+                f"Cannot read the constants {data} of {path}: {error}; compile the model again"
+            ) from None
 
     def move_in(operation: ir.Operation) -> ir.WalkResult:
         if "value" in operation.attributes and isinstance(operation.attributes["value"], Blob):

@@ -10,7 +10,7 @@ src_base, s_cb (where there are two sources) and dst_base.
 Requires: a program from `tile`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,9 @@ from torch_mlir import ir
 
 from bitwright.ir import accel
 from bitwright.ir.builder import attribute
-from bitwright.ir.context import clone, entered, verify
+from bitwright.ir.context import IrError, clone, entered, verify
 from bitwright.ir.instructions import INSTRUCTION_WORDS
+from bitwright.ir.machine import MAX_WORDS, MachineError
 
 _MIN_WORDS = 2
 
@@ -41,6 +42,15 @@ class Allocate:
     param_words: int = 0
     program_words: int = 0
     tables: int = 0
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value, limit = getattr(self, item.name), MAX_WORDS
+            if not 0 <= value <= limit:
+                raise MachineError(
+                    f"Machine parameter {item.name} is {value}; expected 0 (what the program "
+                    f"needs) to {limit}"
+                )
 
     def run(self, module: ir.Module) -> ir.Module:
         """Return a copy of `module` with its buffers placed."""
@@ -70,6 +80,10 @@ def _items(attributes: Any) -> list[tuple[str, ir.Attribute]]:
 
 def place(buffers: list[Any], instructions: list[Any]) -> dict[str, int]:
     """First word of each buffer by name."""
+    names = [buffer.buffer.value for buffer in buffers]
+    for name in names:
+        if names.count(name) > 1:
+            raise IrError(f"The program has two buffers named {name!r}; every name must be its own")
     bases: dict[str, int] = {}
     for space in ("input", "output"):
         next_word = 0

@@ -10,6 +10,7 @@ what it cannot do there is an error of `legalize` or `tile`.
 """
 
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from torch_mlir import ir
@@ -76,15 +77,24 @@ def partition(module: ir.Module) -> Parts:
     skipping = [v for v in dict.fromkeys((*_operands(after), *wanted))
                 if v not in made_in_core and v not in {op.result for op in after}]  # fmt: skip
     names = {item.value: item.name for item in (*results, *inputs)}
-    core_inputs = [(names.get(v, f"core_input{i}"), v) for i, v in enumerate(entering)]
-    core_outputs = [(names.get(v, f"core_output{i}"), v) for i, v in enumerate(leaving)]
-    passed = [(names.get(v, f"passed{i}"), v) for i, v in enumerate(skipping)]
+    taken = set(names.values())
+    core_inputs = _named(entering, names, "core_input", taken)
+    core_outputs = _named(leaving, names, "core_output", taken)
+    passed = _named(skipping, names, "passed", taken)
     return Parts(
         before=_extract(module, before, [(i.name, i.value) for i in inputs], core_inputs + passed),
         core=_extract(module, core, core_inputs, core_outputs),
         after=_extract(module, after, core_outputs + passed, [(i.name, i.value) for i in results]),
         on_host=tuple(graph.location_name(op) for op in before + after),
     )
+
+
+def _named(
+    values: list[ir.Value], names: dict[ir.Value, str], prefix: str, taken: set[str]
+) -> list[tuple[str, ir.Value]]:
+    """Each value with the model's name, or one that nothing else has."""
+    free = (name for number in count() if (name := f"{prefix}{number}") not in taken)
+    return [(names.get(value) or next(free), value) for value in values]
 
 
 def _is_constant(operation: Any) -> bool:

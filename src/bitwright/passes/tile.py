@@ -20,6 +20,7 @@ from torch_mlir import ir
 from bitwright.ir import bw, graph
 from bitwright.ir.checks import ints
 from bitwright.ir.instructions import Space
+from bitwright.ir.machine import Machine
 from bitwright.ir.types import is_accumulator, value_params
 from bitwright.passes import tile_layers
 from bitwright.passes.half_up import half_up
@@ -42,6 +43,14 @@ class Tile:
     rows: int = 8
     requant_lanes: int = 1
     acc_bits: int = 0
+
+    def __post_init__(self) -> None:
+        # the machine that Machine checks, with the depths that `allocate` finds later
+        Machine(
+            lanes=self.lanes, rows=self.rows, requant_lanes=self.requant_lanes,
+            acc_bits=self.acc_bits or MIN_ACC_BITS, act_words=2, in_words=2, out_words=2,
+            weight_words=2, param_words=2, program_words=2,
+        )  # fmt: skip
 
     def run(self, module: ir.Module) -> ir.Module:
         """Return the program, with buffers not yet placed, in the context of `module`.

@@ -20,7 +20,7 @@ def conv2d(program: Program, operation: Any, stage: OutputStage) -> None:
         unsupported(operation, "its weight or bias is computed at run time")
         return
     groups = operation.groups.value
-    source, target = program.source(operation.input), program.result(stage.result)
+    source, target = program.source(operation, operation.input), program.result(stage.result)
     zero_point = value_params(operation.input).zero_point
     sums = weight.astype(np.int64).sum(axis=(1, 2, 3))
     whole_bias = bias.astype(np.int64) - zero_point * sums
@@ -101,7 +101,7 @@ def _window_fields(
 
 
 def sum_pool2d(program: Program, operation: Any, stage: OutputStage) -> None:
-    source, target = program.source(operation.input), program.result(stage.result)
+    source, target = program.source(operation, operation.input), program.result(stage.result)
     kernel = ints(operation.kernel)
     taps = kernel[0] * kernel[1]
     zero_point = value_params(operation.input).zero_point
@@ -119,7 +119,7 @@ def add(program: Program, operation: Any, stage: OutputStage) -> None:
     operands = (operation.lhs, operation.rhs)
     if any(shape_of(value) != shape_of(operation.result) for value in operands):
         unsupported(operation, "it broadcasts")
-    lhs, rhs = program.same_space(*(program.source(value) for value in operands))
+    lhs, rhs = program.same_space(*(program.source(operation, value) for value in operands))
     target = program.result(stage.result)
     multipliers = (operation.lhs_multiplier.value, operation.rhs_multiplier.value)
     offset = sum(
@@ -136,7 +136,7 @@ def add(program: Program, operation: Any, stage: OutputStage) -> None:
 
 
 def max_pool2d(program: Program, operation: Any) -> None:
-    source, target = program.source(operation.input), program.result(operation.result)
+    source, target = program.source(operation, operation.input), program.result(operation.result)
     fields = _window_fields(
         source, ints(operation.kernel), ints(operation.stride), ints(operation.padding),
         ints(operation.dilation), -128,
@@ -153,7 +153,7 @@ def pad(program: Program, operation: Any) -> None:
     low, high = ints(operation.low), ints(operation.high)
     if len(low) != 4 or any((*low[:2], *high[:2])):
         unsupported(operation, "it pads the batch or the channels")
-    source, target = program.source(operation.input), program.result(operation.result)
+    source, target = program.source(operation, operation.input), program.result(operation.result)
     fields = _window_fields(source, (1, 1), (1, 1), (low[2], low[3]), (1, 1), operation.value.value)
     program.channelwise(
         graph.location_name(operation), source, target,
@@ -163,7 +163,7 @@ def pad(program: Program, operation: Any) -> None:
 
 
 def table(program: Program, operation: Any) -> None:
-    source, target = program.source(operation.input), program.result(operation.result)
+    source, target = program.source(operation, operation.input), program.result(operation.result)
     stage = program.identity(operation.result, (-128, 127), ints(operation.table))
     program.channelwise(
         graph.location_name(operation), source, target,
@@ -175,7 +175,9 @@ def concat(program: Program, operation: Any) -> None:
     """Weights of 0 and 1 select channels; the source is the block loop, a block the row loop."""
     if operation.axis.value != 1:
         unsupported(operation, f"it joins along axis {operation.axis.value}, not channels")
-    first, second = program.same_space(program.source(operation.lhs), program.source(operation.rhs))
+    first, second = program.same_space(
+        program.source(operation, operation.lhs), program.source(operation, operation.rhs)
+    )
     target = program.result(operation.result)
     lanes = program.array.lanes
     per_source = max(pack.blocks(buffer.shape[0], lanes) for buffer in (first, second))

@@ -101,19 +101,32 @@ class Program:
         """Whether `value` is an output of the module."""
         return any(item.value == value for item in graph.outputs(self.module))
 
+    def free_name(self, wanted: str) -> str:
+        """`wanted`, or with a number where a buffer, an input or an output has that name."""
+        taken = {buffer.name for buffer in self.all_buffers}
+        taken |= {i.name for i in (*graph.inputs(self.module), *graph.outputs(self.module))}
+        name, number = wanted, 1
+        while name in taken:
+            name, number = f"{wanted}.{number}", number + 1
+        return name
+
     def new_buffer(self, name: str, space: Space, value: ir.Value) -> Buffer:
         buffer = Buffer(name, space, _canonical_shape(value))
         self.all_buffers.append(buffer)
         return buffer
 
-    def source(self, value: ir.Value) -> Buffer:
+    def source(self, operation: Any, value: ir.Value) -> Buffer:
+        """The buffer of an operand of `operation`."""
+        if value not in self.buffers:
+            unsupported(operation, "one of its operands is a constant tensor")
         return self.buffers[value]
 
     def result(self, value: ir.Value) -> Buffer:
         """A new buffer for `value`: an output's own one where nothing else reads it."""
         name = self.only_output(value)
         space = Space.MAIN if name is None else Space.OUTPUT
-        self.buffers[value] = self.new_buffer(name or f"t{len(self.all_buffers)}", space, value)
+        name = name or self.free_name(f"t{len(self.all_buffers)}")
+        self.buffers[value] = self.new_buffer(name, space, value)
         return self.buffers[value]
 
     def only_output(self, value: ir.Value) -> str | None:
@@ -127,7 +140,7 @@ class Program:
         return names[0] if names else None
 
     def view(self, operation: Any) -> None:
-        source = self.source(operation.input)
+        source = self.source(operation, operation.input)
         shape = _canonical_shape(operation.result)
         if shape[0] != source.shape[0] or shape[1] * shape[2] != source.pixels:
             unsupported(operation, f"it moves data (to {list(shape_of(operation.result))})")
@@ -138,7 +151,7 @@ class Program:
         if buffer.space == Space.MAIN:
             return buffer
         if buffer.name not in self.copies:
-            copy = Buffer(f"{buffer.name}.copy", Space.MAIN, buffer.shape)
+            copy = Buffer(self.free_name(f"{buffer.name}.copy"), Space.MAIN, buffer.shape)
             self.all_buffers.append(copy)
             self.copies[buffer.name] = copy
             self.copy(buffer, copy)
@@ -266,7 +279,7 @@ class Program:
                 for name, parts in (
                     ("weights", self.weights), ("params", self.params), ("tables", [tables])
                 ):  # fmt: skip
-                    content = np.concatenate(parts)
+                    content = np.ascontiguousarray(np.concatenate(parts))
                     if content.size:
                         _append(
                             accel.MemoryOp, memory=name,

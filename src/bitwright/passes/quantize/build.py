@@ -19,7 +19,6 @@ from bitwright.passes.quantize.plan import Plan
 from bitwright.passes.quantize.scales import dyadic
 from bitwright.passes.quantize.tables import (
     Table,
-    clamp_table,
     exponentials,
     function_of,
     table_of,
@@ -152,8 +151,9 @@ class IntegerBuilder:
         x = self._operand(op, 0)
         if op.result in self.plan.ties.vanished:
             return x
-        params = value_params(x)
-        return self._table(op, x, params, clamp_table(params, *bounds(op)))
+        params, (low, high) = self.plan.params(op.result), bounds(op)
+        table = table_of(lambda real: np.clip(real, low, high), value_params(x), params)
+        return self._table(op, x, params, table)
 
     def _pad(self, op: Any) -> ir.Value:
         x = self._operand(op, 0)

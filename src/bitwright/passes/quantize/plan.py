@@ -8,6 +8,7 @@ from torch_mlir import ir
 from bitwright.ir import graph
 from bitwright.ir.types import QuantParams
 from bitwright.passes.quantize.calibrate import Statistics
+from bitwright.passes.quantize.errors import NotQuantizable
 from bitwright.passes.quantize.ranges import RANGES
 from bitwright.passes.quantize.scales import (
     Matched,
@@ -103,6 +104,12 @@ def make_plan(
             continue
         owner = root.owner
         if not isinstance(owner, ir.Block) and owner.name == "bw.softmax":
+            for point in ties.points[root]:
+                if not 0 <= point <= 255 / 256:
+                    raise NotQuantizable(
+                        f"The softmax {names[root]!r} is padded with {point:g}; its integers hold "
+                        "0 to 255/256; pad in front of the softmax, or with 0"
+                    )
             plan.groups[root] = Group(0.0, 255 / 256, SOFTMAX.bits, SOFTMAX.scale, fixed=True)
             continue
         width = boundary_bits if root in boundary else bits

@@ -33,11 +33,6 @@ def table_of(function: Function, source: QuantParams, target: QuantParams) -> Ta
     return Table(tuple(int(code) for code in real), float(error))
 
 
-def clamp_table(source: QuantParams, low: float, high: float) -> Table:
-    """min(max(x, low), high) within one quantized type."""
-    return table_of(lambda x: np.clip(x, low, high), source, source)
-
-
 def exponentials(scale: float) -> tuple[int, ...]:
     """round(2^16 exp(-scale * d)) for the integer softmax, d from 0 to 255."""
     return tuple(round(65536 * math.exp(-scale * d)) for d in range(256))

@@ -135,9 +135,9 @@ def _tie(ties: Ties, operation: Any) -> None:
 def _tie_clamp(ties: Ties, operation: Any) -> None:
     source = _producer(ties, operation.input)
     ties.new(operation.result)
-    ties.join(operation.result, operation.input)
-    if source is None:
+    if source is None:  # a table, with a type of its own: the bounds may lie outside of the input's
         return
+    ties.join(operation.result, operation.input)
     low, high = bounds(operation)
     before = ties.clamps.get(source, (-math.inf, math.inf))
     ties.clamps[source] = (min(max(before[0], low), high), min(max(before[1], low), high))
