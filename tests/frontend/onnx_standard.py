@@ -31,6 +31,7 @@ from bitwright.flows.check_target import check_target
 from bitwright.frontend.onnx import HANDLERS, load
 from bitwright.frontend.onnx.constants import FOLDABLE
 from bitwright.ir import graph, reference
+from bitwright.ir.types import is_float
 from bitwright.passes.fold import Fold
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "operators.md"
@@ -191,6 +192,8 @@ def outcomes() -> Sequence[Outcome]:
 
 def supported(module: Any, target: str) -> bool:
     """Whether a target supports all of an imported test (at least one operation left)."""
+    if any(not is_float(item.value) for item in graph.inputs(module)):
+        return False
     folded = Fold().run(module)
     if not any(op.operation.name != "bw.constant" for op in graph.operations(folded)):
         return False
@@ -248,8 +251,8 @@ def document() -> str:
         "",
         "Every operator that the ONNX standard's own node tests are about, and how many of these",
         "tests pass through the importer and the reference interpreter. In a real model some",
-        "inputs are weights or shapes: *run time* counts the tests that pass with every input computed at",
-        "run time, *constants* those that pass where inputs after the first are constants of the",
+        "inputs are weights or shapes: *run time* counts the tests that pass with every input",
+        "computed at run time, *constants* those that pass where inputs after the first are constants of the",
         "model. What imports has to be equal to the standard's output within the test's own",
         "tolerance (16-bit floats: at least two rounding steps); a difference fails the project's",
         "tests. What is not supported is refused with an error that names the node.",
@@ -259,8 +262,8 @@ def document() -> str:
         "Losses count as training.",
         "",
         "*Imported*: `yes`, at run time; `folded`, where its operands are constants; `no`. *CPU*",
-        f"and *overlay* (`{OVERLAY}`): how many of the passing tests these targets support entirely,",
-        "from the compiler's own passes. Both need quantization; an operator without an integer",
+        f"and *overlay* (`{OVERLAY}`): how many of the passing tests these targets support",
+        "entirely, from the compiler's own passes. Both need quantization; an operator without an integer",
         "form ends at the reference interpreter.",
         "",
         "| operator | imported | run time | constants | tests | CPU | overlay |",
