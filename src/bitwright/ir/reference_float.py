@@ -154,7 +154,7 @@ def cast(x: Array, dtype: np.dtype[Any], saturate: bool) -> Array:
     if dtype.kind == "b":
         return x != 0
     with np.errstate(all="ignore"):
-        if saturate and dtype in _SATURATING:
+        if saturate and dtype in tuple(np.dtype(item) for item in _SATURATING):
             most = float(ml_dtypes.finfo(dtype).max)
             wide = x.astype(np.float32)
             x = np.where(np.isnan(wide), wide, np.clip(wide, -most, most))
