@@ -320,16 +320,28 @@ def doctor() -> None:
 
 @main.command()
 @click.argument("model", type=_FILE)
-def inspect(model: Path) -> None:
+@click.option("--target", "-t", help="Also say what this target does not support, and why.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/inspect.md) for scripts.")
+@click.option("--html", type=_FILE, help="Write a page that draws the graph here, and no table.")
+def inspect(model: Path, target: str | None, as_json: bool, html: Path | None) -> None:
     """Show what MODEL (an ONNX or TFLite file) consists of, layer by layer.
 
     \b
-    Example:
+    Examples:
       bitwright inspect model.onnx
+      bitwright inspect model.onnx --target ulx3s-85f
+      bitwright inspect model.onnx --html graph.html
+      bitwright inspect model.onnx --json | jq .totals
     """
     from bitwright import api
 
-    _console().print(api.inspect(model))
+    inspection = api.inspect(model, target)
+    if html is not None:
+        inspection.save_html(html)
+    if as_json:
+        click.echo(inspection.json())
+    elif html is None:
+        _console().print(inspection.table())
 
 
 @main.command()

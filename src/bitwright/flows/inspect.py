@@ -1,17 +1,154 @@
-"""`bitwright inspect`: what a model consists of."""
+"""`bitwright inspect`: what a model consists of, and what a target makes of it."""
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
+from torch_mlir import ir
 
-from bitwright.flows.layers import layers_of, layers_table
+from bitwright.files import replace_file
+from bitwright.flows.check_target import Verdict, check_target
+from bitwright.flows.graph_page import page
+from bitwright.flows.layers import Layer, layers_of, layers_table, output_sources
 from bitwright.flows.models import import_model
+from bitwright.ir import graph
+from bitwright.ir.types import shape_of
+from bitwright.targets import get
+
+SCHEMA_VERSION = 1
 
 
-def inspect(model: Path) -> Table:
-    """The layers of a model as a table; those of an ONNX file after folding.
+@dataclass(frozen=True)
+class Inspection:
+    """A folded model, layer by layer.
+
+    Attributes:
+        inputs: shapes by name.
+        outputs: shapes by name.
+        results: what makes each output: the number of a layer, an input, None for a constant.
+        verdict: what the target makes of it, where one was asked for.
+    """
+
+    model: str
+    inputs: dict[str, tuple[int, ...]]
+    outputs: dict[str, tuple[int, ...]]
+    results: dict[str, int | str | None]
+    layers: list[Layer]
+    verdict: Verdict | None = None
+
+    def table(self) -> RenderableType:
+        """For a terminal."""
+        if self.verdict is None:
+            return layers_table(self.layers, self.model)
+        why = [self.verdict.layers.get(number) for number in range(len(self.layers))]
+        numbered = {text: None for text in why if text}
+        notes = {text: f"see ({number})" for number, text in enumerate(numbered, start=1)}
+        table: Table = layers_table(
+            self.layers, self.model, [notes[text] if text else None for text in why]
+        )
+        lines = [f"({number}) {text}" for number, text in enumerate(numbered, start=1)]
+        lines += list(self.verdict.model)
+        return Group(table, escape("\n".join([self.summary(), *lines])))
+
+    def summary(self) -> str:
+        """One sentence on the target."""
+        assert self.verdict is not None, "there is a summary where there is a target"
+        how = {
+            "passes": "checked by the compiler's own passes, at 8 bits, on random samples",
+            "operator kinds": "checked by operator kinds only; there may be more",
+        }[self.verdict.checked_by]
+        if self.verdict.supported:
+            return f"{self.verdict.target}: everything is supported ({how})"
+        count = len(self.verdict.layers)
+        what = f"{count} of {len(self.layers)} layers are not supported" if count else (
+            "the model as a whole is not supported"
+        )  # fmt: skip
+        return f"{self.verdict.target}: {what} ({how})"
+
+    def data(self) -> dict[str, Any]:
+        """The document of docs/inspect.md."""
+        verdict = self.verdict
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "model": self.model,
+            "inputs": [{"name": n, "shape": list(s)} for n, s in self.inputs.items()],
+            "outputs": [
+                {"name": name, "shape": list(extents), "source": self.results[name]}
+                for name, extents in self.outputs.items()
+            ],
+            "totals": {
+                "macs": sum(layer.macs for layer in self.layers),
+                "parameters": sum(layer.parameters for layer in self.layers),
+                "bytes": sum(layer.bytes for layer in self.layers),
+            },
+            "layers": [
+                {
+                    "name": layer.name,
+                    "operation": layer.kind,
+                    "sources": list(layer.sources),
+                    "input_shape": list(layer.input_shape),
+                    "output_shape": list(layer.output_shape),
+                    "weight_bits": layer.weight_bits,
+                    "activation_bits": layer.activation_bits,
+                    "macs": layer.macs,
+                    "parameters": layer.parameters,
+                    "bytes": layer.bytes,
+                    "intensity": layer.intensity,
+                    "problem": verdict.layers.get(number) if verdict else None,
+                }
+                for number, layer in enumerate(self.layers)
+            ],
+            "target": None if verdict is None else {
+                "name": verdict.target,
+                "kind": verdict.kind,
+                "supported": verdict.supported,
+                "checked_by": verdict.checked_by,
+                "problems": list(verdict.model),
+            },
+        }  # fmt: skip
+
+    def json(self) -> str:
+        """`data` as text."""
+        return json.dumps(self.data(), indent=2)
+
+    def save_html(self, path: Path) -> None:
+        """One page with the graph and the table, which needs no other file and no network.
+
+        Raises:
+            OutputNotWritable: where `path` cannot be written.
+        """
+        text = page(self.data(), self.summary() if self.verdict else "")
+        replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def inspect(model: Path, target: str | None = None) -> Inspection:
+    """The layers of a model; those of an ONNX file after folding.
+
+    Args:
+        target: a name from `bitwright targets`, to find out what it does not support.
 
     Raises:
         ModelError: a file that cannot be imported.
+        UnknownTarget: a target that is not known.
     """
-    return layers_table(layers_of(import_model(model).module), str(model))
+    device = None if target is None else get(target)
+    module = import_model(model).module
+    return inspection_of(
+        module, str(model), None if device is None else check_target(module, device)
+    )
+
+
+def inspection_of(module: ir.Module, name: str, verdict: Verdict | None = None) -> Inspection:
+    """The layers of a module."""
+    return Inspection(
+        model=name,
+        inputs={item.name: shape_of(item.value) for item in graph.inputs(module)},
+        outputs={item.name: shape_of(item.value) for item in graph.outputs(module)},
+        results=output_sources(module),
+        layers=layers_of(module),
+        verdict=verdict,
+    )

@@ -13,14 +13,17 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 from torch_mlir.dialects import func
 
-from bitwright.ir import bw, bw_fixed_point, shapes
+from bitwright.ir import bw, bw_fixed_point, bw_float, reference_float, shapes
 from bitwright.ir.context import new_context, verify
 from bitwright.ir.types import (
     QuantParams,
+    dtype_of,
+    element_of,
     element_type,
     f32,
     i32,
     is_float,
+    is_plain,
     quantized,
     shape_of,
     tensor,
@@ -33,13 +36,14 @@ class Builder:
     """A `func.func @main` under construction, in a context of its own.
 
     Args:
-        inputs: name, shape and quantized type (None for float) of each argument.
+        inputs: name, shape and type of each argument: None for float32, quantized, or a NumPy
+            type for any other.
         context: an existing module's context, so that `copy` can take its operations over.
     """
 
     def __init__(
         self,
-        inputs: Sequence[tuple[str, Sequence[int], QuantParams | None]],
+        inputs: Sequence[tuple[str, Sequence[int], QuantParams | np.dtype[Any] | None]],
         context: ir.Context | None = None,
     ) -> None:
         self.context = new_context() if context is None else context
@@ -55,7 +59,9 @@ class Builder:
         self.inputs: list[ir.Value] = list(self._block.arguments)
         self._name: str | None = None
 
-    def _element(self, params: QuantParams | None) -> ir.Type:
+    def _element(self, params: QuantParams | np.dtype[Any] | None) -> ir.Type:
+        if isinstance(params, np.dtype):
+            return element_of(params)
         return f32() if params is None else quantized(params)
 
     def named(self, name: str | None) -> "Builder":
@@ -64,7 +70,8 @@ class Builder:
         return self
 
     def make(
-        self, operation: Any, result: tuple[Sequence[int], ir.Type | QuantParams | None],
+        self, operation: Any,
+        result: tuple[Sequence[int], ir.Type | QuantParams | np.dtype[Any] | None],
         operands: Sequence[ir.Value | Sequence[ir.Value]], **attributes: Any,
     ) -> ir.Value:  # fmt: skip
         """Append `operation`; attributes are Python values. Prefer the named methods."""
@@ -105,6 +112,107 @@ class Builder:
             shape = value.shape if value.ndim else (1,)
         return self.make(bw.ConstantOp, (shape, element), (), value=attr)
 
+    def plain(self, value: NDArray[Any]) -> ir.Value:
+        """A constant of any plain type, of any rank, kept as it is."""
+        value = np.asarray(value)
+        if value.size == 0:
+            raise ValueError(f"a constant of shape {list(value.shape)} has no elements")
+        if not reference_float.is_native(
+            value.dtype
+        ):  # NumPy cannot read these out of an attribute again
+            exact = np.float32 if reference_float.is_fraction(value.dtype) else np.int8
+            return self.cast(self.plain(value.astype(exact)), value.dtype)
+        with self.context, ir.Location.unknown():
+            element = element_of(value.dtype)
+            type_ = tensor(value.shape, element)
+            attr = ir.DenseElementsAttr.get(np.array(value, order="C"), type=type_)
+        return self.make(bw.ConstantOp, (value.shape, element), (), value=attr)
+
+    def function(self, name: str, x: ir.Value, **attributes: Any) -> ir.Value:
+        """See `bw_float.FUNCTIONS`."""
+        with self.context:
+            element = element_type(x)
+            if name in ("isnan", "is_inf"):
+                element = element_of(np.bool_)
+        return self.make(bw_float.FUNCTIONS[name], (shape_of(x), element), (x,), **attributes)
+
+    def binary(self, name: str, lhs: ir.Value, rhs: ir.Value) -> ir.Value:
+        """See `bw_float.BINARIES`; comparisons give booleans."""
+        shape = shapes.broadcast(shape_of(lhs), shape_of(rhs))
+        with self.context:
+            element = element_type(lhs)
+            if name in bw_float.COMPARISONS:
+                element = element_of(np.bool_)
+        return self.make(bw_float.BINARIES[name], (shape, element), (lhs, rhs))
+
+    def select(self, condition: ir.Value, lhs: ir.Value, rhs: ir.Value) -> ir.Value:
+        """See `bw_float.SelectOp`."""
+        shape = shapes.broadcast(shape_of(lhs), shape_of(rhs))
+        shape = shapes.broadcast(shape_of(condition), shape)
+        return self.make(bw_float.SelectOp, (shape, element_type(lhs)), (condition, lhs, rhs))
+
+    def cast(self, x: ir.Value, dtype: np.dtype[Any], saturate: bool = True) -> ir.Value:
+        """See `bw_float.CastOp`; nothing where the type is this already."""
+        if dtype_of(x) == dtype:
+            return x
+        return self.make(bw_float.CastOp, (shape_of(x), np.dtype(dtype)), (x,), saturate=saturate)
+
+    def slice(
+        self, x: ir.Value, starts: Sequence[int], sizes: Sequence[int], steps: Sequence[int]
+    ) -> ir.Value:
+        """See `bw_float.SliceOp`."""
+        return self.make(
+            bw_float.SliceOp, (tuple(sizes), element_type(x)), (x,), starts=list(starts),
+            sizes=list(sizes), steps=list(steps),
+        )  # fmt: skip
+
+    def gather(self, x: ir.Value, indices: ir.Value, axis: int) -> ir.Value:
+        """See `bw_float.GatherOp`."""
+        shape = shape_of(x)
+        result = (*shape[:axis], *shape_of(indices), *shape[axis + 1 :])
+        return self.make(bw_float.GatherOp, (result, element_type(x)), (x, indices), axis=axis)
+
+    def gather_elements(self, x: ir.Value, indices: ir.Value, axis: int) -> ir.Value:
+        """See `bw_float.GatherElementsOp`."""
+        return self.make(
+            bw_float.GatherElementsOp, (shape_of(indices), element_type(x)), (x, indices),
+            axis=axis,
+        )  # fmt: skip
+
+    def expand(self, x: ir.Value, shape: Sequence[int]) -> ir.Value:
+        """See `bw_float.ExpandOp`; `shape` is broadcast with that of `x`."""
+        result = shapes.broadcast(shape_of(x), tuple(shape))
+        return self.make(bw_float.ExpandOp, (result, element_type(x)), (x,))
+
+    def reduce(self, name: str, x: ir.Value, axes: Sequence[int], keepdims: bool) -> ir.Value:
+        """See `bw_float.REDUCES`."""
+        shape = shapes.reduce(shape_of(x), axes, keepdims)
+        return self.make(
+            bw_float.REDUCES[name], (shape, element_type(x)), (x,), axes=list(axes),
+            keepdims=keepdims,
+        )  # fmt: skip
+
+    def cumsum(self, x: ir.Value, axis: int, exclusive: bool, reverse: bool) -> ir.Value:
+        """See `bw_float.CumsumOp`."""
+        return self.make(
+            bw_float.CumsumOp, (shape_of(x), element_type(x)), (x,), axis=axis,
+            exclusive=exclusive, reverse=reverse,
+        )  # fmt: skip
+
+    def conv_transpose2d(
+        self, x: ir.Value, weight: ir.Value, *, stride: Pair, padding: Pair, dilation: Pair,
+        extra: Pair, groups: int,
+    ) -> ir.Value:  # fmt: skip
+        """See `bw_float.ConvTranspose2dOp`."""
+        shape = shapes.conv_transpose2d(
+            shape_of(x), shape_of(weight), stride, padding, dilation, extra, groups
+        )
+        return self.make(
+            bw_float.ConvTranspose2dOp, (shape, element_type(x)), (x, weight),
+            stride=list(stride), padding=list(padding), dilation=list(dilation),
+            extra=list(extra), groups=groups,
+        )  # fmt: skip
+
     def conv2d(
         self, x: ir.Value, weight: ir.Value, bias: ir.Value, *, stride: Pair = (1, 1),
         padding: Pair = (0, 0, 0, 0), dilation: Pair = (1, 1), groups: int = 1,
@@ -120,7 +228,7 @@ class Builder:
 
     def _accumulating(self, operand: ir.Value) -> ir.Type:
         with self.context:
-            return f32() if is_float(operand) else i32()
+            return element_type(operand) if is_plain(operand) else i32()
 
     def linear(self, x: ir.Value, weight: ir.Value, bias: ir.Value) -> ir.Value:
         """See `bw.LinearOp`."""

@@ -9,7 +9,6 @@ quantized type. What each one computes is defined by `bitwright.ir.reference`.
 # Operations get their operands and attributes as annotations that the dialect machinery reads.
 # pyright: basic, reportInvalidTypeForm=false, reportAttributeAccessIssue=false
 
-from collections.abc import Callable
 from typing import Any
 
 from torch_mlir import ir
@@ -45,8 +44,11 @@ class Bw(ext.Dialect, name="bw"):
     """Graph dialect of Bitwright."""
 
 
-class _Operation(Bw.Operation):
-    """Base of all `bw` operations: verified by the `check` of the subclass."""
+class BwOperation(Bw.Operation):
+    """Base of all `bw` operations: verified by the `check` of the subclass.
+
+    Operations that have a float form only stand in `bitwright.ir.bw_float`.
+    """
 
     def check(self) -> None:
         raise NotImplementedError
@@ -61,7 +63,7 @@ class Blob(Bw.Attribute, name="blob"):
     key: ir.StringAttr
 
 
-class ConstantOp(_Operation, name="constant", traits=[ext.Pure]):
+class ConstantOp(BwOperation, name="constant", traits=[ext.Pure]):
     """Data. The value holds storage integers where the result type is quantized."""
 
     value: Any
@@ -75,7 +77,7 @@ class ConstantOp(_Operation, name="constant", traits=[ext.Pure]):
         expect_shape(self.result, shape_of(self.value.type))
 
 
-class Conv2dOp(_Operation, name="conv2d", traits=[ext.Pure]):
+class Conv2dOp(BwOperation, name="conv2d", traits=[ext.Pure]):
     """Cross-correlation of [N, C, H, W] with [O, C/groups, KH, KW], plus a bias of [O]."""
 
     input: ext.Operand[Any]
@@ -96,7 +98,7 @@ class Conv2dOp(_Operation, name="conv2d", traits=[ext.Pure]):
         check_weighted(self.input, self.weight, self.bias, self.result)
 
 
-class LinearOp(_Operation, name="linear", traits=[ext.Pure]):
+class LinearOp(BwOperation, name="linear", traits=[ext.Pure]):
     """[..., K] times the transpose of [N, K], plus a bias of [N]."""
 
     input: ext.Operand[Any]
@@ -109,7 +111,7 @@ class LinearOp(_Operation, name="linear", traits=[ext.Pure]):
         check_weighted(self.input, self.weight, self.bias, self.result)
 
 
-class MatmulOp(_Operation, name="matmul", traits=[ext.Pure]):
+class MatmulOp(BwOperation, name="matmul", traits=[ext.Pure]):
     """[..., M, K] times [..., K, N], both computed at run time."""
 
     lhs: ext.Operand[Any]
@@ -121,7 +123,7 @@ class MatmulOp(_Operation, name="matmul", traits=[ext.Pure]):
         expect_accumulating(self.result, self.lhs, self.rhs)
 
 
-class AddOp(_Operation, name="add", traits=[ext.Pure]):
+class AddOp(BwOperation, name="add", traits=[ext.Pure]):
     """lhs * lhs_multiplier + rhs * rhs_multiplier, broadcast; integers minus their zero points."""
 
     lhs: ext.Operand[Any]
@@ -139,7 +141,7 @@ class AddOp(_Operation, name="add", traits=[ext.Pure]):
                 raise VerifyError(f"{name} is {value}, expected 1 to {limit} or its negative")
 
 
-class MulOp(_Operation, name="mul", traits=[ext.Pure]):
+class MulOp(BwOperation, name="mul", traits=[ext.Pure]):
     """Elementwise product, broadcast; integers minus their zero points."""
 
     lhs: ext.Operand[Any]
@@ -151,7 +153,7 @@ class MulOp(_Operation, name="mul", traits=[ext.Pure]):
         expect_accumulating(self.result, self.lhs, self.rhs)
 
 
-class _Unary(_Operation):
+class _Unary(BwOperation):
     def check(self) -> None:
         expect_float(self.input, self.result)  # pyright: ignore
         expect_shape(self.result, shape_of(self.input))  # pyright: ignore
@@ -219,7 +221,7 @@ class SoftmaxOp(_Unary, name="softmax", traits=[ext.Pure]):
     result: ext.Result[Any]
 
 
-class BatchNormOp(_Operation, name="batch_norm", traits=[ext.Pure]):
+class BatchNormOp(BwOperation, name="batch_norm", traits=[ext.Pure]):
     """scale * (x - mean) / sqrt(variance + epsilon) + bias, per channel (axis 1)."""
 
     input: ext.Operand[Any]
@@ -241,7 +243,7 @@ class BatchNormOp(_Operation, name="batch_norm", traits=[ext.Pure]):
                 )
 
 
-class MaxPool2dOp(_Operation, name="max_pool2d", traits=[ext.Pure]):
+class MaxPool2dOp(BwOperation, name="max_pool2d", traits=[ext.Pure]):
     """Maximum over a window; padding never wins."""
 
     input: ext.Operand[Any]
@@ -260,7 +262,7 @@ class MaxPool2dOp(_Operation, name="max_pool2d", traits=[ext.Pure]):
         expect_same_type(self.result, self.input)
 
 
-class AvgPool2dOp(_Operation, name="avg_pool2d", traits=[ext.Pure]):
+class AvgPool2dOp(BwOperation, name="avg_pool2d", traits=[ext.Pure]):
     """Mean over a window; padding counts as zeros where `count_include_pad`, else not at all."""
 
     input: ext.Operand[Any]
@@ -278,7 +280,7 @@ class AvgPool2dOp(_Operation, name="avg_pool2d", traits=[ext.Pure]):
         expect_float(self.input, self.result)
 
 
-class SumPool2dOp(_Operation, name="sum_pool2d", traits=[ext.Pure]):
+class SumPool2dOp(BwOperation, name="sum_pool2d", traits=[ext.Pure]):
     """Sum over a window of integers minus their zero point; the integer form of a mean."""
 
     input: ext.Operand[Any]
@@ -296,7 +298,7 @@ class SumPool2dOp(_Operation, name="sum_pool2d", traits=[ext.Pure]):
             raise VerifyError("input is float; use bw.avg_pool2d")
 
 
-class ReduceMeanOp(_Operation, name="reduce_mean", traits=[ext.Pure]):
+class ReduceMeanOp(BwOperation, name="reduce_mean", traits=[ext.Pure]):
     """Mean over axes."""
 
     input: ext.Operand[Any]
@@ -312,7 +314,7 @@ class ReduceMeanOp(_Operation, name="reduce_mean", traits=[ext.Pure]):
         expect_float(self.input, self.result)
 
 
-class ReduceSumOp(_Operation, name="reduce_sum", traits=[ext.Pure]):
+class ReduceSumOp(BwOperation, name="reduce_sum", traits=[ext.Pure]):
     """Sum over axes, of integers minus their zero point where quantized."""
 
     input: ext.Operand[Any]
@@ -328,7 +330,7 @@ class ReduceSumOp(_Operation, name="reduce_sum", traits=[ext.Pure]):
         expect_accumulating(self.result, self.input)
 
 
-class ReshapeOp(_Operation, name="reshape", traits=[ext.Pure]):
+class ReshapeOp(BwOperation, name="reshape", traits=[ext.Pure]):
     """The same elements in row-major order under another shape."""
 
     input: ext.Operand[Any]
@@ -340,7 +342,7 @@ class ReshapeOp(_Operation, name="reshape", traits=[ext.Pure]):
             raise VerifyError(f"{shape_of(self.input)} does not reshape to {shape_of(self.result)}")
 
 
-class TransposeOp(_Operation, name="transpose", traits=[ext.Pure]):
+class TransposeOp(BwOperation, name="transpose", traits=[ext.Pure]):
     """Axis i of the result is axis perm[i] of the input."""
 
     input: ext.Operand[Any]
@@ -352,7 +354,7 @@ class TransposeOp(_Operation, name="transpose", traits=[ext.Pure]):
         expect_shape(self.result, shapes.transpose(shape_of(self.input), ints(self.perm)))
 
 
-class ConcatOp(_Operation, name="concat", traits=[ext.Pure]):
+class ConcatOp(BwOperation, name="concat", traits=[ext.Pure]):
     """Two tensors of one element type joined along an axis.
 
     Two, because operations with any number of operands cannot mix types in this dialect
@@ -371,7 +373,7 @@ class ConcatOp(_Operation, name="concat", traits=[ext.Pure]):
         expect_shape(self.result, expected)
 
 
-class PadOp(_Operation, name="pad", traits=[ext.Pure]):
+class PadOp(BwOperation, name="pad", traits=[ext.Pure]):
     """A constant around the tensor: a float, or the integer itself where quantized."""
 
     input: ext.Operand[Any]
@@ -387,7 +389,7 @@ class PadOp(_Operation, name="pad", traits=[ext.Pure]):
             raise VerifyError(f"value {self.value} does not fit the input {self.input.type}")
 
 
-class RequantizeOp(_Operation, name="requantize", traits=[ext.Pure]):
+class RequantizeOp(BwOperation, name="requantize", traits=[ext.Pure]):
     """clamp(acc * m / 2^s + zero_point, clamp_min, clamp_max), dyadic.
 
     `multiplier` and `shift` have one entry, or one per index of `axis`. The quotient is rounded
@@ -439,7 +441,7 @@ class RequantizeOp(_Operation, name="requantize", traits=[ext.Pure]):
             raise VerifyError(f"clamp [{low}, {high}] leaves the range of {self.result.type}")
 
 
-class TableOp(_Operation, name="table", traits=[ext.Pure]):
+class TableOp(BwOperation, name="table", traits=[ext.Pure]):
     """table[x + 128]: a function of one int8 as 256 entries of int8."""
 
     input: ext.Operand[Any]
@@ -460,7 +462,7 @@ class TableOp(_Operation, name="table", traits=[ext.Pure]):
             )
 
 
-class IntegerSoftmaxOp(_Operation, name="integer_softmax", traits=[ext.Pure]):
+class IntegerSoftmaxOp(BwOperation, name="integer_softmax", traits=[ext.Pure]):
     """e = table[max - x]; y = clamp(floor((2 * 256 * e + S) / (2 * S)) - 128), S = sum of e.
 
     The result has scale 1/256 and zero point -128; the table holds round(2^16 exp(-scale * d)).
@@ -483,8 +485,3 @@ class IntegerSoftmaxOp(_Operation, name="integer_softmax", traits=[ext.Pure]):
             raise VerifyError(
                 f"result is {self.result.type}, expected scale 1/256, zero point -128"
             )
-
-
-OPERATIONS: dict[str, Callable[..., Any]] = {
-    operation.OPERATION_NAME: operation for operation in Bw.operations
-}

@@ -13,7 +13,7 @@ from typing import Any
 from torch_mlir.dialects import ext
 
 from bitwright.ir import shapes
-from bitwright.ir.bw import SCALE_LIMITS, _Operation
+from bitwright.ir.bw import SCALE_LIMITS, BwOperation
 from bitwright.ir.checks import (
     VerifyError,
     expect_accumulating,
@@ -28,7 +28,7 @@ MAX_LEFT_SHIFT = 22
 MAX_SOFTMAX_EXTENT = 4095
 
 
-class ScaledAddOp(_Operation, name="scaled_add", traits=[ext.Pure]):
+class ScaledAddOp(BwOperation, name="scaled_add", traits=[ext.Pure]):
     """scale(lhs << left_shift) + scale(rhs << left_shift), broadcast, as an i32 accumulator.
 
     Integers minus their zero points; each is scaled by its own multiplier and shift with the
@@ -64,7 +64,7 @@ class ScaledAddOp(_Operation, name="scaled_add", traits=[ext.Pure]):
                 )
 
 
-class IntegerAvgPool2dOp(_Operation, name="integer_avg_pool2d", traits=[ext.Pure]):
+class IntegerAvgPool2dOp(BwOperation, name="integer_avg_pool2d", traits=[ext.Pure]):
     """Mean of the integers in a window, ties away from zero; padding does not count."""
 
     input: ext.Operand[Any]
@@ -92,7 +92,7 @@ class IntegerAvgPool2dOp(_Operation, name="integer_avg_pool2d", traits=[ext.Pure
             raise VerifyError(f"clamp [{low}, {high}] leaves the range of {self.result.type}")
 
 
-class FixedPointSoftmaxOp(_Operation, name="fixed_point_softmax", traits=[ext.Pure]):
+class FixedPointSoftmaxOp(BwOperation, name="fixed_point_softmax", traits=[ext.Pure]):
     """e = table[max - x]; y = e / (sum of e) by Newton's reciprocal, as gemmlowp computes it.
 
     The table holds exponentials over 2^31. The result has scale 1/256 and zero point -128.

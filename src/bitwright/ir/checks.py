@@ -4,7 +4,7 @@ from typing import Any
 
 from torch_mlir import ir
 
-from bitwright.ir.types import is_accumulator, is_float, quant_params, shape_of
+from bitwright.ir.types import is_accumulator, is_float, is_plain, quant_params, shape_of
 
 
 class VerifyError(ValueError):
@@ -66,8 +66,10 @@ def expect_float(*values: ir.Value) -> None:
 
 
 def expect_accumulating(result: ir.Value, *operands: ir.Value) -> bool:
-    """All float, or quantized operands with an i32 result; True for the second."""
-    if is_float(result) and all(is_float(operand) for operand in operands):
+    """All of one plain type, or quantized operands with an i32 result; True for the second."""
+    if is_plain(result) and all(is_plain(operand) for operand in operands):
+        for operand in operands:
+            expect_same_type(result, operand)
         return False
     for operand in operands:
         expect_activation(operand, "operand")

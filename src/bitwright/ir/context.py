@@ -8,6 +8,7 @@ from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
 from bitwright.ir import bw_fixed_point as bw_fixed_point  # operations that `Bw.load` registers
+from bitwright.ir import bw_float
 from bitwright.ir.accel import Accel
 from bitwright.ir.bw import Bw
 
@@ -20,6 +21,7 @@ class IrError(BitwrightError):
 
 def new_context() -> ir.Context:
     """A context in which `bw` (and everything upstream) parses and verifies."""
+    assert bw_float.FUNCTIONS, "its operations belong to the dialect"
     context = ir.Context()
     with context, ir.Location.unknown():
         Bw.load()

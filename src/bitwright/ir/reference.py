@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
-from bitwright.ir import fixed_point, graph
+from bitwright.ir import fixed_point, graph, reference_float
 from bitwright.ir.checks import ints
-from bitwright.ir.types import QuantParams, is_float, quant_params, shape_of
+from bitwright.ir.types import QuantParams, dtype_of, is_plain, quant_params, shape_of
 
 Array = NDArray[Any]
 Observer = Callable[[ir.Value, Array], None]
@@ -93,9 +93,9 @@ def check_inputs(named: Sequence[tuple[str, ir.Value]], inputs: Mapping[str, Arr
                 f"Input {name!r} has shape {list(array.shape)}; expected "
                 f"[{', '.join(str(extent) for extent in wanted)}]"
             )
-        kind = "f" if is_float(value) else "i"
-        if array.dtype.kind != kind:
-            wanted = "float32" if kind == "f" else "int8"
+        wanted = dtype_of(value)
+        exact = wanted != np.float32
+        if array.dtype.kind != wanted.kind or (exact and is_plain(value) and array.dtype != wanted):
             raise InputError(f"Input {name!r} has type {array.dtype}; expected {wanted}")
         params = quant_params(value.type)
         if params is not None and (array.min() < params.qmin or array.max() > params.qmax):
@@ -116,6 +116,9 @@ def _carries_batch(module: ir.Module) -> bool:
         data = [value for value in operation.operands if graph.constant_of(value) is None]
         if kind == "constant" or not data:
             continue
+        name = operation.operation.name
+        if name in reference_float.INTERPRETERS and name not in reference_float.ELEMENTWISE:
+            return False
         ranks = {len(shape_of(value)) for value in data} | {len(shape_of(operation.result))}
         leading = {shape_of(value)[:1] for value in (*data, operation.result)}
         axes = {
@@ -144,13 +147,13 @@ def _evaluate(
     values: dict[ir.Value, Array] = {}
     last_use = _last_uses(module)
     for item, array in zip(graph.inputs(module), arrays, strict=True):
-        values[item.value] = array.astype(np.float32 if is_float(item.value) else np.int8)
+        values[item.value] = array.astype(dtype_of(item.value))
         if observe:
             observe(item.value, values[item.value])
     results = graph.outputs(module)
     for index, operation in enumerate(graph.operations(module)):
         operands = [values[operand] for operand in operation.operands]
-        result = _INTERPRETERS[operation.operation.name](operation, *operands)
+        result = np.asarray(_INTERPRETERS[operation.operation.name](operation, *operands))
         values[operation.result] = result
         if observe:
             observe(operation.result, result)
@@ -183,9 +186,9 @@ def _centred(value: ir.Value, array: Array) -> Array:
 
 
 def _accumulator(operation: Any, total: Array) -> Array:
-    """Float sums as float32; exact integer sums as int32, checked."""
-    if is_float(operation.result):
-        return total.astype(np.float32)
+    """Sums of plain numbers in their type; exact integer sums as int32, checked."""
+    if is_plain(operation.result):
+        return total.astype(dtype_of(operation.result))
     if total.size and (total.min() < _INT32.min or total.max() > _INT32.max):
         raise AccumulatorOverflow(
             f"{graph.location_name(operation)} sums to [{int(total.min())}, {int(total.max())}], "
@@ -238,6 +241,9 @@ def _matmul(op: Any, lhs: Array, rhs: Array) -> Array:
 
 def _add(op: Any, lhs: Array, rhs: Array) -> Array:
     left, right = op.lhs_multiplier.value, op.rhs_multiplier.value
+    if is_plain(op.result):
+        lhs, rhs = (lhs, rhs) if left == 1 else (-lhs, rhs)
+        return _accumulator(op, lhs + rhs if right == 1 else lhs - rhs)
     return _accumulator(op, _centred(op.lhs, lhs) * left + _centred(op.rhs, rhs) * right)
 
 
@@ -274,7 +280,8 @@ def _reduce_mean(op: Any, x: Array) -> Array:
 
 
 def _reduce_sum(op: Any, x: Array) -> Array:
-    total = _centred(op.input, x).sum(axis=ints(op.axes), keepdims=op.keepdims.value)
+    x = _centred(op.input, x)
+    total = np.asarray(x.sum(axis=ints(op.axes), keepdims=bool(op.keepdims.value)))
     return _accumulator(op, total)
 
 
@@ -392,6 +399,7 @@ def _clip(x: Array, low: float, high: float) -> Array:
 
 
 _INTERPRETERS: dict[str, Callable[..., Array]] = {
+    **reference_float.INTERPRETERS,
     "bw.constant": lambda op: np.asarray(op.value).reshape(shape_of(op.result)),
     "bw.conv2d": _conv2d,
     "bw.linear": _linear,

@@ -16,6 +16,7 @@ from torch_mlir import ir
 from bitwright.files import replace_file
 from bitwright.ir.bw import Blob
 from bitwright.ir.context import IrError, clone, entered, parse
+from bitwright.ir.types import is_plain
 
 INLINE_ELEMENTS = 64
 
@@ -79,7 +80,9 @@ def load(path: Path) -> ir.Module:
             if key not in blobs:
                 missing.append(key)  # raised after the walk: MLIR would wrap it
                 return ir.WalkResult.INTERRUPT
-            operation.attributes["value"] = ir.DenseElementsAttr.get(blobs[key])
+            result = operation.results[0]
+            type_ = result.type if is_plain(result) else None
+            operation.attributes["value"] = ir.DenseElementsAttr.get(blobs[key], type=type_)
         return ir.WalkResult.ADVANCE
 
     missing: list[str] = []

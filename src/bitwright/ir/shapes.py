@@ -143,3 +143,30 @@ def reduce(input_shape: Shape, axes: Sequence[int], keepdims: bool) -> Shape:
     if keepdims:
         return tuple(1 if i in axes else n for i, n in enumerate(input_shape))
     return tuple(n for i, n in enumerate(input_shape) if i not in axes)
+
+
+def conv_transpose2d(
+    input_shape: Shape,
+    weight: Shape,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    extra: Sequence[int],
+    groups: int,
+) -> Shape:
+    """[N, C, H, W] and [C, O/groups, KH, KW] to [N, O, OH, OW]."""
+    if len(input_shape) != 4 or len(weight) != 4:
+        raise ValueError(f"input {input_shape} and weight {weight} must both have rank 4")
+    channels = input_shape[1]
+    if groups < 1 or weight[0] != channels or channels % groups:
+        raise ValueError(f"{channels} input channels in {groups} groups do not fit {weight}")
+    spatial = [
+        (size - 1) * s + d * (k - 1) + 1 - low - high + more
+        for size, s, d, k, low, high, more in zip(
+            input_shape[2:], stride, dilation, weight[2:], padding[:2], padding[2:], extra,
+            strict=True,
+        )
+    ]  # fmt: skip
+    if min(spatial) < 1:
+        raise ValueError(f"the padding {list(padding)} leaves {spatial} rows and columns")
+    return (input_shape[0], weight[1] * groups, *spatial)

@@ -5,7 +5,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 from torch_mlir import ir
@@ -105,6 +107,72 @@ def quant_params(type_: ir.Type) -> QuantParams | None:
     return None
 
 
+_FLOATS: tuple[tuple[Any, Any], ...] = (
+    (np.float32, ir.F32Type), (np.float64, ir.F64Type), (np.float16, ir.F16Type),
+    (ml_dtypes.bfloat16, ir.BF16Type),
+    (ml_dtypes.float8_e4m3fn, ir.Float8E4M3FNType),
+    (ml_dtypes.float8_e4m3fnuz, ir.Float8E4M3FNUZType),
+    (ml_dtypes.float8_e5m2, ir.Float8E5M2Type),
+    (ml_dtypes.float8_e5m2fnuz, ir.Float8E5M2FNUZType),
+    (ml_dtypes.float4_e2m1fn, ir.Float4E2M1FNType),
+)  # fmt: skip
+_NARROW: dict[tuple[str, int], Any] = {
+    ("i", 4): ml_dtypes.int4, ("u", 4): ml_dtypes.uint4,
+    ("i", 2): ml_dtypes.int2, ("u", 2): ml_dtypes.uint2,
+}  # fmt: skip
+
+
+def element_of(dtype: Any) -> ir.Type:
+    """The element type of a NumPy type (ml_dtypes' among them) in the current context.
+
+    Integers are signed or unsigned there; signless ones are those of quantized modules.
+
+    Raises:
+        ValueError: a type that has none, such as text or complex numbers.
+    """
+    dtype = np.dtype(dtype)
+    for known, element in _FLOATS:
+        if dtype == known:
+            return element.get()
+    for (kind, bits), known in _NARROW.items():
+        if dtype == known:
+            return _integer(kind, bits)
+    if dtype == np.bool_:
+        return ir.IntegerType.get_signless(1)
+    if dtype.kind in "iu":
+        return _integer(dtype.kind, 8 * dtype.itemsize)
+    raise ValueError(f"there is no element type for {dtype}")
+
+
+def _integer(kind: str, bits: int) -> ir.Type:
+    make = ir.IntegerType.get_signed if kind == "i" else ir.IntegerType.get_unsigned
+    return make(bits)
+
+
+def dtype_of(value: ir.Value | ir.Type) -> np.dtype[Any]:
+    """The inverse of `element_of`; i32 accumulators are int32, quantized tensors int8."""
+    element = element_type(value)
+    for dtype, type_ in _FLOATS:
+        if isinstance(element, type_):
+            return np.dtype(dtype)
+    if isinstance(element, ir.IntegerType):
+        if element.is_signless and element.width == 1:
+            return np.dtype(np.bool_)
+        kind = "u" if element.is_unsigned else "i"
+        if element.width < 8:
+            return np.dtype(_NARROW[kind, element.width])
+        return np.dtype(f"{kind}{element.width // 8}")
+    return np.dtype(np.int8)
+
+
+def is_plain(value: ir.Value | ir.Type) -> bool:
+    """Whether the elements are numbers as such: neither quantized nor accumulators."""
+    element = element_type(value)
+    if isinstance(element, ir.IntegerType):
+        return not element.is_signless or element.width == 1
+    return any(isinstance(element, type_) for _, type_ in _FLOATS)
+
+
 def shape_of(value: ir.Value | ir.Type) -> tuple[int, ...]:
     """Static shape of a ranked tensor value or type."""
     type_ = value if isinstance(value, ir.Type) else value.type
@@ -125,7 +193,7 @@ def is_float(value: ir.Value | ir.Type) -> bool:
 def is_accumulator(value: ir.Value | ir.Type) -> bool:
     """Whether the elements are i32."""
     element = element_type(value)
-    return isinstance(element, ir.IntegerType) and element.width == 32
+    return isinstance(element, ir.IntegerType) and element.width == 32 and element.is_signless
 
 
 def value_params(value: ir.Value) -> QuantParams:

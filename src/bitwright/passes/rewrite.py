@@ -13,7 +13,7 @@ from torch_mlir import ir
 
 from bitwright.ir import graph
 from bitwright.ir.builder import Builder
-from bitwright.ir.types import quant_params, shape_of
+from bitwright.ir.types import is_float, is_plain, quant_params, shape_of
 
 Array = NDArray[Any]
 MAX_ROUNDS = 1000
@@ -45,7 +45,7 @@ class Rewriter:
             operands = [self._values[operand] for operand in operation.operands]
             self.builder.named(name_of(operation))
             result = None
-            for rule in rules.get(operation.operation.name, ()):
+            for rule in () if _is_other(operation) else rules.get(operation.operation.name, ()):
                 result = rule(self, Match(operation, operands))
                 if result is not None:
                     changed = True
@@ -95,6 +95,12 @@ class Match:
         arrays = [graph.constant_of(operand) for operand in self.operands[start:]]
         found = [array for array in arrays if array is not None]
         return found if len(found) == len(arrays) else None
+
+
+def _is_other(operation: Any) -> bool:
+    """Whether it works on plain numbers that are not float32, which no rule is about."""
+    values = (*operation.operands, operation.result)
+    return any(is_plain(value) and not is_float(value) for value in values)
 
 
 Rule = Callable[[Rewriter, Match], ir.Value | None]

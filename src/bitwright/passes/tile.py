@@ -12,6 +12,7 @@ Requires: a module after `partition` and `legalize`, of batch 1.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +25,14 @@ from bitwright.ir.machine import Machine
 from bitwright.ir.types import is_accumulator, value_params
 from bitwright.passes import tile_layers
 from bitwright.passes.half_up import half_up
-from bitwright.passes.tile_program import Array, OutputStage, Program, unsupported
-from bitwright.passes.widths import accumulator_bits
+from bitwright.passes.tile_program import (
+    Array,
+    OutputStage,
+    Program,
+    UnsupportedOnOverlay,
+    unsupported,
+)  # fmt: skip
+from bitwright.passes.widths import ACCUMULATOR_BITS, accumulator_bits
 
 MIN_ACC_BITS = 16
 
@@ -70,6 +77,50 @@ class Tile:
             _operation(program, operation)
         program.copy_outputs()
         return program.emit()
+
+    def unsupported(self, module: ir.Module) -> dict[str, str]:
+        """All operations that `run` would refuse: why, by the operation's name.
+
+        Goes on behind each of them as if it had been placed; what a tensor without a place on the
+        overlay (rank 5, say) feeds is not looked at.
+        """
+        array = Array(self.lanes, self.rows, self.requant_lanes, ACCUMULATOR_BITS)
+        program = Program(module, array)
+        found: dict[str, str] = {}
+        for item in graph.inputs(module):
+            try:
+                program.buffers[item.value] = program.new_buffer(item.name, Space.INPUT, item.value)
+            except UnsupportedOnOverlay as error:
+                found[item.name] = str(error)
+        for operation in graph.operations(module):
+            kind = operation.operation.name
+            if kind in ("bw.constant", *_ACCUMULATING):
+                continue
+            source = operation.input.owner if kind == "bw.requantize" else operation
+            read = [value for value in source.operands if graph.constant_of(value) is None]
+            if not all(value in program.buffers or is_accumulator(value) for value in read):
+                continue
+            try:
+                _operation(program, operation)
+            except UnsupportedOnOverlay as error:
+                found.setdefault(graph.location_name(source), str(error))
+                for value in _results(operation):
+                    with suppress(UnsupportedOnOverlay):
+                        program.result(value)
+        return found
+
+
+def has_instruction(kind: str) -> bool:
+    """Whether the overlay has an instruction for some form of this integer operation."""
+    return kind in _ACCUMULATING or kind in _DIRECT
+
+
+def _results(operation: Any) -> list[ir.Value]:
+    """What an instruction for `operation` would have placed: its result, a fused table's too."""
+    if is_accumulator(operation.result):
+        return []
+    tables = [user.result for user in graph.users(operation.result) if isinstance(user, bw.TableOp)]
+    return [operation.result, *tables]
 
 
 def _operation(program: Program, operation: Any) -> None:

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from torch_mlir import ir
 
-from bitwright.ir import graph
+from bitwright.ir import graph, reference_float
 from bitwright.ir.checks import ints
 from bitwright.ir.types import shape_of
 
@@ -14,6 +15,7 @@ _AXES: dict[str, Callable[[Any], set[int]]] = {
     "bw.concat": lambda op: {op.axis.value},
     "bw.softmax": lambda op: {op.axis.value},
     "bw.reduce_mean": lambda op: set(ints(op.axes)),
+    "bw.reduce_sum": lambda op: set(ints(op.axes)),
     "bw.pad": lambda op: {i for i, n in enumerate(ints(op.low)) if n or ints(op.high)[i]},
 }
 
@@ -38,8 +40,12 @@ def _keeps_samples(single: Any, batched: Any, count: int) -> bool:
     if kind != batched.operation.name:
         return False
     if kind == "bw.constant":
-        return shape_of(single.result) == shape_of(batched.result)
+        left, right = graph.constant_of(single.result), graph.constant_of(batched.result)
+        return np.array_equal(left, right)  # pyright: ignore[reportArgumentType]
     a, b = shape_of(single.result), shape_of(batched.result)
+    moves = kind in reference_float.INTERPRETERS and kind not in reference_float.ELEMENTWISE
+    if not a or not b or moves:
+        return False
     if a[0] != 1 or b[0] != count or a[1:] != b[1:]:
         return False
     if 0 in _AXES.get(kind, lambda op: set[int]())(single):
@@ -48,6 +54,6 @@ def _keeps_samples(single: Any, batched: Any, count: int) -> bool:
     ranks = {len(shape_of(value)) for value in computed}
     if kind == "bw.matmul":
         return len(computed) == len(list(single.operands)) and ranks == {len(a)} and len(a) > 2
-    if kind in ("bw.linear", "bw.add", "bw.mul"):
+    if kind in ("bw.linear", "bw.add", "bw.mul") or kind in reference_float.ELEMENTWISE:
         return ranks == {len(a)} and len(a) > 1
     return True

@@ -4,7 +4,7 @@ import numpy as np
 from torch_mlir import ir
 
 from bitwright.frontend.onnx.node import Array, Handler, Node, Operand, checked_size, shape
-from bitwright.frontend.onnx.windows import as_2d, from_2d, window
+from bitwright.frontend.onnx.windows import as_2d, from_2d, transposed_window, window
 
 
 def conv(node: Node) -> Operand:
@@ -35,6 +35,24 @@ def _bias(node: Node, outputs: int) -> Array:
     if node.operand(2) is None:
         return np.zeros(outputs, np.float32)
     return node.float_array(2, "bias")
+
+
+def conv_transpose(node: Node) -> Operand:
+    """ConvTranspose, 1-D (as one row) and 2-D; the weight may be computed."""
+    x, weight = node.value(0), node.value(1)
+    spatial = len(shape(x)) - 2
+    if spatial not in (1, 2):
+        node.fail_operand(0, f"has shape {list(shape(x))}", "1-D [N, C, L] and 2-D [N, C, H, W]")
+    sizes, kernel = shape(x)[2:], shape(weight)[2:]
+    sliding = transposed_window(node, sizes, kernel)
+    result = node.builder.conv_transpose2d(
+        as_2d(node, x), as_2d(node, weight), stride=sliding.stride, padding=sliding.padding,
+        dilation=sliding.dilation, extra=sliding.overhang, groups=node.integer("group", 1),
+    )  # fmt: skip
+    if node.operand(2) is not None:
+        bias = node.value(2)
+        result = node.builder.add(result, node.builder.reshape(bias, (1, shape(bias)[0], 1, 1)))
+    return from_2d(node, result, spatial)
 
 
 def gemm(node: Node) -> Operand:
@@ -78,12 +96,8 @@ def _plus(node: Node, product: ir.Value, beta: float) -> ir.Value:
 def matmul(node: Node) -> Operand:
     """A product with a constant matrix is `bw.linear`; any other is `bw.matmul`."""
     build, rhs = node.builder, node.required(1)
-    if isinstance(rhs, ir.Value) or rhs.ndim > 2:
-        lhs, right = node.value(0), node.value(1)
-        for index, value in enumerate((lhs, right)):
-            if len(shape(value)) < 2:
-                node.fail_operand(index, f"has shape {list(shape(value))}", "rank 2 and more")
-        return build.matmul(lhs, right)
+    if isinstance(rhs, ir.Value) or rhs.ndim > 2 or not node.all_float():
+        return _product(node, node.tensor(0), node.tensor(1))
     weight = node.float_array(1, "weight")
     vector = weight.ndim == 1
     columns = weight.reshape(-1, 1) if vector else weight
@@ -92,8 +106,28 @@ def matmul(node: Node) -> Operand:
         build.constant(np.zeros(columns.shape[1], np.float32)),
     )  # fmt: skip
     if vector:
-        return build.reshape(product, checked_size(shape(product)[:-1] or (1,), node.describe()))
+        return build.reshape(product, checked_size(shape(product)[:-1], node.describe()))
     return product
 
 
-HANDLERS: dict[str, Handler] = {"Conv": conv, "Gemm": gemm, "MatMul": matmul}
+def _product(node: Node, lhs: ir.Value, rhs: ir.Value) -> ir.Value:
+    """A matrix product of any plain type; a vector is a row on the left, a column on the right."""
+    build = node.builder
+    row, column = len(shape(lhs)) == 1, len(shape(rhs)) == 1
+    left = build.reshape(lhs, (1, *shape(lhs))) if row else lhs
+    right = build.reshape(rhs, (*shape(rhs), 1)) if column else rhs
+    product = build.matmul(left, right)
+    extents = list(shape(product))
+    if column:
+        del extents[-1]
+    if row:
+        del extents[-1 if column else -2]
+    return build.reshape(product, extents) if row or column else product
+
+
+HANDLERS: dict[str, Handler] = {
+    "Conv": conv,
+    "ConvTranspose": conv_transpose,
+    "Gemm": gemm,
+    "MatMul": matmul,
+}

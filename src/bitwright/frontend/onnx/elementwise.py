@@ -9,30 +9,38 @@ from torch_mlir import ir
 
 from bitwright.frontend.onnx.node import Handler, Node, Operand, shape
 from bitwright.ir import bw
+from bitwright.ir.types import dtype_of
 
 LARGEST = float(np.finfo(np.float32).max)
 
 
 def add(node: Node) -> Operand:
     """Add."""
+    if not node.all_float():
+        return node.builder.add(node.tensor(0), node.tensor(1))
     return node.builder.add(node.value(0), node.value(1))
 
 
 def sub(node: Node) -> Operand:
     """Sub: a constant on the right is negated, otherwise the multiplier is -1."""
     build, rhs = node.builder, node.required(1)
-    if isinstance(rhs, ir.Value):
-        return build.add(node.value(0), rhs, 1, -1)
-    return build.add(node.value(0), build.constant(-node.float_array(1, "subtrahend")))
+    if isinstance(rhs, ir.Value) or not node.all_float():
+        return build.add(node.tensor(0), node.tensor(1), 1, -1)
+    negative = node.constant(-node.float_array(1, "subtrahend"), node.proto.input[1])
+    return build.add(node.value(0), negative)
 
 
 def mul(node: Node) -> Operand:
     """Mul."""
+    if not node.all_float():
+        return node.builder.mul(node.tensor(0), node.tensor(1))
     return node.builder.mul(node.value(0), node.value(1))
 
 
 def div(node: Node) -> Operand:
-    """Div by a constant, as a product with its reciprocal."""
+    """Div; by a constant it is a product with its reciprocal."""
+    if isinstance(node.required(1), ir.Value) or not node.all_float():
+        return node.builder.binary("div", node.tensor(0), node.tensor(1))
     divisor = node.float_array(1, "divisor")
     with np.errstate(divide="ignore"):
         reciprocal = (1.0 / divisor.astype(np.float64)).astype(np.float32)
@@ -40,15 +48,18 @@ def div(node: Node) -> Operand:
 
 
 def neg(node: Node) -> Operand:
-    """Neg, as a product with -1."""
+    """Neg; of floats as a product with -1."""
+    if not node.all_float() or node.rank(0) == 0:
+        return node.builder.function("neg", node.tensor(0))
     return node.builder.mul(node.value(0), node.builder.constant(np.array([-1.0], np.float32)))
 
 
 def sum_(node: Node) -> Operand:
     """Sum of any number of operands."""
-    total = node.value(0)
+    operand = node.value if node.all_float() else node.tensor
+    total = operand(0)
     for index in range(1, len(node.operands)):
-        total = node.builder.add(total, node.value(index))
+        total = node.builder.add(total, operand(index))
     return total
 
 
@@ -89,10 +100,13 @@ def leaky_relu(node: Node) -> Operand:
 
 
 def prelu(node: Node) -> Operand:
-    """PRelu with one slope for all channels."""
-    slope = node.float_array(1, "slope")
-    if slope.size == 0 or (slope != slope.reshape(-1)[0]).any():
-        node.fail_operand(1, f"has {np.unique(slope).size} different slopes", "one slope")
+    """PRelu; with one slope for all channels it is a LeakyRelu."""
+    build, computed = node.builder, isinstance(node.required(1), ir.Value)
+    slope = None if computed else node.float_array(1, "slope")
+    if slope is None or slope.size == 0 or (slope != slope.reshape(-1)[0]).any():
+        x, slopes = node.value(0), node.value(1)
+        positive = build.binary("greater", x, build.plain(np.zeros((), np.float32)))
+        return build.select(positive, x, build.mul(x, slopes))
     return node.builder.unary(bw.LeakyReluOp, node.value(0), alpha=float(slope.reshape(-1)[0]))
 
 
@@ -106,8 +120,13 @@ def hard_sigmoid(node: Node) -> Operand:
 
 def softmax(node: Node) -> Operand:
     """Softmax: along one axis since opset 13, before that over all axes from `axis` on."""
-    build, x = node.builder, node.value(0)
-    extents = shape(x)
+    build, x = node.builder, node.tensor(0)
+    extents, own = shape(x), dtype_of(x)
+    if own != np.float32:
+        axis = node.axis(node.integer("axis", -1 if node.opset >= 13 else 1), len(extents))
+        if node.opset < 13 and math.prod(extents[axis + 1 :]) != 1:
+            node.fail_operand(0, f"has element type {own}", "float32 before opset 13")
+        return build.cast(build.softmax(build.cast(x, np.dtype(np.float32)), axis), own)
     if node.opset >= 13:
         return build.softmax(x, node.axis(node.integer("axis", -1), len(extents)))
     axis = node.axis(node.integer("axis", 1), len(extents))

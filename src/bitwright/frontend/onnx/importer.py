@@ -16,10 +16,16 @@ from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
 from bitwright.frontend.onnx import (
+    attention,
     constants,
     convolution,
     elementwise,
+    functions,
+    indexing,
+    normalization,
     pooling,
+    reductions,
+    resize,
 )  # fmt: skip
 from bitwright.frontend.onnx import (
     shape as shape_,
@@ -47,9 +53,15 @@ from bitwright.frontend.onnx.source import DEFAULT_DOMAINS, SourceModel
 from bitwright.ir.builder import Builder
 
 HANDLERS: dict[str, Handler] = {
+    **attention.HANDLERS,
     **convolution.HANDLERS,
     **elementwise.HANDLERS,
+    **functions.HANDLERS,
+    **indexing.HANDLERS,
+    **normalization.HANDLERS,
     **pooling.HANDLERS,
+    **reductions.HANDLERS,
+    **resize.HANDLERS,
     **shape_.HANDLERS,
 }
 # Answered from the shapes of what is already built; foldable only through that.
@@ -107,7 +119,7 @@ class _Import:
         self._graph = model.proto.graph
         for item in model.inputs:
             checked_size(item.shape, f"{model.name}: input {item.name!r}")
-        self._builder = Builder([(item.name, item.shape, None) for item in model.inputs])
+        self._builder = Builder([(item.name, item.shape, item.dtype) for item in model.inputs])
         self._values: dict[str, Operand] = {
             item.name: value for item, value in zip(model.inputs, self._builder.inputs, strict=True)
         }
@@ -121,14 +133,25 @@ class _Import:
         for output in self._graph.output:
             operand = self._lookup(output.name, f"{self._model.name}: output")
             if not isinstance(operand, ir.Value):
-                operand = self._builder.constant(
-                    checked_weight(operand, output.name, f"{self._model.name}: output")
-                )
+                operand = self._constant_output(operand, output.name)
             outputs.append((output.name, operand))
         try:
             return self._builder.finish(outputs)
         except BitwrightError as error:
             raise InvalidModelError(f"{self._model.name}: {error}") from None
+
+    def _constant_output(self, array: Array, name: str) -> ir.Value:
+        if array.dtype.kind == "f":
+            checked_weight(array, name, f"{self._model.name}: output")
+        if array.dtype == np.float32 and array.ndim:
+            return self._builder.constant(array)
+        if array.dtype.kind not in "fiubV":
+            raise UnsupportedTypeError(
+                f"{self._model.name}: output {name!r} has element type {array.dtype}; supported: "
+                "numbers and booleans"
+            )
+        checked_size(array.shape, f"{self._model.name}: output {name!r}")
+        return self._builder.plain(array)
 
     def _read_initializers(self) -> None:
         if self._graph.sparse_initializer:
@@ -178,11 +201,15 @@ class _Import:
         self._builder.named(node.name or node.output[0])
         view = Node(node, self._model.opset, tuple(operands), self._builder)
         try:
-            result = handler(view)
-            checked_size(shape(result), f"{where}: its result")
+            made = handler(view)
+            results = (made,) if isinstance(made, (ir.Value, np.ndarray)) else made
+            for result in results:
+                checked_size(shape(result), f"{where}: its result")
         except (ValueError, OverflowError) as error:  # shapes that do not fit, from ir.shapes
             raise InvalidModelError(f"{where}: {error}") from None
-        self._values[node.output[0]] = result
+        for name, result in zip(node.output, results, strict=False):
+            if name:
+                self._values[name] = result
 
 
 def _answer(node: onnx.NodeProto, operand: Operand | None) -> Array:

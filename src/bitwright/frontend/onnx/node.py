@@ -18,7 +18,7 @@ from bitwright.frontend.onnx.errors import (
     UnsupportedTypeError,
 )  # fmt: skip
 from bitwright.ir.builder import Builder
-from bitwright.ir.types import shape_of
+from bitwright.ir.types import dtype_of, is_float, shape_of
 
 Array = NDArray[Any]
 Operand = ir.Value | Array
@@ -75,11 +75,33 @@ class Node:
         return operand
 
     def value(self, index: int) -> ir.Value:
-        """An operand as a float tensor of the module; constants become `bw.constant`."""
+        """An operand as a float32 tensor of the module; constants become `bw.constant`."""
+        operand = self.required(index)
+        if isinstance(operand, ir.Value):
+            if not is_float(operand):
+                self.fail_operand(index, f"has element type {dtype_of(operand)}", "float32")
+            return operand
+        return self.constant(operand, self.proto.input[index])
+
+    def tensor(self, index: int) -> ir.Value:
+        """An operand of any plain type; constants become `bw.constant` as they are."""
         operand = self.required(index)
         if isinstance(operand, ir.Value):
             return operand
-        return self.constant(operand, self.proto.input[index])
+        if operand.dtype.kind not in "fiubV":
+            raise UnsupportedTypeError(
+                f"{self.describe()}: tensor {self.proto.input[index]!r} has element type "
+                f"{operand.dtype}; supported: numbers and booleans"
+            )
+        checked_size(operand.shape, f"{self.describe()}: tensor {self.proto.input[index]!r}")
+        return self.builder.plain(operand)
+
+    def all_float(self) -> bool:
+        """Whether every operand is float32."""
+        return all(
+            is_float(operand) if isinstance(operand, ir.Value) else operand.dtype == np.float32
+            for operand in self.operands if operand is not None
+        )  # fmt: skip
 
     def array(self, index: int, role: str) -> Array:
         """A constant operand; `role` says in an error what it is."""
@@ -103,8 +125,11 @@ class Node:
         return [int(value) for value in array.reshape(-1)]
 
     def constant(self, array: Array, name: str) -> ir.Value:
-        """A `bw.constant` of a float array."""
-        return self.builder.constant(checked_weight(array, name, self.describe()))
+        """A `bw.constant` of a float array; a lone number has rank 1 unless all operands have 0."""
+        weight = checked_weight(array, name, self.describe())
+        if weight.ndim == 0 and all(shape(o) == () for o in self.operands if o is not None):
+            return self.builder.plain(weight)
+        return self.builder.constant(weight)
 
     def fail_attribute(self, name: str, value: Any, supported: str) -> NoReturn:
         """Raise `UnsupportedAttributeError`."""
@@ -130,7 +155,7 @@ class Node:
         return len(shape(self.required(index)))
 
 
-Handler = Callable[[Node], Operand]
+Handler = Callable[[Node], Operand | Sequence[Operand]]
 
 
 def describe(proto: onnx.NodeProto, opset: int) -> str:

@@ -1,28 +1,29 @@
 """Operators that move or relabel elements, and those that do nothing at inference."""
 
 import math
+from collections.abc import Sequence
 
-import onnx
+import numpy as np
 from torch_mlir import ir
 
 from bitwright.frontend.onnx.errors import InvalidModelError
 from bitwright.frontend.onnx.node import Handler, Node, Operand, checked_size, shape
-from bitwright.frontend.onnx.source import type_name
+from bitwright.ir.types import dtype_of, is_float
 
 
 def _reshaped(node: Node, extents: list[int]) -> ir.Value:
-    """Reshape, with a single element kept as rank 1 (the module has no rank 0)."""
-    x = node.value(0)
+    """Reshape to these extents."""
+    x = node.tensor(0)
     if math.prod(extents) != math.prod(shape(x)):
         raise InvalidModelError(
             f"{node.describe()}: {list(shape(x))} does not reshape to {extents}"
         )
-    return node.builder.reshape(x, checked_size(extents or [1], node.describe()))
+    return node.builder.reshape(x, checked_size(extents, node.describe()))
 
 
 def reshape(node: Node) -> Operand:
     """Reshape to a constant shape; 0 keeps an extent, -1 takes the rest."""
-    source = shape(node.value(0))
+    source = shape(node.tensor(0))
     wanted = node.integer_list(1, "shape")
     if not node.integer("allowzero", 0):
         for index, extent in enumerate(wanted):
@@ -43,7 +44,7 @@ def reshape(node: Node) -> Operand:
 
 def flatten(node: Node) -> Operand:
     """Flatten to two axes."""
-    source = shape(node.value(0))
+    source = shape(node.tensor(0))
     axis = node.integer("axis", 1)
     axis = axis if axis == len(source) else node.axis(axis, len(source))
     return _reshaped(node, [math.prod(source[:axis]), math.prod(source[axis:])])
@@ -59,7 +60,7 @@ def _axes(node: Node) -> list[int] | None:
 
 def squeeze(node: Node) -> Operand:
     """Squeeze."""
-    source = shape(node.value(0))
+    source = shape(node.tensor(0))
     axes = _axes(node)
     if axes is None:
         drop = {axis for axis, extent in enumerate(source) if extent == 1}
@@ -74,7 +75,7 @@ def squeeze(node: Node) -> Operand:
 
 def unsqueeze(node: Node) -> Operand:
     """Unsqueeze."""
-    source = list(shape(node.value(0)))
+    source = list(shape(node.tensor(0)))
     axes = _axes(node)
     if axes is None:
         raise InvalidModelError(f"{node.describe()}: axes are missing")
@@ -89,12 +90,12 @@ def unsqueeze(node: Node) -> Operand:
 def transpose(node: Node) -> Operand:
     """Transpose; the default reverses the axes."""
     rank = node.rank(0)
-    return node.builder.transpose(node.value(0), node.integers("perm", range(rank)[::-1]))
+    return node.builder.transpose(node.tensor(0), node.integers("perm", range(rank)[::-1]))
 
 
 def concat(node: Node) -> Operand:
     """Concat; constants among the operands become `bw.constant`."""
-    values = [node.value(index) for index in range(len(node.operands))]
+    values = [node.tensor(index) for index in range(len(node.operands))]
     return node.builder.concat(values, node.axis(node.integer("axis", 0), len(shape(values[0]))))
 
 
@@ -103,9 +104,11 @@ def pad(node: Node) -> Operand:
     mode = node.attribute("mode", "constant")
     if mode != "constant":
         node.fail_attribute("mode", mode, "constant")
-    x, rank = node.value(0), node.rank(0)
+    x, rank = node.tensor(0), node.rank(0)
     amounts = node.integer_list(1, "amount of padding")
     value = 0.0
+    if not is_float(x):
+        node.fail_operand(0, f"has element type {dtype_of(x)}", "float32")
     if node.operand(2) is not None:
         fill = node.float_array(2, "padding value")
         if fill.size != 1:
@@ -128,24 +131,16 @@ def identity(node: Node) -> Operand:
     return node.required(0)
 
 
-def dropout(node: Node) -> Operand:
-    """Dropout does nothing unless its training_mode operand is true."""
+def dropout(node: Node) -> Sequence[Operand]:
+    """Dropout does nothing unless its training_mode operand is true; its mask is all true."""
     training = node.operand(2)
     if training is not None and bool(node.array(2, "training mode").any()):
         node.fail_operand(2, "is true", "false; export the model for inference")
-    return node.required(0)
-
-
-def cast(node: Node) -> Operand:
-    """Cast of a float tensor to float."""
-    target = node.integer("to", 0)
-    if target != onnx.TensorProto.FLOAT:
-        node.fail_attribute("to", type_name(target), "float32 (of a tensor computed at run time)")
-    return node.required(0)
+    x = node.required(0)
+    return x, np.ones(shape(x), np.bool_)
 
 
 HANDLERS: dict[str, Handler] = {
-    "Cast": cast,
     "Concat": concat,
     "Dropout": dropout,
     "Flatten": flatten,

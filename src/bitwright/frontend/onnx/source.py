@@ -1,10 +1,12 @@
 """Reads an ONNX file and brings it to the form that the importer walks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
-from onnx import external_data_helper, inliner, shape_inference
+from onnx import external_data_helper, helper, inliner, shape_inference, version_converter
 
 from bitwright.frontend.onnx import wire
 from bitwright.frontend.onnx.errors import (
@@ -17,19 +19,26 @@ from bitwright.frontend.onnx.errors import (
     UnsupportedOpsetError,
     UnsupportedTypeError,
 )  # fmt: skip
+from bitwright.ir.context import new_context
+from bitwright.ir.types import element_of
 
 OLDEST_OPSET = 11
-NEWEST_OPSET = 23
+OLDEST_CONVERTED = 7
+NEWEST_OPSET = 28
 DEFAULT_DOMAINS = ("", "ai.onnx")
 
 
 @dataclass(frozen=True)
 class ModelInput:
-    """A graph input that is not an initializer; `batch` is the fixed leading extent, else 1."""
+    """A graph input that is not an initializer; `batch` is the fixed leading extent, else 1.
+
+    `dtype` is None for float32.
+    """
 
     name: str
     shape: tuple[int, ...]
     batch: int
+    dtype: np.dtype[Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,7 @@ def read(source: str | Path | bytes) -> SourceModel:
             ) from None
     proto = _decode(data, name)
     _check_names(proto, name)
+    proto = _modern(proto)
     opset = _opset(proto, name)
     _load_external(proto, folder, name)
     if proto.functions:
@@ -171,6 +181,21 @@ def _opset(proto: onnx.ModelProto, name: str) -> int:
     )
 
 
+def _modern(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Models of opset 7 to 10, brought to the oldest that the importer reads by ONNX's converter.
+
+    What it cannot convert stays as it is, and is refused by its opset.
+    """
+    versions = {entry.domain: entry.version for entry in proto.opset_import}
+    version = next((versions[d] for d in DEFAULT_DOMAINS if d in versions), OLDEST_OPSET)
+    if not OLDEST_CONVERTED <= version < OLDEST_OPSET or len(versions) > 1:
+        return proto
+    try:
+        return version_converter.convert_version(proto, OLDEST_OPSET)
+    except Exception:  # the converter raises whatever its adapters do
+        return proto
+
+
 def _load_external(proto: onnx.ModelProto, folder: Path | None, name: str) -> None:
     external = [
         tensor.name
@@ -211,17 +236,32 @@ def _input(value: onnx.ValueInfoProto, name: str) -> ModelInput:
             f"Input {value.name!r} of {name} is of kind {kind}; supported: a float32 tensor"
         )
     element = value.type.tensor_type.elem_type
-    if element != onnx.TensorProto.FLOAT:
+    dtype = _dtype(element)
+    if element != onnx.TensorProto.FLOAT and dtype is None:
         raise UnsupportedTypeError(
             f"Input {value.name!r} of {name} has element type {type_name(element)}; supported: "
-            "float32. Export the float model; Bitwright quantizes it"
+            "floats, integers and booleans"
         )
     if not value.type.tensor_type.HasField("shape"):
         raise DynamicShapeError(
             f"Input {value.name!r} of {name} has no shape; every dimension except the batch must "
             "be fixed. Export the model with a fixed input shape"
         )
-    return _static(value.name, list(value.type.tensor_type.shape.dim), name)
+    found = _static(value.name, list(value.type.tensor_type.shape.dim), name)
+    return replace(found, dtype=dtype)
+
+
+def _dtype(element: int) -> np.dtype[Any] | None:
+    """NumPy's type of an element type other than float32; None where there is none."""
+    if element == onnx.TensorProto.FLOAT:
+        return None
+    try:
+        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(element))
+        with new_context():
+            element_of(dtype)
+    except (KeyError, ValueError):
+        return None
+    return dtype
 
 
 def _static(input_name: str, dims: list[onnx.TensorShapeProto.Dimension], name: str) -> ModelInput:

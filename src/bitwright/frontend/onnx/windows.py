@@ -59,6 +59,40 @@ def window(node: Node, spatial: Sequence[int], kernel: Sequence[int]) -> Window:
     )  # fmt: skip
 
 
+def transposed_window(node: Node, spatial: Sequence[int], kernel: Sequence[int]) -> Window:
+    """The window of a transposed convolution: what is cut off the result, and what is added."""
+    rank = len(spatial)
+    stride = _per_axis(node, "strides", [1] * rank, rank, lowest=1)
+    dilation = _per_axis(node, "dilations", [1] * rank, rank, lowest=1)
+    extra = _per_axis(node, "output_padding", [0] * rank, rank, lowest=0)
+    full = [
+        (size - 1) * s + d * (k - 1) + 1 + more
+        for size, s, d, k, more in zip(spatial, stride, dilation, kernel, extra, strict=True)
+    ]
+    mode, wanted = node.attribute("auto_pad", "NOTSET"), node.attribute("output_shape")
+    if wanted is not None:
+        wanted = [int(n) for n in wanted][-rank:]
+    elif mode in ("SAME_UPPER", "SAME_LOWER"):
+        wanted = [size * s for size, s in zip(spatial, stride, strict=True)]
+    if wanted is None:
+        low, high = _pads(node, spatial, kernel, stride, dilation)
+    else:
+        total = [have - want for have, want in zip(full, wanted, strict=True)]
+        extra = [more + max(-n, 0) for more, n in zip(extra, total, strict=True)]
+        total = [max(n, 0) for n in total]
+        half = [n // 2 for n in total]
+        rest = [n - m for n, m in zip(total, half, strict=True)]
+        low, high = (rest, half) if mode != "SAME_UPPER" else (half, rest)
+    one = rank == 1
+    return Window(
+        (1, kernel[0]) if one else (kernel[0], kernel[1]),
+        (1, stride[0]) if one else (stride[0], stride[1]),
+        (1, dilation[0]) if one else (dilation[0], dilation[1]),
+        (0, low[0], 0, high[0]) if one else (low[0], low[1], high[0], high[1]),
+        (0, extra[0]) if one else (extra[0], extra[1]),
+    )
+
+
 def _per_axis(
     node: Node, name: str, default: list[int], rank: int, lowest: int, times: int = 1
 ) -> list[int]:

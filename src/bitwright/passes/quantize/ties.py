@@ -16,7 +16,7 @@ from torch_mlir import ir
 
 from bitwright.ir import graph
 from bitwright.ir.checks import ints
-from bitwright.ir.types import is_float
+from bitwright.ir.types import is_float, is_plain
 from bitwright.passes.quantize.errors import NotQuantizable
 from bitwright.passes.quantize.tables import function_of
 
@@ -98,6 +98,11 @@ def find_ties(module: ir.Module) -> Ties:
     """
     ties = Ties()
     for item in graph.inputs(module):
+        if is_plain(item.value) and not is_float(item.value):
+            raise NotQuantizable(
+                f"The model's input {item.name!r} is {item.value.type}; quantize knows float32 "
+                "tensors only"
+            )
         if not is_float(item.value):
             raise NotQuantizable(
                 f"The model's input {item.name!r} is {item.value.type}, so the module is quantized "
@@ -182,6 +187,11 @@ def check_quantizable(operation: Any) -> None:
     if kind == "batch_norm" or (operands and all(constant)):
         why = "is bw.batch_norm" if kind == "batch_norm" else f"is bw.{kind} of constants only"
         raise NotQuantizable(f"{name!r} {why}; run the pass fold before quantize")
+    for value in (*operands, operation.result):
+        if kind in SUPPORTED and is_plain(value) and not is_float(value):
+            raise NotQuantizable(
+                f"{name!r} is bw.{kind} on {value.type}; quantize knows float32 tensors only"
+            )
     if kind not in SUPPORTED:
         raise NotQuantizable(
             f"{name!r} is bw.{kind}, which has no integer form; quantize knows "
