@@ -8,7 +8,7 @@ import pytest
 
 from bitwright.ir import reference, serialize
 from bitwright.ir.builder import Builder
-from bitwright.ir.context import IrError
+from bitwright.ir.context import IrError, parse
 
 
 def _linear(inputs: int, outputs: int):  # type: ignore[no-untyped-def]
@@ -60,3 +60,12 @@ def test_twenty_megabytes_save_and_load_in_seconds(tmp_path: Path) -> None:
     serialize.load(tmp_path / "m.mlir")
     assert (tmp_path / "m.npz").stat().st_size > 20_000_000
     print(f"20 MB saved and loaded in {time.monotonic() - start:.2f} s")
+
+
+def test_memories_of_programs_come_back(tmp_path: Path) -> None:
+    words = ", ".join(f"[{n % 100}, {n % 7}]" for n in range(100))
+    text = f'"accel.memory"() {{memory = "params", value = dense<[{words}]> : tensor<100x2xi8>}}'
+    module = parse(f"{text} : () -> ()")
+    serialize.save(module, tmp_path / "p.mlir")
+    assert "bw.blob" in (tmp_path / "p.mlir").read_text()
+    assert str(serialize.load(tmp_path / "p.mlir")) == str(module)

@@ -80,8 +80,8 @@ def load(path: Path) -> ir.Module:
             if key not in blobs:
                 missing.append(key)  # raised after the walk: MLIR would wrap it
                 return ir.WalkResult.INTERRUPT
-            result = operation.results[0]
-            type_ = result.type if is_plain(result) else None
+            plain = [result.type for result in operation.results if is_plain(result)]
+            type_ = plain[0] if plain else None  # `accel.memory` has no result
             operation.attributes["value"] = ir.DenseElementsAttr.get(blobs[key], type=type_)
         return ir.WalkResult.ADVANCE
 
