@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 from torch_mlir.dialects import func
 
-from bitwright.ir import bw, bw_fixed_point, bw_float, reference_float, shapes
+from bitwright.ir import bw, bw_fixed_point, bw_float, bw_quantize, reference_float, shapes
 from bitwright.ir.context import new_context, verify
 from bitwright.ir.types import (
     QuantParams,
@@ -156,6 +156,24 @@ class Builder:
         if dtype_of(x) == dtype:
             return x
         return self.make(bw_float.CastOp, (shape_of(x), np.dtype(dtype)), (x,), saturate=saturate)
+
+    def quantize(
+        self, x: ir.Value, scale: ir.Value, zero_point: ir.Value, dtype: np.dtype[Any], *,
+        minimum: int | None = None, maximum: int | None = None, rounding: str = "half_even",
+    ) -> ir.Value:  # fmt: skip
+        """See `bw_quantize.QuantizeOp`; the range defaults to that of `dtype`."""
+        least, most = bw_quantize.integer_range(np.dtype(dtype))
+        return self.make(
+            bw_quantize.QuantizeOp, (shape_of(x), np.dtype(dtype)), (x, scale, zero_point),
+            minimum=least if minimum is None else minimum,
+            maximum=most if maximum is None else maximum, rounding=rounding,
+        )  # fmt: skip
+
+    def dequantize(self, x: ir.Value, scale: ir.Value, zero_point: ir.Value) -> ir.Value:
+        """See `bw_quantize.DequantizeOp`."""
+        return self.make(
+            bw_quantize.DequantizeOp, (shape_of(x), element_type(scale)), (x, scale, zero_point)
+        )
 
     def slice(
         self, x: ir.Value, starts: Sequence[int], sizes: Sequence[int], steps: Sequence[int]

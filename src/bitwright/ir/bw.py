@@ -34,6 +34,7 @@ MAX_SHIFT = 46
 SCALE_LIMITS = {
     "half_up": (MAX_MULTIPLIER, MAX_SHIFT),
     "half_away": ((1 << 31) - 1, 62),
+    "half_even": ((1 << 31) - 1, 62),
     "tflite": ((1 << 31) - 1, 62),
 }
 """Greatest multiplier and greatest shift of each rounding; the least are 0 and 1."""
@@ -397,6 +398,7 @@ class RequantizeOp(BwOperation, name="requantize", traits=[ext.Pure]):
 
     * `half_up`: (acc * m + 2^(s-1)) >> s (HAWQ-V3, arXiv 2011.10680, section 3.1);
     * `half_away`: the nearest integer, ties away from zero, of the whole product;
+    * `half_even`: the nearest integer, ties to even, of the whole product;
     * `tflite`: LiteRT's MultiplyByQuantizedMultiplier with m in Q31. Where s <= 31, acc is shifted
       left by 31-s (modulo 2^32) and (acc * m + 2^30) >> 31 is the result; where s > 31, that is
       then divided by 2^(s-31) with ties away from zero.

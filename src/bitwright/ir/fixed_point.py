@@ -52,6 +52,14 @@ def scale_once(value: Any, multiplier: Any, shift: Any) -> Ints:
     return divide_by_power(np.asarray(value, np.int64) * np.asarray(multiplier, np.int64), shift)
 
 
+def scale_to_even(value: Any, multiplier: Any, shift: Any) -> Ints:
+    """value * multiplier / 2^shift, the nearest integer, ties to even."""
+    product = np.asarray(value, np.int64) * np.asarray(multiplier, np.int64)
+    shift = np.asarray(shift, np.int64)
+    half = (np.int64(1) << shift) >> 1
+    return (product + half - 1 + ((product >> shift) & 1)) >> shift
+
+
 def _saturating_left(value: Ints, places: int) -> Ints:
     return np.clip(value << places, _INT32.min, _INT32.max)
 

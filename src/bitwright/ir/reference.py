@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
-from bitwright.ir import fixed_point, graph, reference_float
+from bitwright.ir import fixed_point, graph, reference_float, reference_quantize
 from bitwright.ir.checks import ints
 from bitwright.ir.types import QuantParams, dtype_of, is_plain, quant_params, shape_of
 
@@ -301,7 +301,11 @@ def requantize_integers(
     return np.clip(rounded + zero_point, low, high).astype(np.int8)
 
 
-_FIXED_POINT = {"half_away": fixed_point.scale_once, "tflite": fixed_point.scale}
+_FIXED_POINT = {
+    "half_away": fixed_point.scale_once,
+    "half_even": fixed_point.scale_to_even,
+    "tflite": fixed_point.scale,
+}
 
 
 def _requantize(op: Any, acc: Array) -> Array:
@@ -400,6 +404,7 @@ def _clip(x: Array, low: float, high: float) -> Array:
 
 _INTERPRETERS: dict[str, Callable[..., Array]] = {
     **reference_float.INTERPRETERS,
+    **reference_quantize.INTERPRETERS,
     "bw.constant": lambda op: np.asarray(op.value).reshape(shape_of(op.result)),
     "bw.conv2d": _conv2d,
     "bw.linear": _linear,
