@@ -81,12 +81,10 @@ ROUNDINGS = ("half_up", "half_away", "half_even", "tflite")
 def test_convolutions_of_images_inside(tmp_path: Path, rounding: str) -> None:
     """Between other operations, where images have their channels last and sums are fused."""
     rng = np.random.default_rng(31)
-    sizes = {
-        "few": (1, 3, 9, 10),
-        "odd": (1, 8, 9, 11),
-        "wide": (1, 16, 7, 9),
-        "deep": (1, 48, 6, 5),
-    }
+    sizes = {"few": (1, 3, 9, 10), "odd": (1, 8, 9, 11), "wide": (1, 16, 7, 9)}
+    sizes["deep"] = (1, 48, 6, 5)
+    # about the same real scales in the narrow and in the wide form
+    least, shifts = (1 << 30, (40, 43)) if rounding == "tflite" else (1 << 14, (24, 28))
     builder = Builder([(name, shape, n.random_activation(rng)) for name, shape in sizes.items()])
     outputs: list[tuple[str, ir.Value]] = []
     for (name, shape), given in zip(sizes.items(), builder.inputs, strict=True):
@@ -105,17 +103,15 @@ def test_convolutions_of_images_inside(tmp_path: Path, rounding: str) -> None:
             (2 * channels, (3, 3), {"groups": channels}),
             (7, shape[2:], {}),
         )):  # fmt: skip
-            weight = n.weight(
-                builder, rng, (filters, channels // options.get("groups", 1), *kernel)
+            each = (filters, channels // options.get("groups", 1), *kernel)
+            acc = builder.conv2d(
+                x, n.weight(builder, rng, each), n.bias(builder, rng, filters), **options
             )
-            acc = builder.conv2d(x, weight, n.bias(builder, rng, filters), **options)
             scales = 1 if number % 3 == 0 else filters
             y = builder.requantize(
-                acc, n.random_activation(rng), multiplier=rng.integers(1 << 14, 1 << 15, scales).tolist(),
-                shift=rng.integers(24, 28, scales).tolist(), rounding=rounding,
-            ) if rounding != "tflite" else builder.requantize(
-                acc, n.random_activation(rng), multiplier=rng.integers(1 << 30, 1 << 31, scales).tolist(),
-                shift=rng.integers(40, 43, scales).tolist(), rounding=rounding,
+                acc, n.random_activation(rng), rounding=rounding,
+                multiplier=rng.integers(least, 2 * least, scales).tolist(),
+                shift=rng.integers(*shifts, scales).tolist(),
             )  # fmt: skip
             outputs.append((f"{name}{number}", n._random_table(builder, rng, y)))
     compare(builder.finish(outputs), tmp_path, rng)
@@ -144,11 +140,8 @@ def test_images_in_either_layout(tmp_path: Path) -> None:
         "window": builder.sum_pool2d(y, kernel=(2, 3), stride=(2, 2), padding=(0, 1, 1, 0)),
         "reduced": builder.reduce_sum(joined, (2, 3), True),
     }
-    outputs = [
-        ("joined", joined),
-        ("mean", mean),
-        ("back", builder.transpose(pooled, (0, 2, 3, 1))),
-    ]
+    back = builder.transpose(pooled, (0, 2, 3, 1))
+    outputs = [("joined", joined), ("mean", mean), ("back", back)]
     for name, acc in sums.items():
         made = n.requantize(builder, rng, acc, 4000.0)
         outputs += [(name, made), (f"{name}_inside", n._random_table(builder, rng, made))]
