@@ -25,6 +25,8 @@ SPARE = 3
 LATENCY = 4.5
 """Cycles that one step takes at least: a product is ready about this much after its sum."""
 MOST_VECTORS = 8
+FIRST_CACHE = 24 * 1024
+"""Bytes of weights that stay in the first cache beside the activations."""
 OVERREAD = 64
 QUAD = 4
 """Products that one lane adds up at once."""
@@ -55,16 +57,20 @@ class Tile:
     vectors: int
 
 
-def choose_tile(columns: int, vectors: int) -> Tile:
+def choose_tile(columns: int, vectors: int, depth: int) -> Tile:
     """The tile with the fewest cycles for rows of `columns` pixels and `vectors` of outputs.
 
     A step of four products in each sum takes as long as the longest of: its multiplications (two a
-    cycle), its loads (two a cycle), and the latency of one sum.
+    cycle), its loads (two a cycle), the latency of one sum, and the weights on their way from the
+    second cache where those of a block (sums of `depth` products) exceed the first.
     """
 
     def cycles(tile: Tile) -> float:
+        block = depth * tile.vectors * LANES
+        weights = tile.vectors * (2 if block > FIRST_CACHE else 0.5)
+
         def step(pixels: int) -> float:
-            return max(pixels * tile.vectors / 2, (pixels + tile.vectors) / 2, LATENCY)
+            return max(pixels * tile.vectors / 2, (pixels + tile.vectors) / 2, LATENCY, weights)
 
         whole, rest = divmod(columns, tile.pixels)
         return (whole * step(tile.pixels) + (step(rest) if rest else 0)) * vectors / tile.vectors
@@ -76,7 +82,7 @@ def choose_tile(columns: int, vectors: int) -> Tile:
         for pixels in range(1, columns + 1)
         if pixels * width + width + SPARE <= REGISTERS
     ]
-    return min(tiles, key=lambda tile: (cycles(tile), -tile.vectors, tile.pixels))
+    return min(tiles, key=lambda tile: (cycles(tile), tile.pixels + tile.vectors))
 
 
 def conv2d(kernel: Kernel, values: Values, op: Any, requantize: Any) -> None:
@@ -179,7 +185,8 @@ class _Products:
         self._code = VectorCode(kernel)
         self._source = source
         self._outputs, self._columns = len(runs), columns
-        self._tile = choose_tile(columns, -(-len(runs) // LANES))
+        depth = source.taps * source.run
+        self._tile = choose_tile(columns, -(-len(runs) // LANES), depth)
         self._weights = kernel.constant(_packed(runs, source.run, self._tile.vectors))
         zero = zero_point(op.input) + 128  # of the unsigned byte
         sums = runs.astype(np.int64).sum(axis=(1, 2))
