@@ -23,7 +23,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from bitwright import api
-from bitwright.runtime.library import Library, load_library
+from bitwright.runtime.library import load_library
 
 TINY = ("kws", "ic", "vww", "ad")
 PEERS = ("ai-edge-litert", "onnxruntime", "numpy", "torch-mlir")

@@ -1,7 +1,7 @@
 """Loads and runs the shared library that `codegen.cpu` makes; needs no other file of the build."""
 
 import ctypes
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
