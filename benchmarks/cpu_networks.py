@@ -111,7 +111,8 @@ def resnet50(path: Path) -> None:
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 224, 224])],
         [helper.make_tensor_value_info(y, TensorProto.FLOAT, [1, 1000])], weights,
     )  # fmt: skip
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path)
 
 
 def large(folder: Path) -> None:
