@@ -86,8 +86,12 @@ def constant_value(value: ir.Value) -> Array | None:
         if array is None:
             return None
         operands.append(array)
-    interpret = _INTERPRETERS[value.owner.name]
-    return np.asarray(interpret(value.owner.opview, *operands))
+    return apply(value.owner.opview, *operands)
+
+
+def apply(operation: Any, *operands: Array) -> Array:
+    """What one operation computes of these arrays."""
+    return np.asarray(_INTERPRETERS[operation.operation.name](operation, *operands))
 
 
 def check_inputs(named: Sequence[tuple[str, ir.Value]], inputs: Mapping[str, Array]) -> None:
@@ -170,7 +174,7 @@ def _evaluate(
     results = graph.outputs(module)
     for index, operation in enumerate(graph.operations(module)):
         operands = [values[operand] for operand in operation.operands]
-        result = np.asarray(_INTERPRETERS[operation.operation.name](operation, *operands))
+        result = apply(operation, *operands)
         values[operation.result] = result
         if observe:
             observe(operation.result, result)

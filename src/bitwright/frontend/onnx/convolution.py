@@ -3,7 +3,7 @@
 import numpy as np
 from torch_mlir import ir
 
-from bitwright.frontend.onnx.node import Array, Handler, Node, Operand, checked_size, shape
+from bitwright.frontend.onnx.node import Handler, Node, Operand, checked_size, shape
 from bitwright.frontend.onnx.windows import as_2d, from_2d, transposed_window, window
 
 

@@ -68,7 +68,7 @@ def _grid(node: Node, extents: tuple[int, ...]) -> tuple[int, ...]:
     block = node.integer("block_size", 0)
     if block and len(scale) == len(extents) and extents[axis] == block * scale[axis]:
         return scale
-    node.fail_operand(
+    return node.fail_operand(
         1, f"is a scale of shape {list(scale)} for {list(extents)}, axis {axis}",
         "one scale, one for each index of the axis, or one for each block of equal length",
     )  # fmt: skip
