@@ -73,6 +73,29 @@ def evaluate(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+def constant_value(value: ir.Value) -> Array | None:
+    """What a value is that depends on constants only; None for any other."""
+    if (constant := graph.constant_of(value)) is not None:
+        return constant.reshape(shape_of(value))
+    waiting, values = [value], dict[ir.Value, Array]()
+    while waiting:
+        current = waiting[-1]
+        if isinstance(current.owner, ir.Block):
+            return None
+        missing = [operand for operand in current.owner.operands if operand not in values]
+        if not missing:
+            operands = [values[operand] for operand in current.owner.operands]
+            values[current] = apply(current.owner.opview, *operands)
+            waiting.pop()
+        waiting += missing
+    return values[value]
+
+
+def apply(operation: Any, *operands: Array) -> Array:
+    """What one operation computes of these arrays."""
+    return np.asarray(_INTERPRETERS[operation.operation.name](operation, *operands))
+
+
 def check_inputs(named: Sequence[tuple[str, ir.Value]], inputs: Mapping[str, Array]) -> None:
     """Raise `InputError` unless `inputs` holds exactly these tensors with their shape and type."""
     expected = ", ".join(name for name, _ in named)
@@ -153,7 +176,7 @@ def _evaluate(
     results = graph.outputs(module)
     for index, operation in enumerate(graph.operations(module)):
         operands = [values[operand] for operand in operation.operands]
-        result = np.asarray(_INTERPRETERS[operation.operation.name](operation, *operands))
+        result = apply(operation, *operands)
         values[operation.result] = result
         if observe:
             observe(operation.result, result)

@@ -1,4 +1,4 @@
-"""Kernels that only move elements: `transpose`, `concat`, `pad`, and the copy to an output."""
+"""Kernels that only move elements: `transpose`, `slice`, `concat`, `pad`, copies to an output."""
 
 from typing import Any
 
@@ -25,6 +25,17 @@ def reshape(kernel: Kernel, values: Values, op: Any) -> None:
     names = ", ".join(f"d{axis}" for axis in range(len(shape)))
     x, y = values.view(kernel, op.input, shape), values.view(kernel, op.result)
     kernel.copy(names.replace(",", ""), (x, names), (y, names))
+
+
+def slice_(kernel: Kernel, values: Values, op: Any) -> None:
+    """The elements that a view with other strides sees."""
+    x, y = values.view(kernel, op.input), values.view(kernel, op.result)
+    strides = values.strides(op.input)
+    offset = sum(start * stride for start, stride in zip(ints(op.starts), strides, strict=True))
+    steps = [step * stride for step, stride in zip(ints(op.steps), strides, strict=True)]
+    indices = ", ".join(names := [f"d{axis}" for axis in range(len(steps))])
+    source = kernel.strided(x, y.shape, steps, offset)
+    kernel.copy(values.order(op.result, names), (source, indices), (y, indices))
 
 
 def concat(kernel: Kernel, values: Values, op: Any) -> None:

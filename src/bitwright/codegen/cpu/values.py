@@ -63,7 +63,7 @@ def weight_of(operation: Any, name: str) -> np.ndarray[Any, Any]:
 CHANNELS_LAST = (0, 2, 3, 1)
 _STRIDED = frozenset({
     "bw.requantize", "bw.table", "bw.max_pool2d", "bw.integer_avg_pool2d", "bw.concat", "bw.pad",
-    "bw.transpose",
+    "bw.slice", "bw.transpose",
 })  # fmt: skip
 """Operations whose kernels write results of any layout."""
 
