@@ -15,6 +15,7 @@ from bitwright.flows.check_target import Verdict, check_target
 from bitwright.flows.graph_page import page
 from bitwright.flows.layers import Layer, layers_of, layers_table, output_sources
 from bitwright.flows.models import import_model
+from bitwright.frontend.onnx import Shapes
 from bitwright.ir import graph
 from bitwright.ir.types import shape_of
 from bitwright.targets import get
@@ -125,18 +126,20 @@ class Inspection:
         replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def inspect(model: Path, target: str | None = None) -> Inspection:
+def inspect(model: Path, target: str | None = None, *, shapes: Shapes | None = None) -> Inspection:
     """The layers of a model; those of an ONNX file after folding.
 
     Args:
         target: a name from `bitwright targets`, to find out what it does not support.
+        shapes: as for `compile_model`.
 
     Raises:
         ModelError: a file that cannot be imported.
+        ShapeBindingError: `shapes` that do not fit the model.
         UnknownTarget: a target that is not known.
     """
     device = None if target is None else get(target)
-    module = import_model(model).module
+    module = import_model(model, shapes).module
     return inspection_of(
         module, str(model), None if device is None else check_target(module, device)
     )

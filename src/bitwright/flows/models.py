@@ -18,15 +18,24 @@ class Imported:
     quantized: bool
 
 
-def import_model(path: Path) -> Imported:
+def import_model(path: Path, shapes: onnx.Shapes | None = None) -> Imported:
     """Import a TFLite file (by its suffix) as it is, or an ONNX file, folded.
+
+    Args:
+        shapes: sizes of symbolic dimensions and shapes of inputs, by name (ONNX only).
 
     Raises:
         ModelError: a file that cannot be imported.
+        ShapeBindingError: `shapes` that do not fit the model.
         AccumulatorTooWide: a quantized model whose sums can leave 32 bits.
     """
     if path.suffix.lower() == ".tflite":
+        if shapes:
+            raise onnx.ShapeBindingError(
+                f"{path} is a TFLite file, whose shapes are fixed, and is given one for "
+                f"{next(iter(shapes))!r}; leave it out, or convert the model with other shapes"
+            )
         module = tflite.load(path)
         prove(module)
         return Imported(module, quantized=True)
-    return Imported(Fold().run(onnx.load(path)), quantized=False)
+    return Imported(Fold().run(onnx.load(path, shapes)), quantized=False)

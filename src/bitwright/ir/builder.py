@@ -101,7 +101,8 @@ class Builder:
     def constant(self, value: NDArray[Any], params: QuantParams | None = None) -> ir.Value:
         """float32, int32 (accumulators) or, with `params`, int8 storage of a quantized tensor.
 
-        A large read-only array of that type is kept, not copied (see `bitwright.ir.blobs`).
+        A large read-only array of that type, in any order, is kept and not copied (see
+        `bitwright.ir.blobs`).
         """
         with self.context:
             if params is not None:
@@ -110,7 +111,7 @@ class Builder:
                 dtype, element = np.float32, f32()
             else:
                 dtype, element = np.int32, i32()
-        array = np.asarray(value, dtype, order="C")
+        array = np.asarray(value, dtype)
         return self._constant(array if array.ndim else array.reshape(1), value, element)
 
     def plain(self, value: NDArray[Any]) -> ir.Value:
@@ -129,7 +130,7 @@ class Builder:
             return self.cast(self.plain(value.astype(exact)), value.dtype)
         with self.context:
             element = element_of(value.dtype)
-        return self._constant(np.asarray(value, order="C"), value, element)
+        return self._constant(value, value, element)
 
     def _constant(self, array: NDArray[Any], given: NDArray[Any], element: ir.Type) -> ir.Value:
         """`array` was made from `given`, whose memory belongs to the caller."""
@@ -140,6 +141,7 @@ class Builder:
         else:
             with self.context, ir.Location.unknown():
                 type_ = tensor(array.shape, element)
+                array = np.asarray(array, order="C")
                 data = ir.DenseElementsAttr.get(array, type=type_ if is_plain(type_) else None)
         return self.make(bw.ConstantOp, (array.shape, element), (), value=data)
 
