@@ -3,7 +3,6 @@
 import random
 
 import numpy as np
-import onnx
 import pytest
 from onnx import TensorProto, helper
 

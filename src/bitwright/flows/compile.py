@@ -16,8 +16,8 @@ from bitwright.flows.folder import BuildFolder, check_writable, new_build
 from bitwright.flows.layers import layers_of
 from bitwright.flows.models import import_model
 from bitwright.flows.overlay import OverlayBuild, build_overlay, write_overlay
-from bitwright.frontend.onnx import Shapes
 from bitwright.fpga.pll import plan_clock
+from bitwright.frontend.onnx import Shapes
 from bitwright.ir import graph, reference, serialize
 from bitwright.ir.types import QuantParams, quant_params, shape_of
 from bitwright.passes.quantize import Quantize

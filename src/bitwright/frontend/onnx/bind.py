@@ -52,8 +52,8 @@ def bind(inputs: Sequence[onnx.ValueInfoProto], shapes: Shapes, model: str) -> N
         elif key not in symbols:
             known = ", ".join(f"{value.name} {shown(_dims(value))}" for value in inputs)
             raise ShapeBindingError(
-                f"{model} has no input and no symbolic dimension {key!r}; its inputs are: "
-                f"{known or 'none'}; its symbolic dimensions: {', '.join(sorted(symbols)) or 'none'}"
+                f"{model} has no input and no symbolic dimension {key!r}; its inputs are: {known}; "
+                f"its symbolic dimensions: {', '.join(sorted(symbols)) or 'none'}"
             )
         elif len(sizes) != 1:
             raise ShapeBindingError(
