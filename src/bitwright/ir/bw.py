@@ -14,7 +14,7 @@ from typing import Any
 from torch_mlir import ir
 from torch_mlir.dialects import ext
 
-from bitwright.ir import shapes
+from bitwright.ir import blobs, shapes
 from bitwright.ir.checks import (
     VerifyError,
     check_weighted,
@@ -59,9 +59,14 @@ class BwOperation(Bw.Operation):
 
 
 class Blob(Bw.Attribute, name="blob"):
-    """Stands for data that lies in the `.npz` beside the text; only in saved modules."""
+    """Stands for data outside of MLIR: in `bitwright.ir.blobs`, or in the `.npz` beside a text."""
 
     key: ir.StringAttr
+
+
+def blob_key(blob: ir.Attribute) -> str:
+    """The key of a `Blob`."""
+    return ir.StringAttr(blob.key).value
 
 
 class ConstantOp(BwOperation, name="constant", traits=[ext.Pure]):
@@ -72,6 +77,9 @@ class ConstantOp(BwOperation, name="constant", traits=[ext.Pure]):
 
     def check(self) -> None:
         if isinstance(self.value, Blob):
+            array = blobs.find(self.context, blob_key(self.value))
+            if array is not None:
+                expect_shape(self.result, array.shape)
             return
         if not isinstance(self.value, ir.DenseElementsAttr):
             raise VerifyError(f"value must be dense elements, found {self.value.type}")

@@ -428,7 +428,7 @@ def _clip(x: Array, low: float, high: float) -> Array:
 _INTERPRETERS: dict[str, Callable[..., Array]] = {
     **reference_float.INTERPRETERS,
     **reference_quantize.INTERPRETERS,
-    "bw.constant": lambda op: np.asarray(op.value).reshape(shape_of(op.result)),
+    "bw.constant": lambda op: np.asarray(graph.constant_of(op.result)).reshape(shape_of(op.result)),
     "bw.conv2d": _conv2d,
     "bw.linear": _linear,
     "bw.matmul": _matmul,

@@ -77,7 +77,9 @@ def gemm(node: Node) -> Operand:
         if row.ndim < 2 or row.shape[0] == 1:
             bias = np.broadcast_to(row.reshape(-1) * np.float32(beta), bias.shape)
             folded = True
-    product = build.linear(x, build.constant(weight * np.float32(alpha)), build.constant(bias))
+    if alpha != 1.0:
+        weight = weight * np.float32(alpha)
+    product = build.linear(x, build.constant(weight), build.constant(bias))
     return product if folded else _plus(node, product, beta)
 
 

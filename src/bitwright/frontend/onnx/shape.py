@@ -100,7 +100,7 @@ def concat(node: Node) -> Operand:
 
 
 def pad(node: Node) -> Operand:
-    """Pad with a constant; the axes are an operand since opset 18."""
+    """Pad with a number or -inf; the axes are an operand since opset 18."""
     mode = node.attribute("mode", "constant")
     if mode != "constant":
         node.fail_attribute("mode", mode, "constant")
@@ -110,9 +110,11 @@ def pad(node: Node) -> Operand:
     if not is_float(x):
         node.fail_operand(0, f"has element type {dtype_of(x)}", "float32")
     if node.operand(2) is not None:
-        fill = node.float_array(2, "padding value")
+        fill = node.array(2, "padding value")
         if fill.size != 1:
             node.fail_operand(2, f"has {fill.size} elements", "one number")
+        if not np.isneginf(fill).all():  # which stands before a maximum
+            fill = node.float_array(2, "padding value")
         value = float(fill.reshape(-1)[0])
     axes = list(range(rank))
     if node.operand(3) is not None:
