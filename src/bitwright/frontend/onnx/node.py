@@ -159,9 +159,13 @@ Handler = Callable[[Node], Operand | Sequence[Operand]]
 
 
 def describe(proto: onnx.NodeProto, opset: int) -> str:
-    """`Node 'n' (Conv, domain ai.onnx, opset 17)`; an unnamed node goes by its first output."""
+    """`Node 'n' (Conv, domain ai.onnx, opset 17)`; an unnamed node goes by its first output.
+
+    The opset is that of ai.onnx; other domains hardly use theirs.
+    """
     name = proto.name or (proto.output[0] if proto.output else "")
-    return f"Node {name!r} ({proto.op_type}, domain {proto.domain or 'ai.onnx'}, opset {opset})"
+    version = f", opset {opset}" if proto.domain in ("", "ai.onnx") else ""
+    return f"Node {name!r} ({proto.op_type}, domain {proto.domain or 'ai.onnx'}{version})"
 
 
 def shape(operand: Operand) -> tuple[int, ...]:
