@@ -73,6 +73,23 @@ def evaluate(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+def constant_value(value: ir.Value) -> Array | None:
+    """What a value is that depends on constants only; None for any other."""
+    constant = graph.constant_of(value)
+    if constant is not None:
+        return constant.reshape(shape_of(value))
+    if isinstance(value.owner, ir.Block):
+        return None
+    operands: list[Array] = []
+    for operand in value.owner.operands:
+        array = constant_value(operand)
+        if array is None:
+            return None
+        operands.append(array)
+    interpret = _INTERPRETERS[value.owner.name]
+    return np.asarray(interpret(value.owner.opview, *operands))
+
+
 def check_inputs(named: Sequence[tuple[str, ir.Value]], inputs: Mapping[str, Array]) -> None:
     """Raise `InputError` unless `inputs` holds exactly these tensors with their shape and type."""
     expected = ", ".join(name for name, _ in named)
