@@ -26,6 +26,7 @@ from bitwright.frontend.onnx import (
     normalization,
     pooling,
     quantized,
+    quantized_products,
     reductions,
     resize,
 )  # fmt: skip
@@ -64,6 +65,7 @@ HANDLERS: dict[str, Handler] = {
     **normalization.HANDLERS,
     **pooling.HANDLERS,
     **quantized.HANDLERS,
+    **quantized_products.HANDLERS,
     **reductions.HANDLERS,
     **resize.HANDLERS,
     **shape_.HANDLERS,
