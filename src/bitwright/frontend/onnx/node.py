@@ -54,15 +54,22 @@ class Node:
 
     def integer(self, name: str, default: int) -> int:
         """An integer attribute."""
-        return int(self.attribute(name, default))
+        value = self.attribute(name, default)
+        return value if isinstance(value, int) else self.fail_attribute(name, value, "an integer")
 
     def number(self, name: str, default: float) -> float:
         """A float attribute."""
-        return float(self.attribute(name, default))
+        value = self.attribute(name, default)
+        if not isinstance(value, (int, float)):
+            self.fail_attribute(name, value, "a number")
+        return float(value)
 
     def integers(self, name: str, default: Sequence[int]) -> list[int]:
         """An integer list attribute."""
-        return [int(value) for value in self.attribute(name, default)]
+        values = self.attribute(name, default)
+        if isinstance(values, (int, float, str)) or any(isinstance(v, float) for v in values):
+            self.fail_attribute(name, values, "a list of integers")
+        return [int(value) for value in values]
 
     def operand(self, index: int) -> Operand | None:
         """An operand, None where left out."""
