@@ -29,6 +29,7 @@ from bitwright.frontend.onnx import (
     quantized_products,
     reductions,
     resize,
+    selection,
 )  # fmt: skip
 from bitwright.frontend.onnx import (
     shape as shape_,
@@ -68,6 +69,7 @@ HANDLERS: dict[str, Handler] = {
     **quantized_products.HANDLERS,
     **reductions.HANDLERS,
     **resize.HANDLERS,
+    **selection.HANDLERS,
     **shape_.HANDLERS,
 }
 # Answered from the shapes of what is already built; foldable only through that.
