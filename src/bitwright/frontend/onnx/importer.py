@@ -20,6 +20,7 @@ from bitwright.frontend.onnx import (
     attention,
     constants,
     convolution,
+    einsum,
     elementwise,
     functions,
     indexing,
@@ -60,6 +61,7 @@ from bitwright.ir.builder import Builder
 HANDLERS: dict[str, Handler] = {
     **attention.HANDLERS,
     **convolution.HANDLERS,
+    **einsum.HANDLERS,
     **elementwise.HANDLERS,
     **functions.HANDLERS,
     **indexing.HANDLERS,

@@ -191,6 +191,11 @@ def shape(operand: Operand) -> tuple[int, ...]:
     return shape_of(operand) if isinstance(operand, ir.Value) else operand.shape
 
 
+def operand_dtype(operand: Operand) -> np.dtype[Any]:
+    """Element type of a value or constant."""
+    return dtype_of(operand) if isinstance(operand, ir.Value) else operand.dtype
+
+
 def checked_weight(array: Array, name: str, where: str) -> Array:
     """`array` as float32.
 

@@ -14,7 +14,7 @@ from onnx import helper
 from torch_mlir import ir
 
 from bitwright.frontend.onnx.errors import InvalidModelError, NonFiniteWeightError
-from bitwright.frontend.onnx.node import Array, Handler, Node, Operand, shape
+from bitwright.frontend.onnx.node import Array, Handler, Node, Operand, operand_dtype, shape
 from bitwright.frontend.onnx.source import type_name
 from bitwright.ir.reference import constant_value
 from bitwright.ir.reference_float import is_fraction
@@ -31,11 +31,6 @@ _FLOATS: dict[int, np.dtype[Any]] = {
     onnx.TensorProto.BFLOAT16: np.dtype(ml_dtypes.bfloat16),
 }
 _FLOAT_NAMES = "float32, float16, bfloat16"
-
-
-def operand_dtype(operand: Operand) -> np.dtype[Any]:
-    """Element type of a value or constant."""
-    return dtype_of(operand) if isinstance(operand, ir.Value) else operand.dtype
 
 
 def dequantized(node: Node, index: int, *, axis: int = 1, block: int = 0) -> ir.Value:

@@ -100,7 +100,7 @@ def _reduction(node: Node) -> str:
 
 
 def scatter_elements(node: Node) -> Operand:
-    """ScatterElements, and Scatter."""
+    """ScatterElements."""
     axis = node.axis(node.integer("axis", 0), node.rank(0))
     operands = (node.tensor(0), node.tensor(1), node.tensor(2))
     return node.builder.scatter_elements(*operands, axis, _reduction(node))
@@ -169,7 +169,6 @@ HANDLERS: dict[str, Handler] = {
     "GatherND": gather_nd,
     "Hardmax": hardmax,
     "OneHot": one_hot,
-    "Scatter": scatter_elements,
     "ScatterElements": scatter_elements,
     "ScatterND": scatter_nd,
     "TopK": top_k,
