@@ -6,6 +6,7 @@ from onnx import TensorProto, helper
 
 from bitwright.frontend.onnx import HANDLERS, ModelError, errors, load
 from bitwright.frontend.onnx.constants import FOLDABLE, MAX_GROWN
+from bitwright.frontend.onnx.domains import DOMAINS
 from bitwright.frontend.onnx.node import MAX_ELEMENTS
 
 SUPPORTED = ", ".join(sorted(HANDLERS))
@@ -112,11 +113,21 @@ def test_unknown_operator(model):
         "Node 'act' (Det, domain ai.onnx, opset 17) is not supported; supported in domain "
         f"ai.onnx: {SUPPORTED}. Replace it in the model before the export",
     )  # fmt: skip
-    nodes = [helper.make_node("Quant", ["x"], ["y"], domain="qonnx.custom_op.general")]
+
+
+def test_unknown_operator_of_another_domain(model):
+    nodes = [helper.make_node("Quant", ["x"], ["y"], domain="nobody.knows")]
     _fails(
         model(nodes, {"x": (1, 3)}), errors.UnsupportedOperatorError,
-        "Node 'y' (Quant, domain qonnx.custom_op.general, opset 17) is not supported; supported "
-        f"in domain ai.onnx: {SUPPORTED}. Replace it in the model before the export",
+        "Node 'y' (Quant, domain nobody.knows) is not supported; supported domains: ai.onnx, "
+        f"{', '.join(sorted(DOMAINS))}. Replace it in the model before the export",
+    )  # fmt: skip
+    nodes = [helper.make_node("Nothing", ["x"], ["y"], domain="com.microsoft")]
+    _fails(
+        model(nodes, {"x": (1, 3)}), errors.UnsupportedOperatorError,
+        "Node 'y' (Nothing, domain com.microsoft) is not supported; supported in domain "
+        f"com.microsoft: {', '.join(sorted(DOMAINS['com.microsoft']))}. Replace it in the model "
+        "before the export",
     )  # fmt: skip
 
 

@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 from torch_mlir.dialects import func
 
-from bitwright.ir import blobs, bw, bw_fixed_point, bw_float, bw_quantize, reference_float, shapes
+from bitwright.ir import (
+    blobs,
+    bw,
+    bw_fixed_point,
+    bw_float,
+    bw_order,
+    bw_quantize,
+    reference_float,
+    shapes,
+)  # fmt: skip
 from bitwright.ir.context import new_context, verify
 from bitwright.ir.types import (
     QuantParams,
@@ -212,6 +221,20 @@ class Builder:
         return self.make(
             bw_float.GatherElementsOp, (shape_of(indices), element_type(x)), (x, indices),
             axis=axis,
+        )  # fmt: skip
+
+    def argsort(self, x: ir.Value, axis: int, descending: bool) -> ir.Value:
+        """See `bw_order.ArgsortOp`."""
+        result = (shape_of(x), np.dtype(np.int64))
+        return self.make(bw_order.ArgsortOp, result, (x,), axis=axis, descending=descending)
+
+    def scatter_elements(
+        self, x: ir.Value, indices: ir.Value, updates: ir.Value, axis: int, reduction: str
+    ) -> ir.Value:
+        """See `bw_order.ScatterElementsOp`."""
+        return self.make(
+            bw_order.ScatterElementsOp, (shape_of(x), element_type(x)), (x, indices, updates),
+            axis=axis, reduction=reduction,
         )  # fmt: skip
 
     def expand(self, x: ir.Value, shape: Sequence[int]) -> ir.Value:

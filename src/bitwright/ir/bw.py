@@ -3,7 +3,8 @@
 Layout is NCHW. An operation whose inputs are quantized (`!quant.uniform`) computes in integers:
 `conv2d`, `linear`, `matmul`, `add`, `mul`, `sum_pool2d` and `reduce_sum` give i32 accumulators
 that one `requantize` brings back; pooling by maximum, tables and shape operations stay in the
-quantized type. What each one computes is defined by `bitwright.ir.reference`.
+quantized type. Convolutions and products of plain integers give that type, as its arithmetic wraps.
+What each one computes is defined by `bitwright.ir.reference`.
 """
 
 # Operations get their operands and attributes as annotations that the dialect machinery reads.

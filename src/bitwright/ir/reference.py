@@ -275,8 +275,7 @@ def _mul(op: Any, lhs: Array, rhs: Array) -> Array:
 
 
 def _max_pool2d(op: Any, x: Array) -> Array:
-    params = _params(op.input)
-    lowest = -np.inf if params is None else -128
+    lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     view = _windows(
         x, ints(op.kernel), ints(op.stride), ints(op.padding), ints(op.dilation), lowest
     )

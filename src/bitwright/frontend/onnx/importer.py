@@ -1,8 +1,9 @@
 """ONNX to float `bw`: one walk over the nodes, each turned by the handler of its operator.
 
-Supported operators are the rows of `HANDLERS`; whatever depends on constants only is computed at
-import. A symbolic batch becomes 1; a fixed one becomes 1 as well where every sample goes its own
-way through the network (see `batch.py`), and is kept otherwise.
+Supported operators are the rows of `HANDLERS`, and of `domains.DOMAINS` outside of ai.onnx.
+Whatever of ai.onnx depends on constants only is computed at import. A symbolic batch becomes 1; a
+fixed one becomes 1 as well where every sample goes its own way through the network (see
+`batch.py`), and is kept otherwise.
 """
 
 import math
@@ -19,14 +20,17 @@ from bitwright.frontend.onnx import (
     attention,
     constants,
     convolution,
+    einsum,
     elementwise,
     functions,
     indexing,
     normalization,
     pooling,
     quantized,
+    quantized_products,
     reductions,
     resize,
+    selection,
 )  # fmt: skip
 from bitwright.frontend.onnx import (
     shape as shape_,
@@ -36,6 +40,7 @@ from bitwright.frontend.onnx import (
 )
 from bitwright.frontend.onnx.batch import is_per_sample
 from bitwright.frontend.onnx.bind import Shapes
+from bitwright.frontend.onnx.domains import DOMAINS
 from bitwright.frontend.onnx.errors import (
     InvalidModelError,
     UnsupportedOperatorError,
@@ -58,14 +63,17 @@ from bitwright.ir.builder import Builder
 HANDLERS: dict[str, Handler] = {
     **attention.HANDLERS,
     **convolution.HANDLERS,
+    **einsum.HANDLERS,
     **elementwise.HANDLERS,
     **functions.HANDLERS,
     **indexing.HANDLERS,
     **normalization.HANDLERS,
     **pooling.HANDLERS,
     **quantized.HANDLERS,
+    **quantized_products.HANDLERS,
     **reductions.HANDLERS,
     **resize.HANDLERS,
+    **selection.HANDLERS,
     **shape_.HANDLERS,
 }
 # Answered from the shapes of what is already built; foldable only through that.
@@ -104,20 +112,31 @@ def load(source: str | Path | bytes, shapes: Shapes | None = None) -> ir.Module:
     return module if is_per_sample(module, kept) else kept
 
 
+def _handlers(domain: str) -> dict[str, Handler] | None:
+    """The operators of a domain, None for an unknown one."""
+    return HANDLERS if domain in DEFAULT_DOMAINS else DOMAINS.get(domain)
+
+
+def _is_foldable(node: onnx.NodeProto) -> bool:
+    return node.domain in DEFAULT_DOMAINS and node.op_type in constants.FOLDABLE
+
+
 def _reject_unknown(model: SourceModel) -> None:
     for node in model.proto.graph.node:
-        known = node.op_type in HANDLERS or node.op_type in constants.FOLDABLE
-        if node.domain not in DEFAULT_DOMAINS or not known:
+        if node.op_type not in (_handlers(node.domain) or {}) and not _is_foldable(node):
             raise _unsupported(node, model.opset)
 
 
 def _unsupported(node: onnx.NodeProto, opset: int) -> UnsupportedOperatorError:
-    at_import = ""
-    if node.op_type in constants.FOLDABLE and node.domain in DEFAULT_DOMAINS:
-        at_import = ", on a tensor computed at run time (on constants it is)"
+    handlers = _handlers(node.domain)
+    at_import = ", on a tensor computed at run time (on constants it is)"
+    if handlers is None:
+        supported = f"domains: ai.onnx, {', '.join(sorted(DOMAINS))}"
+    else:
+        supported = f"in domain {node.domain or 'ai.onnx'}: {', '.join(sorted(handlers))}"
     return UnsupportedOperatorError(
-        f"{describe(node, opset)} is not supported{at_import}; supported in domain ai.onnx: "
-        f"{', '.join(sorted(HANDLERS))}. Replace it in the model before the export"
+        f"{describe(node, opset)} is not supported{at_import if _is_foldable(node) else ''}; "
+        f"supported {supported}. Replace it in the model before the export"
     )
 
 
@@ -195,22 +214,16 @@ class _Import:
     def _import(self, node: onnx.NodeProto) -> None:
         where = describe(node, self._model.opset)
         operands = [self._lookup(name, where) if name else None for name in node.input]
-        if node.op_type in _SHAPE_QUERIES:
+        default = node.domain in DEFAULT_DOMAINS
+        if default and node.op_type in _SHAPE_QUERIES:
             self._values[node.output[0]] = _answer(node, operands[0])
             return
-        arrays: list[Array | None] = []
-        folded = False
-        for operand in operands:
-            if isinstance(operand, ir.Value):
-                break
-            arrays.append(operand)
-        else:
-            folded = node.op_type not in _KEPT
-        if folded:
+        arrays = [operand for operand in operands if not isinstance(operand, ir.Value)]
+        if default and node.op_type not in _KEPT and len(arrays) == len(operands):
             results = constants.evaluate(node, self._model.opset, arrays)
             self._values |= zip([name for name in node.output if name], results, strict=True)
             return
-        handler = HANDLERS.get(node.op_type)
+        handler = (_handlers(node.domain) or {}).get(node.op_type)
         if handler is None:
             raise _unsupported(node, self._model.opset)
         self._builder.named(node.name or node.output[0])

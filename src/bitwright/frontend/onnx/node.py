@@ -55,15 +55,22 @@ class Node:
 
     def integer(self, name: str, default: int) -> int:
         """An integer attribute."""
-        return int(self.attribute(name, default))
+        value = self.attribute(name, default)
+        return value if isinstance(value, int) else self.fail_attribute(name, value, "an integer")
 
     def number(self, name: str, default: float) -> float:
         """A float attribute."""
-        return float(self.attribute(name, default))
+        value = self.attribute(name, default)
+        if not isinstance(value, (int, float)):
+            self.fail_attribute(name, value, "a number")
+        return float(value)
 
     def integers(self, name: str, default: Sequence[int]) -> list[int]:
         """An integer list attribute."""
-        return [int(value) for value in self.attribute(name, default)]
+        values = self.attribute(name, default)
+        if isinstance(values, (int, float, str)) or any(isinstance(v, float) for v in values):
+            self.fail_attribute(name, values, "a list of integers")
+        return [int(value) for value in values]
 
     def operand(self, index: int) -> Operand | None:
         """An operand, None where left out."""
@@ -171,14 +178,23 @@ Handler = Callable[[Node], Operand | Sequence[Operand]]
 
 
 def describe(proto: onnx.NodeProto, opset: int) -> str:
-    """`Node 'n' (Conv, domain ai.onnx, opset 17)`; an unnamed node goes by its first output."""
+    """`Node 'n' (Conv, domain ai.onnx, opset 17)`; an unnamed node goes by its first output.
+
+    The opset is that of ai.onnx; other domains hardly use theirs.
+    """
     name = proto.name or (proto.output[0] if proto.output else "")
-    return f"Node {name!r} ({proto.op_type}, domain {proto.domain or 'ai.onnx'}, opset {opset})"
+    version = f", opset {opset}" if proto.domain in ("", "ai.onnx") else ""
+    return f"Node {name!r} ({proto.op_type}, domain {proto.domain or 'ai.onnx'}{version})"
 
 
 def shape(operand: Operand) -> tuple[int, ...]:
     """Shape of a value or constant."""
     return shape_of(operand) if isinstance(operand, ir.Value) else operand.shape
+
+
+def operand_dtype(operand: Operand) -> np.dtype[Any]:
+    """Element type of a value or constant."""
+    return dtype_of(operand) if isinstance(operand, ir.Value) else operand.dtype
 
 
 def checked_weight(array: Array, name: str, where: str) -> Array:

@@ -113,9 +113,13 @@ def check(model: SourceModel) -> None:
     del proto.graph.value_info[:]
     for value in proto.graph.output:
         value.type.tensor_type.ClearField("shape")
+    _without_foreign(proto)
     checked = onnx.ModelProto()
     checked.CopyFrom(model.proto)
     _declare_without_data(checked)
+    named = {entry.domain for entry in checked.opset_import}
+    for domain in {node.domain for node in checked.graph.node} - {*named, *DEFAULT_DOMAINS}:
+        checked.opset_import.append(helper.make_opsetid(domain, 1))  # often left out
     for value in checked.graph.output:
         if value.type.HasField("tensor_type"):
             # The checker wants a shape; many models leave it to inference.
@@ -141,6 +145,26 @@ def _declare_without_data(proto: onnx.ModelProto) -> None:
             )
     del graph.initializer[:]
     graph.initializer.extend(kept)
+
+
+def _without_foreign(proto: onnx.ModelProto) -> None:
+    """Leave out the nodes of other domains, and all that depends on them.
+
+    Shape inference does not know them, and ignores all contradictions in a model that has any.
+    """
+    unknown: set[str] = set()
+    kept: list[onnx.NodeProto] = []
+    for node in proto.graph.node:
+        if node.domain not in DEFAULT_DOMAINS or unknown.intersection(node.input):
+            unknown.update(node.output)
+        else:
+            kept.append(node)
+    if unknown:
+        del proto.graph.node[:]
+        proto.graph.node.extend(kept)
+        outputs = [item for item in proto.graph.output if item.name not in unknown]
+        del proto.graph.output[:]
+        proto.graph.output.extend(outputs)
 
 
 def _first_line(error: Exception) -> str:
