@@ -1,4 +1,4 @@
-"""A decoder's logits in plain NumPy, for every switch of `DecoderConfig`: what the tests compare with.
+"""A decoder in plain NumPy, every switch of `DecoderConfig`: what the tests compare with.
 
 Computed in float64, the whole text at once, without a cache.
 """
