@@ -143,8 +143,7 @@ class AttentionOp(BwOperation, name="attention", traits=[ext.Pure]):
         _expect_rows(rows, self.key)
         if self.window.value < 0 or not self.softcap.value >= 0:
             raise VerifyError(
-                f"window {self.window.value} and softcap {self.softcap.value}; "
-                "expected at least 0"
+                f"window {self.window.value} and softcap {self.softcap.value}; expected at least 0"
             )
         expect_shape(self.result, (samples, rows, heads, shape_of(self.value)[3]))
 
