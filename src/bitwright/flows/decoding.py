@@ -41,7 +41,10 @@ class Session:
         self.context = context
         self._config = decoder.config
         self._rows = max(1, min(prompt, PROMPT_ROWS, context))
-        self._run = Interpreter(build(decoder, context=context, prompt=self._rows)).run
+        interpreter = Interpreter(build(decoder, context=context, prompt=self._rows))
+        for function in (PREFILL, DECODE):
+            interpreter.prepare(function)
+        self._run = interpreter.run
         self.restart()
 
     def restart(self) -> None:

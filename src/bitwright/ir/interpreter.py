@@ -35,9 +35,9 @@ class _Function:
 class Interpreter:
     """A module whose constants are read once.
 
-    What depends on constants alone (`bw.dequantize` of weights) is computed once too, on the
-    first call of a function, and equal for all functions: a decoder's weights are held once for
-    prefill and decode. Results are those of `reference.run`.
+    What depends on constants alone (`bw.dequantize` of weights) is computed once too, and equal
+    constants of several functions are one array: a decoder's weights are held once for prefill
+    and decode. Results are those of `reference.run`.
     """
 
     def __init__(self, module: ir.Module) -> None:
@@ -52,8 +52,7 @@ class Interpreter:
             IrError: a function that the module does not have.
             InputError: inputs as for `reference.run`, except that there is one sample.
         """
-        if function not in self._functions:
-            self._functions[function] = self._prepare(function)
+        self.prepare(function)
         entry = self._functions[function]
         check_inputs([(item.name, item.value) for item in entry.inputs], inputs)
         values = dict(entry.constants)
@@ -67,7 +66,12 @@ class Interpreter:
                 values.pop(operand, None)
         return {item.name: values[item.value] for item in entry.outputs}
 
-    def _prepare(self, function: str) -> _Function:
+    def prepare(self, function: str = graph.MAIN) -> None:
+        """Compute the constants of a function, which its first `run` does otherwise."""
+        if function not in self._functions:
+            self._functions[function] = self._prepared(function)
+
+    def _prepared(self, function: str) -> _Function:
         outputs = tuple(graph.outputs(self._module, function))
         constants: dict[ir.Value, Array] = {}
         steps: list[_Step] = []
