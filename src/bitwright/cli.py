@@ -326,6 +326,8 @@ def doctor() -> None:
 def inspect(model: Path, target: str | None, as_json: bool, html: Path | None) -> None:
     """Show what MODEL (an ONNX or TFLite file) consists of, layer by layer.
 
+    Of a language model (see `generate`) it shows the configuration, the size and the work.
+
     \b
     Examples:
       bitwright inspect model.onnx
