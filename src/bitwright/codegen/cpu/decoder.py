@@ -9,8 +9,8 @@ from typing import Any
 from numpy.typing import NDArray
 from torch_mlir import ir
 
-from bitwright.codegen.cpu.decoder_kernels import KERNELS, refuse
-from bitwright.codegen.cpu.decoder_program import DecoderProgram, DecoderValues
+from bitwright.codegen.cpu.decoder_kernels import KERNELS
+from bitwright.codegen.cpu.decoder_program import DecoderProgram, DecoderValues, refuse
 from bitwright.codegen.cpu.level import CpuLevel, cpu_level
 from bitwright.codegen.cpu.library import find_compiler, link
 from bitwright.codegen.cpu.objects import write_object

@@ -1,140 +1,21 @@
 """Float kernels of the operations of decoders.
 
 Sums are in float32 and in any order (`reassoc`), so that LLVM vectorizes them: results differ
-from the reference interpreter's by rounding. Weights in blocks stay integers in memory and are
-dequantized inside of the product.
+from the reference interpreter's by rounding.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from torch_mlir import ir
-
-from bitwright.codegen.cpu.decoder_program import DecoderValues
-from bitwright.codegen.cpu.errors import NoFloatCode
+from bitwright.codegen.cpu.decoder_products import SUM, gather, linear
+from bitwright.codegen.cpu.decoder_program import DecoderValues, refuse
 from bitwright.codegen.cpu.program import Kernel, View, count
-from bitwright.ir import graph
-from bitwright.ir.types import dtype_of, shape_of
-
-SUM = "fastmath<reassoc, contract>"
-_MULTIPLY_ADD = f"""
-%p = arith.mulf %i0, %w : f32
-%r = arith.addf %o, %p {SUM} : f32
-"""
+from bitwright.ir.types import shape_of
 
 
-def number(value: float, name: str = "%number") -> str:
+def number(value: float, name: str) -> str:
     """A line that defines a float constant."""
     return f"{name} = arith.constant {value:.17e} : f32"
-
-
-def fill(kernel: Kernel, view: View, value: float) -> None:
-    """Set every element."""
-    name = kernel.fresh("f")
-    kernel.lines += [
-        number(value, name),
-        f"linalg.fill ins({name} : f32) outs({view.name} : {view.type})",
-    ]
-
-
-def refuse(op: Any, what: str) -> NoFloatCode:
-    """An error that names the operation."""
-    return NoFloatCode(
-        f"{graph.location_name(op)} ({op.operation.name}) {what}, for which there is no CPU code; "
-        "run it on the reference interpreter"
-    )
-
-
-def is_blocks(weight: ir.Value) -> bool:
-    """Whether a weight is dequantized from constants."""
-    return not isinstance(weight.owner, ir.Block) and weight.owner.name == "bw.dequantize"
-
-
-class Blocks:
-    """A matrix [N, K] of integers with a scale for each K/B of a row: `element` is `%w`."""
-
-    def __init__(self, kernel: Kernel, values: DecoderValues, op: Any, weight: ir.Value) -> None:
-        made = weight.owner.opview
-        codes, scale, zero = made.input, made.scale, made.zero_point
-        self.rows, self.depth = shape_of(codes)
-        self.blocks = shape_of(scale)[1]
-        if dtype_of(codes).name not in ("int8", "uint8") or shape_of(scale)[0] != self.rows:
-            raise refuse(op, f"has weights of {codes.type} with scales of {scale.type}")
-        self.length = self.depth // self.blocks
-        self.codes = values.view(kernel, codes, (self.rows, self.blocks, self.length))
-        self.scales = values.view(kernel, scale, (self.rows, self.blocks))
-        self._extend = "extui" if dtype_of(codes).kind == "u" else "extsi"
-        offsets = graph.constant_of(zero)
-        if offsets is None:
-            raise refuse(op, "has zero points that are computed")
-        self.zeros = None
-        if offsets.any():
-            self.zeros = values.view(kernel, zero, (self.rows, self.blocks))
-
-    def element(self, code: str, scale: str, zero: str) -> str:
-        """Lines that compute `%w` from a code, its scale and its zero point."""
-        lines = [f"%wide = arith.{self._extend} {code} : i8 to i32"]
-        centred = "%wide"
-        if self.zeros is not None:
-            lines += [
-                f"%offset = arith.{self._extend} {zero} : i8 to i32",
-                "%centred = arith.subi %wide, %offset : i32",
-            ]
-            centred = "%centred"
-        lines += [
-            f"%real = arith.sitofp {centred} : i32 to f32",
-            f"%w = arith.mulf %real, {scale} : f32",
-        ]
-        return "\n".join(lines)
-
-
-def linear(kernel: Kernel, values: DecoderValues, op: Any) -> None:
-    """One row of the weight after the other, each for all rows of the input."""
-    outputs, depth = shape_of(op.weight)
-    rows = count(shape_of(op.input)) // depth
-    y = values.view(kernel, op.result, (rows, outputs))
-    bias = values.view(kernel, op.bias)
-    kernel.generic("m n", [(bias, "n")], (y, "m, n"), "", result="%i0")
-    if not is_blocks(op.weight):
-        x, weight = values.view(kernel, op.input, (rows, depth)), values.view(kernel, op.weight)
-        body = _MULTIPLY_ADD.replace("%w", "%i1")
-        kernel.generic(
-            "n m k", [(x, "m, k"), (weight, "n, k")], (y, "m, n"), body, reduced="k"
-        )
-        return
-    blocks = Blocks(kernel, values, op, op.weight)
-    x = values.view(kernel, op.input, (rows, blocks.blocks, blocks.length))
-    ins = [(x, "m, b, k"), (blocks.codes, "n, b, k"), (blocks.scales, "n, b")]
-    if blocks.zeros is not None:
-        ins.append((blocks.zeros, "n, b"))
-    body = blocks.element("%i1", "%i2", "%i3") + _MULTIPLY_ADD
-    kernel.generic("n m b k", ins, (y, "m, n"), body, reduced="b k")
-
-
-def gather(kernel: Kernel, values: DecoderValues, op: Any) -> None:
-    """Rows of a table."""
-    if op.axis.value != 0 or len(shape_of(op.input)) != 2:
-        raise refuse(op, f"gathers along axis {op.axis.value} of {op.input.type}")
-    rows = count(shape_of(op.indices))
-    index = values.view(kernel, op.indices, (rows,))
-    at = "%at = arith.index_cast %i0 : i32 to index"
-    if not is_blocks(op.input):
-        table = values.view(kernel, op.input)
-        y = values.view(kernel, op.result, table.shape[:0] + (rows, table.shape[1]))
-        load = f"%col = linalg.index 1 : index\n%r = memref.load {table.name}[%at, %col] : {table.type}"
-        kernel.generic("t k", [(index, "t")], (y, "t, k"), f"{at}\n{load}")
-        return
-    blocks = Blocks(kernel, values, op, op.input)
-    y = values.view(kernel, op.result, (rows, blocks.blocks, blocks.length))
-    lines = [
-        at, "%b = linalg.index 1 : index", "%k = linalg.index 2 : index",
-        f"%code = memref.load {blocks.codes.name}[%at, %b, %k] : {blocks.codes.type}",
-        f"%scale = memref.load {blocks.scales.name}[%at, %b] : {blocks.scales.type}",
-    ]  # fmt: skip
-    if blocks.zeros is not None:
-        lines.append(f"%zero = memref.load {blocks.zeros.name}[%at, %b] : {blocks.zeros.type}")
-    lines.append(blocks.element("%code", "%scale", "%zero"))
-    kernel.generic("t b k", [(index, "t")], (y, "t, b, k"), "\n".join(lines), result="%w")
 
 
 def rms_norm(kernel: Kernel, values: DecoderValues, op: Any) -> None:
@@ -144,7 +25,8 @@ def rms_norm(kernel: Kernel, values: DecoderValues, op: Any) -> None:
     x, y = (values.view(kernel, value, (rows, width)) for value in (op.input, op.result))
     weight = values.view(kernel, op.weight)
     total = kernel.scratch("f32", (rows,))
-    fill(kernel, total, 0.0)
+    kernel.lines.append(number(0.0, "%nothing"))
+    kernel.lines.append(f"linalg.fill ins(%nothing : f32) outs({total.name} : {total.type})")
     square = f"%p = arith.mulf %i0, %i0 : f32\n%r = arith.addf %o, %p {SUM} : f32"
     kernel.generic("m k", [(x, "m, k")], (total, "m"), square, reduced="k")
     root = f"""
@@ -208,12 +90,16 @@ def cache_update(kernel: Kernel, values: DecoderValues, op: Any) -> None:
     """In place."""
     _, rows, heads, width = shape_of(op.rows)
     cache = values.view(kernel, op.cache, shape_of(op.cache)[1:])
-    source, position = values.view(kernel, op.rows, (rows, heads, width)), values.view(
-        kernel, op.position
+    source, position = (
+        values.view(kernel, op.rows, (rows, heads, width)),
+        values.view(kernel, op.position),
     )
     steps = f"[{heads * width}, {width}, 1]"
     target = View(
-        "%part", "f32", source.shape, f"memref<{rows}x{heads}x{width}xf32, strided<{steps}, offset: ?>>"
+        "%part",
+        "f32",
+        source.shape,
+        f"memref<{rows}x{heads}x{width}xf32, strided<{steps}, offset: ?>>",
     )
     kernel.lines += [
         "%zero = arith.constant 0 : index",

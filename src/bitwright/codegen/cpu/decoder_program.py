@@ -32,8 +32,18 @@ def element_of(value: ir.Value) -> str:
     name = dtype_of(value).name
     if not is_plain(value) or name not in _ELEMENTS:
         known = ", ".join(_ELEMENTS)
-        raise NoFloatCode(f"There is no CPU code for a value of type {value.type}; expected {known}")
+        raise NoFloatCode(
+            f"There is no CPU code for a value of type {value.type}; expected {known}"
+        )
     return _ELEMENTS[name]
+
+
+def refuse(op: Any, what: str) -> NoFloatCode:
+    """An error that names the operation."""
+    return NoFloatCode(
+        f"{graph.location_name(op)} ({op.operation.name}) {what}, for which there is no CPU code; "
+        "run it on the reference interpreter"
+    )
 
 
 @dataclass(frozen=True)

@@ -89,9 +89,7 @@ def _build(kernels: ir.Module, given: Interface, compiler: str, folder: Path) ->
     link(compiler, folder, objects, LIBRARY, "-Wl,--version-script=exports.map")
 
 
-def link(
-    compiler: str, folder: Path, objects: Sequence[str], library: str, *options: str
-) -> None:
+def link(compiler: str, folder: Path, objects: Sequence[str], library: str, *options: str) -> None:
     """Link objects in `folder` to a shared library there.
 
     Raises:

@@ -14,6 +14,7 @@ PIPELINE = (
     "expand-strided-metadata",
     "lower-affine",
     "convert-scf-to-cf",
+    "convert-vector-to-llvm",
     "convert-math-to-llvm",
     "convert-math-to-libm",
     "finalize-memref-to-llvm",
@@ -29,9 +30,7 @@ PIPELINE = (
 _OPTIMISATION = 3
 
 
-def write_object(
-    module: ir.Module, level: CpuLevel, path: Path, entry: str = ENTRY
-) -> None:
+def write_object(module: ir.Module, level: CpuLevel, path: Path, entry: str = ENTRY) -> None:
     """Compile `module` (changed on the way) for `level` to a position-independent object.
 
     The bytes depend on the module and the level only.
