@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
-from bitwright.ir import fixed_point, graph, reference_float, reference_quantize
+from bitwright.ir import (
+    fixed_point,
+    graph,
+    reference_decoder,
+    reference_float,
+    reference_quantize,
+)
 from bitwright.ir.checks import ints
 from bitwright.ir.types import QuantParams, dtype_of, is_plain, quant_params, shape_of
 
@@ -153,7 +159,7 @@ def _evaluate(
     results = graph.outputs(module)
     for index, operation in enumerate(graph.operations(module)):
         operands = [values[operand] for operand in operation.operands]
-        result = np.asarray(_INTERPRETERS[operation.operation.name](operation, *operands))
+        result = np.asarray(INTERPRETERS[operation.operation.name](operation, *operands))
         values[operation.result] = result
         if observe:
             observe(operation.result, result)
@@ -232,7 +238,7 @@ def _conv2d(op: Any, x: Array, weight: Array, bias: Array) -> Array:
 
 def _linear(op: Any, x: Array, weight: Array, bias: Array) -> Array:
     x = _centred(op.input, x)
-    return _accumulator(op, x @ weight.astype(x.dtype).T + bias.astype(x.dtype))
+    return _accumulator(op, x @ weight.astype(x.dtype, copy=False).T + bias.astype(x.dtype))
 
 
 def _matmul(op: Any, lhs: Array, rhs: Array) -> Array:
@@ -402,9 +408,10 @@ def _clip(x: Array, low: float, high: float) -> Array:
     return np.clip(x, np.float32(low), np.float32(high))
 
 
-_INTERPRETERS: dict[str, Callable[..., Array]] = {
+INTERPRETERS: dict[str, Callable[..., Array]] = {
     **reference_float.INTERPRETERS,
     **reference_quantize.INTERPRETERS,
+    **reference_decoder.INTERPRETERS,
     "bw.constant": lambda op: np.asarray(op.value).reshape(shape_of(op.result)),
     "bw.conv2d": _conv2d,
     "bw.linear": _linear,
