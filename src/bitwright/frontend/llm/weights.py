@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitwright.frontend.llm.check import shapes
 from bitwright.frontend.llm.decoder import BlockWeights, DecoderConfig
 from bitwright.frontend.llm.errors import InvalidModelError, UnsupportedAttributeError
 
@@ -28,30 +29,6 @@ class LazyWeights(Mapping[str, Weight]):
         return len(self._readers)
 
 
-def shape(config: DecoderConfig, name: str) -> tuple[int, ...]:
-    """The shape that the weight of this canonical name has."""
-    queries, keys = config.heads * config.head_width, config.kv_heads * config.head_width
-    shapes: dict[str, tuple[int, ...]] = {
-        "embedding": (config.vocabulary, config.width),
-        "head": (config.vocabulary, config.width),
-        "q": (queries, config.width),
-        "k": (keys, config.width),
-        "v": (keys, config.width),
-        "o": (config.width, queries),
-        "gate": (config.hidden, config.width),
-        "up": (config.hidden, config.width),
-        "down": (config.width, config.hidden),
-        "q_bias": (queries,),
-        "k_bias": (keys,),
-        "v_bias": (keys,),
-        "q_norm": (config.head_width,),
-        "k_norm": (config.head_width,),
-        "attention_sub_norm": (queries,),
-        "ffn_sub_norm": (config.hidden,),
-    }
-    return shapes.get(name.rpartition(".")[2], (config.width,))
-
-
 def check_shapes(
     where: str,
     config: DecoderConfig,
@@ -69,8 +46,10 @@ def check_shapes(
     Raises:
         InvalidModelError: names the tensor, what was found and what was expected.
     """
+    needed, optional = shapes(config)
+    known = needed | optional
     for name, stored in names.items():
-        expected = list(shape(config, name))
+        expected = list(known[name])
         if stored not in found:
             raise InvalidModelError(
                 f"{where}: there is no tensor {stored!r}; expected one of shape {expected}. "
