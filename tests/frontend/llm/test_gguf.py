@@ -256,6 +256,7 @@ def test_a_real_model_in_fewer_bits(data_folder: Path, tmp_path: Path, type_: Ty
     model = stories(data_folder, tmp_path / "stories.gguf", type_)
     original = llama2c.load(data_folder / "stories260k" / "stories260K.bin")
     decoder = load(model)
+    assert isinstance(decoder.weights["layers.0.q"], BlockWeights) == (type_ != Type.F16)
     for name, weight in decoder.weights.items():
         expected = gguf_models.floats(original.weights[name])
         if isinstance(weight, BlockWeights) or (type_ == Type.F16 and expected.ndim == 2):

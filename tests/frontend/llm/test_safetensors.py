@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from bitwright.flows.decoding import Session
 from bitwright.frontend.llm.decoder import BlockWeights
 from bitwright.frontend.llm.errors import (
     InvalidModelError,
@@ -37,6 +38,16 @@ def test_logits_are_those_of_transformers(name: str) -> None:
     found = numpy_decoder.logits(decoder, tokens)
     np.testing.assert_allclose(found, expected, atol=1e-4)
     assert np.abs(expected).max() > 0.5
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_module_computes_the_same(name: str) -> None:
+    """A prompt of 7 tokens in chunks of 4 by @prefill, the others by @decode."""
+    with np.load(FIXTURES / name / "golden.npz") as golden:
+        tokens, expected = golden["tokens"].tolist(), golden["logits"]
+    session = Session(load(FIXTURES / name), context=16, prompt=4)
+    found = [session.feed(tokens[:7]), *(session.feed([token]) for token in tokens[7:])]
+    np.testing.assert_allclose(np.concatenate(found), expected, atol=1e-4)
 
 
 def test_every_family_has_a_folder() -> None:
