@@ -212,13 +212,13 @@ def test_weights_that_are_ternarized_when_used(tmp_path: Path) -> None:
         ),
         (
             "llama", {"hidden_size": None}, InvalidModelError,
-            "hidden_size is missing; expected a positive integer. Download or convert the "
-            "model again",
+            "hidden_size is missing; expected an integer from 1 to 2147483647. Download or "
+            "convert the model again",
         ),
         (
             "llama", {"num_hidden_layers": 2**31 - 1}, InvalidModelError,
-            "num_hidden_layers is 2147483647; expected at most 10000. Download or convert the "
-            "model again",
+            "num_hidden_layers is 2147483647; expected an integer from 1 to 10000. Download or "
+            "convert the model again",
         ),
         (
             "llama", {"num_hidden_layers": 9999}, InvalidModelError,

@@ -64,6 +64,18 @@ def test_stop_tokens(tmp_path: Path) -> None:
     assert of_folder(FIXTURES, 400, {}) is None
 
 
+def test_truncation_and_padding_are_off(tmp_path: Path) -> None:
+    """Which a tokenizer.json has where it was left with them after training."""
+    library = tokenizers.Tokenizer.from_file(str(FIXTURES / "tokenizer_bytes.json"))
+    library.enable_truncation(4)
+    library.enable_padding(length=4)
+    library.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = of_folder(tmp_path, 400, {})
+    assert tokenizer is not None
+    assert len(tokenizer.encode("the cat sat on the mat 12345")) > 4
+    assert len(tokenizer.encode("a")) == 1
+
+
 def test_a_tokenizer_of_another_model(tmp_path: Path) -> None:
     path = folder(tmp_path, "bytes")
     with pytest.raises(InvalidModelError) as caught:
@@ -206,6 +218,11 @@ def test_without_a_name_the_default_is_said() -> None:
             "pieces", {"scores": np.zeros(3, np.float32)}, InvalidModelError,
             "tokenizer.ggml.scores is '3 values'; expected 321 numbers. Download or convert the "
             "model again",
+        ),
+        (
+            "pieces", {"scores": np.full(321, np.nan, np.float32)}, InvalidModelError,
+            "tokenizer.ggml.scores is 'infinite or no numbers'; expected numbers. Download or "
+            "convert the model again",
         ),
         (
             "pieces", {"token_type": np.full(321, 6, np.int32)}, InvalidModelError,

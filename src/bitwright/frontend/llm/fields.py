@@ -7,6 +7,8 @@ from typing import Any
 from bitwright.frontend.llm.errors import InvalidModelError, UnsupportedAttributeError
 
 LARGEST = 2**31 - 1
+MOST_LAYERS = 10_000
+WIDEST_HEAD = 1 << 16
 
 
 class Fields:
@@ -30,12 +32,12 @@ class Fields:
         self._read.add(key)
         return self._values.get(key)
 
-    def integer(self, key: str, default: int | None = None) -> int:
-        """A positive integer; `default` where it is absent or None."""
+    def integer(self, key: str, default: int | None = None, *, most: int = LARGEST) -> int:
+        """A positive integer up to `most`; `default` where it is absent or None."""
         value = self.any(key)
         value = default if value is None else value
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= LARGEST:
-            raise self.wrong(key, value, "a positive integer")
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most:
+            raise self.wrong(key, value, f"an integer from 1 to {most}")
         return value
 
     def number(self, key: str, default: float | None = None) -> float:

@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from bitwright.frontend.llm import gguf_blocks, gguf_file, gguf_tokenizer, rope
 from bitwright.frontend.llm.decoder import Decoder, DecoderConfig
 from bitwright.frontend.llm.errors import InvalidModelError
-from bitwright.frontend.llm.fields import Fields
+from bitwright.frontend.llm.fields import MOST_LAYERS, WIDEST_HEAD, Fields
 from bitwright.frontend.llm.gguf_file import GgufFile, GgufTensor
 from bitwright.frontend.llm.weights import LazyWeights, Weight, check_shapes, refuse_unread
 
-MOST_LAYERS = 10_000
-WIDEST_HEAD = 1 << 16
 FACTORS = "rope_freqs.weight"
 
 HARMLESS = frozenset({
@@ -135,13 +133,8 @@ def _config(where: str, name: str, architecture: Architecture, file: GgufFile) -
     }
     fields = Fields(f"{where}: {name}", values)
     width, heads = fields.integer("embedding_length"), fields.integer("attention.head_count")
-    layers = fields.integer("block_count")
-    if layers > min(MOST_LAYERS, len(file.tensors)):
-        most = min(MOST_LAYERS, len(file.tensors))
-        raise fields.wrong("block_count", layers, f"at most {most}, the number of tensors")
-    head_width = fields.integer("attention.key_length", width // heads)
-    if head_width > WIDEST_HEAD:
-        raise fields.wrong("attention.key_length", head_width, f"at most {WIDEST_HEAD}")
+    layers = fields.integer("block_count", most=min(MOST_LAYERS, len(file.tensors)))
+    head_width = fields.integer("attention.key_length", width // heads, most=WIDEST_HEAD)
     if fields.integer("attention.value_length", head_width) != head_width:
         raise fields.unsupported(
             "attention.value_length", fields.any("attention.value_length"), f"{head_width}, as keys"

@@ -84,10 +84,13 @@ class _Reader:
     def scored(self) -> ScoreBpe:
         """SentencePiece's BPE."""
         pieces = [token.replace(SPACE.encode(), b" ") for token in self._tokens]
+        scores = self._numbers("scores", 0)
+        if not np.isfinite(scores).all():
+            raise self._fields.wrong(f"{PREFIX}scores", "infinite or no numbers", "numbers")
         byte_tokens = {self._byte(token): token for token in self._of_type[BYTE]}
         return ScoreBpe(
             pieces,
-            self._numbers("scores", 0).astype(np.float64).tolist(),
+            scores.tolist(),
             joined=self._of_type[NORMAL] + self._of_type[USER_DEFINED],
             byte_tokens=byte_tokens,
             unknown=self._id("unknown_token_id"),

@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 
 from bitwright.frontend.llm import rope
 from bitwright.frontend.llm.decoder import DecoderConfig
-from bitwright.frontend.llm.fields import Fields
+from bitwright.frontend.llm.fields import MOST_LAYERS, WIDEST_HEAD, Fields
 
-MOST_LAYERS = 10_000
-WIDEST_HEAD = 1 << 16
 Windows = tuple[int | None, ...]
 
 HARMLESS = frozenset({
@@ -174,12 +172,10 @@ def decoder_config(fields: Fields, family: Family) -> DecoderConfig:
         UnsupportedAttributeError: a value or a key that is not supported.
     """
     width, heads = fields.integer("hidden_size"), fields.integer("num_attention_heads")
-    layers = fields.integer("num_hidden_layers")
-    if layers > MOST_LAYERS:
-        raise fields.wrong("num_hidden_layers", layers, f"at most {MOST_LAYERS}")
-    head_width = fields.integer("head_dim", width // heads)
-    if head_width > WIDEST_HEAD or head_width % 2:
-        raise fields.wrong("head_dim", head_width, f"an even number up to {WIDEST_HEAD}")
+    layers = fields.integer("num_hidden_layers", most=MOST_LAYERS)
+    head_width = fields.integer("head_dim", width // heads, most=WIDEST_HEAD)
+    if head_width % 2:
+        raise fields.wrong("head_dim", head_width, "an even number")
     kv_heads = fields.integer("num_key_value_heads", heads)
     if heads % kv_heads:
         raise fields.wrong("num_key_value_heads", kv_heads, f"a divisor of {heads} heads")

@@ -38,6 +38,8 @@ class HuggingFaceTokenizer:
     ) -> None:
         self.stops = stops
         self._tokenizer = tokenizer
+        tokenizer.no_truncation()  # a tokenizer.json may be left with both on
+        tokenizer.no_padding()
         self._begin = [] if begin is None else [begin]
         self._byte_level = byte_level
         added = tokenizer.get_added_tokens_decoder()
