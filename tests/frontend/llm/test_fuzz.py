@@ -1,0 +1,149 @@
+"""Damaged files of language models: one of our errors says what is wrong, soon, in little memory.
+
+`BITWRIGHT_FUZZ` multiplies the number of inputs.
+"""
+
+import os
+import random
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gguf import GGMLQuantizationType as Type
+
+from bitwright.errors import BitwrightError
+from bitwright.frontend.llm import gguf, hugging_face_tokenizer, safetensors
+from bitwright.frontend.llm.decoder import Decoder
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import gguf_models
+import test_tokenizers
+import tiny_decoder
+
+FIXTURES = Path(__file__).parent / "fixtures"
+MUTATIONS = 150 * int(os.environ.get("BITWRIGHT_FUZZ", "1"))
+WORDS = (0, 1, 255, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1)
+
+
+def mutated(data: bytes, rng: random.Random, end: int) -> bytes:
+    """Some bytes, numbers or stretches before `end` replaced, or the file cut off."""
+    changed = bytearray(data)
+    for _ in range(rng.choice((1, 1, 1, 2, 4, 16))):
+        at = rng.randrange(max(1, min(end, len(changed))))
+        match rng.randrange(6):
+            case 0:
+                changed[at : at + 1] = bytes([rng.randrange(256)])
+            case 1:
+                changed[at : at + 1] = bytes(
+                    [changed[at] ^ 1 << rng.randrange(8)] if changed else []
+                )
+            case 2:
+                changed[at : at + 8] = rng.choice(WORDS).to_bytes(8, "little")
+            case 3:
+                changed[at : at + 4] = (rng.choice(WORDS) & 0xFFFFFFFF).to_bytes(4, "little")
+            case 4:
+                other = rng.randrange(max(1, len(changed)))
+                changed[at : at + 8] = changed[other : other + 8]
+            case _:
+                if rng.random() < 0.3:
+                    del changed[at:]
+    return bytes(changed)
+
+
+def use(decoder: Decoder) -> None:
+    """Everything that is read late."""
+    for name in decoder.weights:
+        assert decoder.weights[name] is not None
+    if decoder.tokenizer is not None:
+        tokens = decoder.tokenizer.encode("the cat <s> é")
+        for token in tokens:
+            decoder.tokenizer.piece(0, token)
+
+
+def fuzz(name: str, mutate: Callable[[random.Random], None], read: Callable[[], None]) -> None:
+    rng = random.Random(name)
+    read()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused = 0
+    for _ in range(MUTATIONS):
+        mutate(rng)
+        start = time.process_time()
+        try:
+            read()
+        except BitwrightError:
+            refused += 1
+        assert time.process_time() - start < 5
+    assert refused > MUTATIONS // 10
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 200_000, f"{grown} KiB"
+
+
+@pytest.mark.parametrize("kind", ["bytes", "pieces"])
+def test_gguf(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "model.gguf"
+    original = tiny_decoder.decoder(tiny_decoder.config(vocabulary=330))
+
+    def metadata(writer: Any) -> None:
+        for key, value in test_tokenizers.metadata(kind).items():
+            if isinstance(value, str):
+                writer.add_string(key, value)
+            elif isinstance(value, int):
+                writer.add_uint32(key, value)
+            else:
+                writer.add_array(key, list(value) if isinstance(value, list) else value.tolist())
+
+    gguf_models.write(path, original, "llama", type_=Type.F16, metadata=metadata)
+    data = path.read_bytes()
+    header = data.rindex(b"blk.1.") + 60
+    fuzz(
+        kind,
+        lambda rng: path.write_bytes(mutated(data, rng, header)) and None,
+        lambda: use(gguf.load(path)),
+    )
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json"])
+@pytest.mark.parametrize("name", ["gemma3", "bitnet"])
+def test_folders(tmp_path: Path, name: str, file: str) -> None:
+    folder = tmp_path / name
+    shutil.copytree(FIXTURES / name, folder)
+    (folder / "tokenizer.json").write_bytes((FIXTURES / "tokenizer_bytes.json").read_bytes())
+    data = (folder / file).read_bytes()
+    end = len(data) if file != "model.safetensors" else data.index(b"}}") + 2
+
+    def read() -> None:
+        if file == "tokenizer.json":
+            hugging_face_tokenizer.of_folder(folder, 300, {})
+            return
+        (folder / "tokenizer.json").unlink(missing_ok=True)
+        use(safetensors.load(folder))
+
+    fuzz(
+        name + file, lambda rng: (folder / file).write_bytes(mutated(data, rng, end)) and None, read
+    )
+
+
+def test_truncated_gguf(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    gguf_models.write(path, safetensors.load(FIXTURES / "gemma2"), "gemma2")
+    data = path.read_bytes()
+    for end in (*range(0, 3000, 13), *range(3000, len(data), 911)):
+        path.write_bytes(data[:end])
+        with pytest.raises(BitwrightError):
+            gguf.load(path)
+
+
+def test_truncated_safetensors(tmp_path: Path) -> None:
+    folder = tmp_path / "gemma2"
+    shutil.copytree(FIXTURES / "gemma2", folder)
+    data = (folder / "model.safetensors").read_bytes()
+    for end in (*range(0, 3000, 29), *range(3000, len(data), 911)):
+        (folder / "model.safetensors").write_bytes(data[:end])
+        with pytest.raises(BitwrightError):
+            safetensors.load(folder)
