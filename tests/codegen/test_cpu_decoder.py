@@ -71,11 +71,8 @@ def test_decoders(decoder: Decoder) -> None:
     assert np.array_equal(sessions[1].feed(first), found)
 
 
-def run(
-    builder: Builder, outputs: list[tuple[str, ir.Value]], folder: Path, **inputs: Array
-) -> None:
+def run(module: ir.Module, folder: Path, **inputs: Array) -> None:
     """Compare with the reference."""
-    module = builder.finish(outputs)
     built = build_decoder(module, ("main",), folder)
     library = DecoderLibrary(built.library, built.description, built.constants)
     wanted = reference.run(module, inputs)
@@ -93,7 +90,7 @@ def test_products_of_any_depth(depth: int, tmp_path: Path) -> None:
     bias = builder.plain(random.normal(size=5).astype(np.float32))
     y = builder.linear(builder.inputs[0], weight, bias)
     x = random.normal(size=(2, 3, depth)).astype(np.float32)
-    run(builder, [("y", y)], tmp_path, x=x)
+    run(builder.finish([("y", y)]), tmp_path, x=x)
 
 
 def test_the_shape_of_inputs_is_checked(tmp_path: Path) -> None:
@@ -152,8 +149,8 @@ ELSEWHERE = ", for which there is no CPU code; run it on the reference interpret
         ),
         (
             cache_read_twice,
-            "bw.cache_update (bw.cache_update) changes a tensor that is not an argument, or that is read "
-            "elsewhere; CPU code updates in place",
+            "bw.cache_update (bw.cache_update) changes a tensor that is not an argument, or "
+            "that is read elsewhere; CPU code updates in place",
         ),
         (
             lambda b, x: b.reshape(x, (6, 8)),
