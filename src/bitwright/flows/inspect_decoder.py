@@ -8,7 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from bitwright.errors import BitwrightError
-from bitwright.frontend.llm.check import check
+from bitwright.frontend.llm.check import check_names, check_weight
 from bitwright.frontend.llm.decoder import BlockWeights, Decoder
 from bitwright.frontend.llm.readers import load
 
@@ -71,14 +71,16 @@ def inspect_decoder(model: Path, target: str | None = None) -> DecoderInspection
             f"{model} is a language model; it runs on the reference interpreter, and targets are "
             "not checked for it. Leave --target out, and see `bitwright generate`"
         )
-    decoder = load(model)
-    check(decoder)
-    return inspection_of(decoder, str(model))
+    return inspection_of(load(model), str(model))
 
 
 def inspection_of(decoder: Decoder, name: str) -> DecoderInspection:
-    """The table of a decoder whose weights were checked."""
-    config = decoder.config
+    """The table of a decoder; every weight is read once.
+
+    Raises:
+        ModelError: weights that do not fit the configuration, or cannot be read.
+    """
+    config, shapes = decoder.config, check_names(decoder)
     rows: dict[str, int | float | str] = {key: getattr(config, key) for key in _SHOWN}
     windows = sorted({window for window in config.windows if window is not None})
     if windows:
@@ -86,6 +88,7 @@ def inspection_of(decoder: Decoder, name: str) -> DecoderInspection:
         rows["windows"] = f"{', '.join(map(str, windows))} positions in {count} layers"
     parameters, size, macs = 0, 0, 0
     for key, weight in decoder.weights.items():
+        check_weight(key, weight, shapes[key])
         matrix = weight.values if isinstance(weight, BlockWeights) else weight
         parameters += matrix.size
         size += _bytes(weight)
