@@ -17,6 +17,7 @@ from bitwright.flows.decoding import Session
 from bitwright.frontend.llm.decoder import Decoder
 from bitwright.ir import reference
 from bitwright.ir.builder import Builder
+from bitwright.ir.bw import TanhOp
 from bitwright.runtime.decoder import DecoderLibrary
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "frontend" / "llm"))
@@ -111,6 +112,12 @@ def cache_read_twice(builder: Builder, x: ir.Value) -> ir.Value:
     return builder.add(updated, x)
 
 
+def blocks_outside_of_a_product(builder: Builder, x: ir.Value) -> ir.Value:
+    codes, scale = builder.plain(np.ones((2, 2), np.int8)), builder.plain(np.ones((2, 1), "f4"))
+    zero = builder.plain(np.zeros((2, 1), np.int8))
+    return builder.unary(TanhOp, builder.named("d").dequantize(codes, scale, zero))
+
+
 FLOATS = np.ones((4, 8), np.float32)
 CODES, SCALES = np.ones((4, 8), np.int16), np.ones((4, 2), np.float32)
 ELSEWHERE = ", for which there is no CPU code; run it on the reference interpreter"
@@ -141,6 +148,14 @@ ELSEWHERE = ", for which there is no CPU code; run it on the reference interpret
             ),
             "l (bw.linear) has weights of tensor<4x8xsi16> with scales of tensor<4x2xf32>"
             + ELSEWHERE,
+        ),
+        (
+            blocks_outside_of_a_product,
+            "d (bw.dequantize) is read by another operation than a product" + ELSEWHERE,
+        ),
+        (
+            lambda b, x: b.named("i").add(*[b.plain(np.ones((2, 2), np.int32))] * 2),
+            "i (bw.add) gives tensor<2x2xsi32>" + ELSEWHERE,
         ),
         (
             lambda b, x: b.cast(x, np.dtype(np.float64)),

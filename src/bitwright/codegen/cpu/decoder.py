@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 
 from bitwright.codegen.cpu.decoder_kernels import KERNELS
-from bitwright.codegen.cpu.decoder_program import DecoderProgram, DecoderValues, refuse
+from bitwright.codegen.cpu.decoder_program import (
+    DecoderProgram,
+    DecoderValues,
+    element_of,
+    refuse,
+)
 from bitwright.codegen.cpu.level import CpuLevel, cpu_level
 from bitwright.codegen.cpu.library import find_compiler, link
 from bitwright.codegen.cpu.objects import write_object
@@ -58,6 +63,8 @@ def build_decoder(
                 continue
             if kind not in KERNELS:
                 raise refuse(operation, f"is none of {', '.join(KERNELS)}")
+            if element_of(operation.result) != "f32":
+                raise refuse(operation, f"gives {operation.result.type}")
             KERNELS[kind](program.kernel(kind.removeprefix("bw."), step), values, operation)
         texts += program.emit(function, known)
         constants[function] = values.constants

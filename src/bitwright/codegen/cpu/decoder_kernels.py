@@ -68,7 +68,7 @@ def rope(kernel: Kernel, values: DecoderValues, op: Any) -> None:
     neighbours = op.pairs.value == "neighbours"
     pair = (steps[0], steps[1], 2 if neighbours else 1)
     offsets = (0, 1) if neighbours else (0, half)
-    ins = [*((kernel.strided(x, shape, pair, offset), "t, h, f") for offset in offsets)]
+    ins = [(kernel.strided(x, shape, pair, offset), "t, h, f") for offset in offsets]
     ins += [(table, "t, f") for table in tables]
     for offset, (left, right, join) in zip(
         offsets, (("%i2", "%i3", "subf"), ("%i3", "%i2", "addf")), strict=True
@@ -90,17 +90,10 @@ def cache_update(kernel: Kernel, values: DecoderValues, op: Any) -> None:
     """In place."""
     _, rows, heads, width = shape_of(op.rows)
     cache = values.view(kernel, op.cache, shape_of(op.cache)[1:])
-    source, position = (
-        values.view(kernel, op.rows, (rows, heads, width)),
-        values.view(kernel, op.position),
-    )
-    steps = f"[{heads * width}, {width}, 1]"
-    target = View(
-        "%part",
-        "f32",
-        source.shape,
-        f"memref<{rows}x{heads}x{width}xf32, strided<{steps}, offset: ?>>",
-    )
+    source = values.view(kernel, op.rows, (rows, heads, width))
+    position = values.view(kernel, op.position)
+    type_ = f"memref<{rows}x{heads}x{width}xf32, strided<[{heads * width}, {width}, 1], offset: ?>>"
+    target = View("%part", "f32", source.shape, type_)
     kernel.lines += [
         "%zero = arith.constant 0 : index",
         f"%start = memref.load {position.name}[%zero] : {position.type}",
@@ -121,19 +114,24 @@ def attention(kernel: Kernel, values: DecoderValues, op: Any) -> None:
     y = values.view(kernel, op.result, (rows, heads, depth))
     position, scores = values.view(kernel, op.position), kernel.scratch("f32", (extent,))
     window, softcap = op.window.value, op.softcap.value
-    lowest = ["%low = arith.addi %zero, %zero : index"]
+    low, lowest, score, capped = "%zero", "", "%scaled", ""
     if window:
-        lowest = [
-            f"%window = arith.constant {window - 1} : index",
-            "%first = arith.subi %here, %window : index",
-            "%low = arith.maxsi %first, %zero : index",
-        ]
-    capped = "%score = arith.addf %scaled, %nothing : f32"
+        low, lowest = (
+            "%low",
+            f"""
+      %window = arith.constant {window - 1} : index
+      %first = arith.subi %here, %window : index
+      %low = arith.maxsi %first, %zero : index""",
+        )
     if softcap:
-        capped = f"""{number(softcap, "%cap")}
-            %part = arith.divf %scaled, %cap : f32
-            %bent = math.tanh %part : f32
-            %score = arith.mulf %bent, %cap : f32"""
+        score, capped = (
+            "%score",
+            f"""
+          {number(softcap, "%cap")}
+          %part = arith.divf %scaled, %cap : f32
+          %bent = math.tanh %part : f32
+          %score = arith.mulf %bent, %cap : f32""",
+        )
     text = f"""
     %zero = arith.constant 0 : index
     %one = arith.constant 1 : index
@@ -150,12 +148,10 @@ def attention(kernel: Kernel, values: DecoderValues, op: Any) -> None:
     scf.for %t = %zero to %rows step %one {{
       %here = arith.addi %start, %t : index
       %end = arith.addi %here, %one : index
-      {lowest[0]}
-      {" ".join(lowest[1:2])}
-      {" ".join(lowest[2:])}
+      {lowest}
       scf.for %h = %zero to %heads step %one {{
         %g = arith.divui %h, %repeat : index
-        %top = scf.for %j = %low to %end step %one iter_args(%most = %minus) -> (f32) {{
+        %top = scf.for %j = {low} to %end step %one iter_args(%most = %minus) -> (f32) {{
           %dot = scf.for %d = %zero to %width step %one iter_args(%sum = %nothing) -> (f32) {{
             %a = memref.load {query.name}[%t, %h, %d] : {query.type}
             %b = memref.load {key.name}[%j, %g, %d] : {key.type}
@@ -165,11 +161,11 @@ def attention(kernel: Kernel, values: DecoderValues, op: Any) -> None:
           }}
           %scaled = arith.mulf %dot, %scale : f32
           {capped}
-          memref.store %score, {scores.name}[%j] : {scores.type}
-          %more = arith.maximumf %most, %score : f32
+          memref.store {score}, {scores.name}[%j] : {scores.type}
+          %more = arith.maximumf %most, {score} : f32
           scf.yield %more : f32
         }}
-        %total = scf.for %j = %low to %end step %one iter_args(%sum = %nothing) -> (f32) {{
+        %total = scf.for %j = {low} to %end step %one iter_args(%sum = %nothing) -> (f32) {{
           %score = memref.load {scores.name}[%j] : {scores.type}
           %below = arith.subf %score, %top : f32
           %weight = math.exp %below : f32
@@ -180,7 +176,7 @@ def attention(kernel: Kernel, values: DecoderValues, op: Any) -> None:
         scf.for %d = %zero to %depth step %one {{
           memref.store %nothing, {y.name}[%t, %h, %d] : {y.type}
         }}
-        scf.for %j = %low to %end step %one {{
+        scf.for %j = {low} to %end step %one {{
           %share = memref.load {scores.name}[%j] : {scores.type}
           %weight = arith.divf %share, %total : f32
           scf.for %d = %zero to %depth step %one {{

@@ -111,33 +111,35 @@ def linear(kernel: Kernel, values: DecoderValues, op: Any) -> None:
 
 
 def _rows(weight: Weight, x: View, y: View, span: tuple[int, int, int], name: str) -> list[str]:
-    """The loop over the rows `span` of the input, `step` at a time, for output `%n`."""
+    """The loop over the rows `span` of the input, `step` at a time, for output `%n`.
+
+    A loop over the blocks around one over the vectors of a block; both carry a sum for each row.
+    """
+    first, last, step = span
     length = weight.numbers.shape[2]
     lanes = next(lanes for lanes in _LANES if length % lanes == 0)
-    vector, tile = f"vector<{lanes}xf32>", range(span[2])
-    types = ", ".join([vector] * len(tile))
+    vector, tile = f"vector<{lanes}xf32>", range(step)
+    types = ", ".join([vector] * step)
 
-    def sums(outer: str, inner: str) -> str:
-        pairs = [f"{inner}{i} = {outer.replace('*', str(i))}" for i in tile]
-        return f"iter_args({', '.join(pairs)}) -> ({types})"
+    def each(prefix: str) -> list[str]:
+        return [f"{prefix}{i}" for i in tile]
 
-    result = "#*" if len(tile) > 1 else ""
+    def loop(result: str, over: str, carried: list[str], initial: list[str]) -> str:
+        pairs = [f"{one} = {other}" for one, other in zip(carried, initial, strict=True)]
+        return f"{result}:{step} = scf.for {over} iter_args({', '.join(pairs)}) -> ({types}) {{"
+
     lines = [
-        f"{name}_first = arith.constant {span[0]} : index",
-        f"{name}_last = arith.constant {span[1]} : index",
-        f"{name}_step = arith.constant {span[2]} : index",
+        f"{name}_first = arith.constant {first} : index",
+        f"{name}_last = arith.constant {last} : index",
+        f"{name}_step = arith.constant {step} : index",
         f"{name}_lanes = arith.constant {lanes} : index",
         f"{name}_none = arith.constant dense<0.0> : {vector}",
-    ]
-    lines += [
         f"scf.for %m = {name}_first to {name}_last step {name}_step {{",
         *(f"%off{i} = arith.constant {i} : index" for i in tile),
         *(f"%row{i} = arith.addi %m, %off{i} : index" for i in tile),
-        f"%total:{len(tile)} = scf.for %b = %zero to %blocks step %one "
-        f"{sums(f'{name}_none', '%s')} {{",
+        loop("%total", "%b = %zero to %blocks step %one", each("%s"), [f"{name}_none"] * step),
         *weight.row("%n", "%b"),
-        f"%inner:{len(tile)} = scf.for %k = %zero to %length step {name}_lanes "
-        f"{sums('%s*', '%t')} {{",
+        loop("%inner", f"%k = %zero to %length step {name}_lanes", each("%t"), each("%s")),
         *weight.load("%n", "%b", "%k", lanes),
     ]
     for i in tile:
@@ -146,18 +148,15 @@ def _rows(weight: Weight, x: View, y: View, span: tuple[int, int, int], name: st
             f"%p{i} = arith.mulf %x{i}, %w {SUM} : {vector}",
             f"%u{i} = arith.addf %t{i}, %p{i} {SUM} : {vector}",
         ]
-    inner, total = (
-        [f"%{loop}{result}".replace("*", str(i)) for i in tile] for loop in ("inner", "total")
-    )
     lines += [
-        f"scf.yield {', '.join(f'%u{i}' for i in tile)} : {types}",
+        f"scf.yield {', '.join(each('%u'))} : {types}",
         "}",
-        f"scf.yield {', '.join(inner)} : {types}",
+        f"scf.yield {', '.join(each('%inner#'))} : {types}",
         "}",
     ]
     for i in tile:
         lines += [
-            f"%y{i} = vector.reduction <add>, {total[i]}, %b0 {SUM} : {vector} into f32",
+            f"%y{i} = vector.reduction <add>, %total#{i}, %b0 {SUM} : {vector} into f32",
             f"memref.store %y{i}, {y.name}[%row{i}, %n] : {y.type}",
         ]
     return [*lines, "}"]

@@ -143,7 +143,8 @@ class DecoderValues:
         root = self._root.get(value, value)
         if root not in self._memories:
             data = graph.constant_of(root)
-            assert data is not None, "every other value has its memory"
+            if data is None:  # `bw.dequantize` has none
+                raise refuse(root.owner.opview, "is read by another operation than a product")
             dense = np.require(data, requirements=["C", "A"]).reshape(shape_of(root))
             self.constants.append(dense)
             name = f"constant{len(self.constants)}"
