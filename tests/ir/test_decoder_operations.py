@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 
 from bitwright.ir import graph, reference
+from bitwright.ir import interpreter as interpreter_module
 from bitwright.ir.builder import Builder
 from bitwright.ir.bw_decoder import GLU_ACTIVATIONS, ROPE_PAIRS
 from bitwright.ir.context import IrError, parse
 from bitwright.ir.interpreter import Interpreter
-from bitwright.ir.reference import INTERPRETERS
 from bitwright.ir.reference_decoder import CacheTooShort
 
 Array = NDArray[Any]
@@ -251,13 +251,14 @@ def test_functions_by_name() -> None:
 
 def test_weights_of_two_functions_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Array] = []
-    dequantize = INTERPRETERS["bw.dequantize"]
 
-    def counted(*arguments: Any) -> Array:
-        made.append(dequantize(*arguments))
-        return made[-1]
+    def counted(operation: Any, *operands: Array) -> Array:
+        result = reference.apply(operation, *operands)
+        if operation.operation.name == "bw.dequantize":
+            made.append(result)
+        return result
 
-    monkeypatch.setitem(INTERPRETERS, "bw.dequantize", counted)
+    monkeypatch.setattr(interpreter_module, "apply", counted)
     interpreter = Interpreter(two_functions())
     for function in ("first", "second", "first"):
         interpreter.run({"x": random(1, 4)}, function)

@@ -42,6 +42,20 @@ def test_two_inputs_and_outputs_in_real_numbers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found["swapped"], right.dequantize(expected["swapped"]))
     assert {array.dtype for array in found.values()} == {np.dtype(np.float32)}
 
+    given = [np.ascontiguousarray(integers[name][:1]) for name in ("left", "right")]
+    call = library.bound(given)
+    for sample in range(6):
+        for array, name in zip(given, ("left", "right"), strict=True):
+            array[:] = integers[name][sample]
+        call()
+        for array, name in zip(call.outputs, expected, strict=True):
+            np.testing.assert_array_equal(array, expected[name][sample : sample + 1])
+    with pytest.raises(LibraryError) as refused:
+        library.bound(given[:1])
+    assert str(refused.value) == (
+        "The inputs are int8 [1, 3, 4]; expected contiguous int8 [1, 3, 4], int8 [1, 3, 4]"
+    )
+
     with pytest.raises(TensorError) as caught:
         library.run({"left": real["left"]})
     assert str(caught.value) == "Input 'right' is missing; the model's inputs are: left, right"

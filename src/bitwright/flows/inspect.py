@@ -15,10 +15,11 @@ from bitwright.flows.check_target import Verdict, check_target
 from bitwright.flows.graph_page import page
 from bitwright.flows.inspect_decoder import DecoderInspection, inspect_decoder
 from bitwright.flows.layers import Layer, layers_of, layers_table, output_sources
-from bitwright.flows.models import import_model
+from bitwright.flows.models import prepare, read_model
 from bitwright.frontend.llm.readers import reader_of
 from bitwright.ir import graph
 from bitwright.ir.types import shape_of
+from bitwright.passes.integer import NotIntegerModel
 from bitwright.targets import get
 
 SCHEMA_VERSION = 1
@@ -128,7 +129,9 @@ class Inspection:
 
 
 def inspect(model: Path, target: str | None = None) -> Inspection | DecoderInspection:
-    """The layers of a model, of an ONNX file after folding; a language model as a whole.
+    """The layers of a model; those of a float model after folding, of a quantized one as integers.
+
+    A language model is shown as a whole.
 
     Args:
         target: a name from `bitwright targets`, to find out what it does not support.
@@ -141,10 +144,16 @@ def inspect(model: Path, target: str | None = None) -> Inspection | DecoderInspe
     if reader_of(model) is not None:
         return inspect_decoder(model, target)
     device = None if target is None else get(target)
-    module = import_model(model).module
-    return inspection_of(
-        module, str(model), None if device is None else check_target(module, device)
-    )
+    module = read_model(model)
+    verdict = None
+    try:
+        module = prepare(module).module
+    except NotIntegerModel as error:  # shown as it was read
+        if device is not None:
+            verdict = Verdict(device.name, device.kind, "passes", model=(str(error),))
+    else:
+        verdict = None if device is None else check_target(module, device)
+    return inspection_of(module, str(model), verdict)
 
 
 def inspection_of(module: ir.Module, name: str, verdict: Verdict | None = None) -> Inspection:

@@ -1,6 +1,6 @@
 """The reference interpreter prepared for many calls of the functions of one module."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 
 from bitwright.ir import graph
-from bitwright.ir.reference import INTERPRETERS, check_inputs
+from bitwright.ir.reference import apply, check_inputs
 from bitwright.ir.types import dtype_of
 
 Array = NDArray[Any]
@@ -18,7 +18,6 @@ Array = NDArray[Any]
 @dataclass(frozen=True)
 class _Step:
     operation: Any
-    compute: Callable[..., Array]
     operands: tuple[ir.Value, ...]
     dead: tuple[ir.Value, ...]
     """Operands that nothing reads from here on."""
@@ -60,8 +59,7 @@ class Interpreter:
             values[item.value] = np.asarray(inputs[item.name]).astype(dtype_of(item.value))
         for step in entry.steps:
             operands = [values[operand] for operand in step.operands]
-            result = np.asarray(step.compute(step.operation, *operands))
-            values[step.operation.result] = result
+            values[step.operation.result] = apply(step.operation, *operands)
             for operand in step.dead:
                 values.pop(operand, None)
         return {item.name: values[item.value] for item in entry.outputs}
@@ -86,8 +84,7 @@ class Interpreter:
             operands = tuple(operation.operands)
             dead = tuple(value for value in dict.fromkeys(operands) if value not in seen)
             seen.update(operands)
-            compute = INTERPRETERS[operation.operation.name]
-            steps.append(_Step(operation, compute, operands, dead))
+            steps.append(_Step(operation, operands, dead))
         read = {item: array for item, array in constants.items() if item in seen}
         inputs = tuple(graph.inputs(self._module, function))
         return _Function(inputs, outputs, tuple(reversed(steps)), read)
@@ -99,5 +96,5 @@ class Interpreter:
         attributes = tuple((key, kept[key]) for key in kept)
         key = (name, operation.result.type, tuple(map(id, operands)), attributes)
         if key not in self._known:
-            self._known[key] = np.asarray(INTERPRETERS[name](operation, *operands))
+            self._known[key] = apply(operation, *operands)
         return self._known[key]

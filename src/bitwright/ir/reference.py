@@ -15,13 +15,7 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
-from bitwright.ir import (
-    fixed_point,
-    graph,
-    reference_decoder,
-    reference_float,
-    reference_quantize,
-)
+from bitwright.ir import fixed_point, graph, reference_decoder, reference_float, reference_quantize
 from bitwright.ir.checks import ints
 from bitwright.ir.types import QuantParams, dtype_of, is_plain, quant_params, shape_of
 
@@ -77,6 +71,29 @@ def evaluate(
         for i in range(samples)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def constant_value(value: ir.Value) -> Array | None:
+    """What a value is that depends on constants only; None for any other."""
+    if (constant := graph.constant_of(value)) is not None:
+        return constant.reshape(shape_of(value))
+    waiting, values = [value], dict[ir.Value, Array]()
+    while waiting:
+        current = waiting[-1]
+        if isinstance(current.owner, ir.Block):
+            return None
+        missing = [operand for operand in current.owner.operands if operand not in values]
+        if not missing:
+            operands = [values[operand] for operand in current.owner.operands]
+            values[current] = apply(current.owner.opview, *operands)
+            waiting.pop()
+        waiting += missing
+    return values[value]
+
+
+def apply(operation: Any, *operands: Array) -> Array:
+    """What one operation computes of these arrays."""
+    return np.asarray(_INTERPRETERS[operation.operation.name](operation, *operands))
 
 
 def check_inputs(named: Sequence[tuple[str, ir.Value]], inputs: Mapping[str, Array]) -> None:
@@ -159,7 +176,7 @@ def _evaluate(
     results = graph.outputs(module)
     for index, operation in enumerate(graph.operations(module)):
         operands = [values[operand] for operand in operation.operands]
-        result = np.asarray(INTERPRETERS[operation.operation.name](operation, *operands))
+        result = apply(operation, *operands)
         values[operation.result] = result
         if observe:
             observe(operation.result, result)
@@ -408,7 +425,7 @@ def _clip(x: Array, low: float, high: float) -> Array:
     return np.clip(x, np.float32(low), np.float32(high))
 
 
-INTERPRETERS: dict[str, Callable[..., Array]] = {
+_INTERPRETERS: dict[str, Callable[..., Array]] = {
     **reference_float.INTERPRETERS,
     **reference_quantize.INTERPRETERS,
     **reference_decoder.INTERPRETERS,

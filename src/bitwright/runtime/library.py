@@ -1,7 +1,7 @@
 """Loads and runs the shared library that `codegen.cpu` makes; needs no other file of the build."""
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -74,6 +74,10 @@ class Library:
         pointers = ctypes.POINTER(ctypes.c_void_p)
         self._run.argtypes = [ctypes.c_void_p, pointers, pointers]
 
+    def bound(self, inputs: Sequence[NDArray[np.int8]]) -> "BoundLibrary":
+        """The library with fixed memory for one sample; see `BoundLibrary`."""
+        return BoundLibrary(self, inputs)
+
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Outputs by name: int8 for int8 inputs, float32 for real ones.
 
@@ -89,11 +93,44 @@ class Library:
         for index in range(batch.samples):
             given = batch.sample(index, self.inputs)
             results = [np.empty(info.shape, np.int8) for info in self.outputs]
-            status = self._run(arena.ctypes.data, _pointers(given), _pointers(results))
-            if status != 0:
-                raise LibraryError(f"{self.path}: bw_run_with returned {status}; expected 0")
+            self.call(arena.ctypes.data, _pointers(given), _pointers(results))
             runs.append(results)
         return finish(self.outputs, runs, batch.real)
+
+    def call(self, arena: int, inputs: Any, outputs: Any) -> None:
+        """`bw_run_with` on addresses that are right; prefer `run` and `bound`."""
+        status = self._run(arena, inputs, outputs)
+        if status != 0:
+            raise LibraryError(f"{self.path}: bw_run_with returned {status}; expected 0")
+
+
+class BoundLibrary:
+    """A call without arguments, copies and allocations, from one thread at a time.
+
+    Each call reads `inputs` anew and writes `outputs`, int8 in the order of the library's.
+
+    Raises:
+        LibraryError: an input of another number, shape or type, or not contiguous.
+    """
+
+    def __init__(self, library: Library, inputs: Sequence[NDArray[np.int8]]) -> None:
+        expected = [(np.dtype(np.int8), info.shape, True) for info in library.inputs]
+        found = [(array.dtype, array.shape, array.flags.c_contiguous) for array in inputs]
+        if found != expected:
+            raise LibraryError(
+                f"The inputs are {', '.join(f'{t} {list(s)}' for t, s, _ in found)}; expected "
+                f"contiguous {', '.join(f'{t} {list(s)}' for t, s, _ in expected)}"
+            )
+        self.inputs = list(inputs)
+        self.outputs = [np.empty(info.shape, np.int8) for info in library.outputs]
+        self._library = library
+        self._arena = _aligned(library.arena_bytes)
+        self._addresses = (
+            self._arena.ctypes.data, _pointers(self.inputs), _pointers(self.outputs),
+        )  # fmt: skip
+
+    def __call__(self) -> None:
+        self._library.call(*self._addresses)
 
 
 def load_library(path: Path) -> Library:

@@ -57,7 +57,7 @@ def build_library(
     """
     level = cpu_level("host") if level is None else level
     compiler = find_compiler()
-    lowered = lower(module)
+    lowered = lower(module, level)
     given = interface(module, model, level, lowered.arena_bytes)
     try:
         folder.mkdir(parents=True, exist_ok=True)

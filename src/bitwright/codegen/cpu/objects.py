@@ -39,7 +39,8 @@ def write_object(module: ir.Module, level: CpuLevel, path: Path, entry: str = EN
         PassManager.parse(f"builtin.module({','.join(PIPELINE)})").run(module.operation)
         attributes = ir.Attribute.parse(
             f'["noinline", ["target-cpu", "{level.llvm_cpu}"], '
-            f'["target-features", "{level.llvm_features}"]]'
+            f'["target-features", "{level.llvm_features}"], '
+            f'["prefer-vector-width", "{level.vector_bits}"]]'
         )
         for operation in module.body.operations:
             if operation.operation.name == "llvm.func" and operation.regions[0].blocks:
