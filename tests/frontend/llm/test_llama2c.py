@@ -100,9 +100,10 @@ def ints(*numbers: int) -> bytes:
         (b"PK\3\4" + bytes(60), InvalidModelError,
          "{path} is no model of llama2.c: its header says width 67324752, 0 heads and 0 layers; "
          "expected heads of an even width"),
-        (ints(64, 8, 1 << 30, 4, 4, 300, 8), InvalidModelError,
-         "{path} is no model of llama2.c: its header says 1073741824 layers of width 64"),
-        (ints(16, -8, 2, 4, 4, 300, 8), InvalidModelError,
+        (ints(64, 8, 1 << 30, 4, 4, 300, 8), TruncatedModelError,
+         "{path} has 28 bytes; its header of llama2.c says 1073741824 layers of width 64, which "
+         "need more. Check that it is whole, and a model of llama2.c"),
+        (ints(16, -8, 2, 4, 4, 300, 8) + bytes(256), InvalidModelError,
          "The model's hidden is -8; expected 1 to 2147483647"),
         (ints(tiny.MAGIC, 1, 16), TruncatedModelError,
          "{path} has 12 bytes; expected a model of llama2.c"),

@@ -44,13 +44,13 @@ def load(path: Path) -> Decoder:
     Raises:
         ModelFileNotFoundError: a path that cannot be read.
         InvalidModelError: a header that is not llama2.c's, or scales that are none.
-        TruncatedModelError: fewer bytes than the header asks for; more are invalid.
+        TruncatedModelError: fewer bytes than the header asks for (more are invalid).
     """
     try:
         with path.open("rb") as file:
             head = file.read(_HEADER_BYTES)
             length = file.seek(0, 2)
-        header = _header(path, head)
+        header = _header(path, head, length)
         expected = header.size + _bytes(header)
         if length != expected:
             kind = TruncatedModelError if length < expected else InvalidModelError
@@ -69,7 +69,7 @@ def load(path: Path) -> Decoder:
     return Decoder(header.config, _floats(header, data), None)
 
 
-def _header(path: Path, head: bytes) -> _Header:
+def _header(path: Path, head: bytes, length: int) -> _Header:
     if len(head) < 28:
         raise TruncatedModelError(f"{path} has {len(head)} bytes; expected a model of llama2.c")
     version, start, size, group = 0, 0, 28, 0
@@ -95,9 +95,10 @@ def _header(path: Path, head: bytes) -> _Header:
             f"{path} is no model of llama2.c: its header says width {width}, {heads} heads and "
             f"{layers} layers; expected heads of an even width"
         )
-    if layers > 1 << 16 or width > 1 << 24:
-        raise InvalidModelError(
-            f"{path} is no model of llama2.c: its header says {layers} layers of width {width}"
+    if 8 * layers * width > length:  # two norms in each layer
+        raise TruncatedModelError(
+            f"{path} has {length} bytes; its header of llama2.c says {layers} layers of width "
+            f"{width}, which need more. Check that it is whole, and a model of llama2.c"
         )
     if version == 2:
         (group,) = struct.unpack_from("<i", head, start + 29)
