@@ -17,7 +17,12 @@ import pytest
 from gguf import GGMLQuantizationType as Type
 
 from bitwright.errors import BitwrightError
-from bitwright.frontend.llm import gguf, hugging_face_tokenizer, safetensors
+from bitwright.frontend.llm import (
+    gguf,
+    hugging_face_tokenizer,
+    safetensors,
+    sentencepiece_tokenizer,
+)
 from bitwright.frontend.llm.decoder import Decoder
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -127,6 +132,19 @@ def test_folders(tmp_path: Path, name: str, file: str) -> None:
     fuzz(
         name + file, lambda rng: (folder / file).write_bytes(mutated(data, rng, end)) and None, read
     )
+
+
+def test_tokenizer_model(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.model"
+    data = (FIXTURES / "tokenizer.model").read_bytes()
+    path.write_bytes(data)
+
+    def read() -> None:
+        tokenizer = sentencepiece_tokenizer.of_folder(tmp_path, 400, {})
+        assert tokenizer is not None
+        tokenizer.encode("the cat <s> é")
+
+    fuzz("model", lambda rng: path.write_bytes(mutated(data, rng, len(data))) and None, read)
 
 
 def test_truncated_gguf(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Folders in Hugging Face's form: config.json, *.safetensors, tokenizer.json."""
+"""Folders in Hugging Face's form: config.json, *.safetensors, tokenizer.json or .model."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitwright.frontend.llm import bitnet, hugging_face, hugging_face_tokenizer
+from bitwright.frontend.llm import (
+    bitnet,
+    hugging_face,
+    hugging_face_tokenizer,
+    sentencepiece_tokenizer,
+)
 from bitwright.frontend.llm.decoder import Decoder
 from bitwright.frontend.llm.errors import (
     InvalidModelError,
@@ -63,6 +68,8 @@ def load(folder: Path) -> Decoder:
         unused.add("lm_head.weight")
     refuse_unread(str(folder), config.family, tensors, reader.used | unused)
     tokenizer = hugging_face_tokenizer.of_folder(folder, config.vocabulary, values)
+    if tokenizer is None:
+        tokenizer = sentencepiece_tokenizer.of_folder(folder, config.vocabulary, values)
     return Decoder(config, LazyWeights(weights), tokenizer, reader.notes)
 
 
