@@ -1,7 +1,7 @@
 """GGUF's quantized types: those that are integers times a scale stay so, others become float32."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,14 @@ def reader(where: str, tensor: GgufTensor) -> BlockReader:
             "`gguf` cannot dequantize; convert the model to another type"
         ) from None
     return BlockReader(lambda: _dequantize(_rows(tensor), tensor.type), True)
+
+
+def scaled(read: Callable[[], Weight], scale: np.float32) -> Weight:
+    """A weight times a number."""
+    weight = read()
+    if isinstance(weight, BlockWeights):
+        return replace(weight, scales=weight.scales * scale)
+    return weight * scale
 
 
 def _dequantize(rows: NDArray[np.uint8], kind: Any) -> NDArray[np.float32]:

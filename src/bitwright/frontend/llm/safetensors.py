@@ -127,10 +127,10 @@ class _Reader:
         self.used.add(stored)
         scale = float(tensor.read().astype(np.float32).reshape(-1)[0])
         divided = self._bitnet is not None and self._bitnet.scale == "divided"
-        if not np.isfinite(scale) or (divided and scale == 0):
+        if not np.isfinite(scale) or scale == 0:
             raise InvalidModelError(
                 f"{self._folder}: tensor {stored!r}, the scale of packed ternary weights, is "
-                f"{scale}; expected a finite number. Download the model again"
+                f"{scale}; expected a finite number, and not 0. Download the model again"
             )
         return 1 / scale if divided else scale
 
