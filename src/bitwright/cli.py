@@ -7,7 +7,7 @@ import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import click
 from rich.console import Console
@@ -326,6 +326,8 @@ def doctor() -> None:
 def inspect(model: Path, target: str | None, as_json: bool, html: Path | None) -> None:
     """Show what MODEL (an ONNX or TFLite file) consists of, layer by layer.
 
+    Of a language model (see `generate`) it shows the configuration, the size and the work.
+
     \b
     Examples:
       bitwright inspect model.onnx
@@ -376,6 +378,14 @@ def inspect(model: Path, target: str | None, as_json: bool, html: Path | None) -
     help="Draw from the most likely tokens that together have this probability.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--target",
+    "-t",
+    type=click.Choice(["reference", "cpu"]),
+    default="reference",
+    show_default=True,
+    help="The reference interpreter, or native code, compiled first.",
+)
 @click.option("--stop", multiple=True, help="End before this text; may be given more than once.")
 @click.option(
     "--score",
@@ -386,9 +396,10 @@ def inspect(model: Path, target: str | None, as_json: bool, html: Path | None) -
 )
 def generate(
     model: Path, prompt: str, tokenizer: Path | None, tokens: int, temperature: float, top_k: int,
-    top_p: float, seed: int, stop: tuple[str, ...], score: Path | None,
+    top_p: float, seed: int, target: Literal["reference", "cpu"], stop: tuple[str, ...],
+    score: Path | None,
 ) -> None:  # fmt: skip
-    """Continue a text with MODEL, a language model, on the reference interpreter.
+    """Continue a text with MODEL, a language model.
 
     MODEL is a llama2.c or GGUF file, or a folder with config.json and safetensors. The text goes
     to standard output as it comes, without the prompt; speed and notes to standard error.
@@ -397,13 +408,14 @@ def generate(
     Examples:
       bitwright generate stories.bin --tokenizer tokenizer.bin --prompt "Once upon a time"
       bitwright generate model.gguf -p "The sky is" -n 50 --temperature 0.8 --top-p 0.9 --seed 1
+      bitwright generate model.gguf -p "The sky is" --target cpu
       bitwright generate model.gguf --score text.txt
     """
     from bitwright import api
 
     notes = _console(stderr=True)
     if score is not None:
-        result = api.score(model, score, tokenizer=tokenizer)
+        result = api.score(model, score, tokenizer=tokenizer, target=target)
         click.echo(f"{result.per_token:.6f}")
         notes.print(
             f"negative log-likelihood per token, {result.tokens:,} tokens in {result.texts:,} "
@@ -413,7 +425,7 @@ def generate(
         return
     made = api.generate(
         model, prompt, tokenizer=tokenizer, tokens=tokens, stop=stop,
-        sampling=api.Sampling(temperature, top_k, top_p, seed),
+        sampling=api.Sampling(temperature, top_k, top_p, seed), target=target,
         write=lambda text: click.echo(text, nl=False),
     )  # fmt: skip
     if sys.stdout.isatty():

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from bitwright.cli import main
 from bitwright.errors import BitwrightError
 from bitwright.flows import generate as flow
-from bitwright.flows.decoding import ContextFull, NotFinite, Session
+from bitwright.flows.decoding import ContextFull, NotFinite, Session, Target
 from bitwright.flows.generate import NoTokenizer, TextError, generate, score
 from bitwright.flows.sampling import Sampler, Sampling
 from bitwright.frontend.llm import llama2c_tokenizer, readers
@@ -246,6 +246,8 @@ def test_command(model: Path, tokenizer: Path, tmp_path: Path) -> None:
     assert first.endswith(" tokens/s")
     assert second.startswith("generated: 19 tokens, ")
     assert second.endswith(" tokens/s; ended: the model's context is full")
+    result = invoke(model, "-p", "ab", "--tokenizer", tokenizer, "-n", "100", "--target", "cpu")
+    assert result.stdout == wanted
     text = tmp_path / "text.txt"
     text.write_text("the cab")
     result = invoke(model, "--tokenizer", tokenizer, "--score", text)
@@ -255,11 +257,12 @@ def test_command(model: Path, tokenizer: Path, tmp_path: Path) -> None:
     assert "has no tokenizer" in result.stderr
 
 
-def test_stories_260k(data_folder: Path) -> None:
+@pytest.mark.parametrize("target", ["reference", "cpu"])
+def test_stories_260k(target: Target, data_folder: Path) -> None:
     folder = data_folder / "stories260k"
     model, tokenizer = folder / "stories260K.bin", folder / "tok512.bin"
-    made = generate(model, tokenizer=tokenizer, tokens=200)
+    made = generate(model, tokenizer=tokenizer, tokens=200, target=target)
     assert made.text.encode() == (folder / "golden_t0_200steps.txt").read_bytes()
-    found = score(model, folder / "tinystories_sample.txt", tokenizer=tokenizer)
+    found = score(model, folder / "tinystories_sample.txt", tokenizer=tokenizer, target=target)
     assert found.tokens == 1804
     assert found.per_token == pytest.approx(1.2664, abs=0.0005)

@@ -1,16 +1,25 @@
 """A language model with its cache: tokens in, logits out."""
 
-from collections.abc import Sequence
-from typing import Any
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from torch_mlir import ir
 
+from bitwright.codegen.cpu.decoder import build_decoder
 from bitwright.errors import BitwrightError
 from bitwright.frontend.llm.build import DECODE, PREFILL, build, cache_names
 from bitwright.frontend.llm.decoder import Decoder
 from bitwright.frontend.llm.errors import ModelError
 from bitwright.ir.interpreter import Interpreter
+from bitwright.runtime.decoder import DecoderLibrary
+
+Target = Literal["reference", "cpu"]
+Array = NDArray[Any]
+Run = Callable[[Mapping[str, Array], str], dict[str, Array]]
 
 PROMPT_ROWS = 64
 """Tokens that one call of @prefill takes at most."""
@@ -26,25 +35,42 @@ class NotFinite(ModelError):
     """Logits that are infinite or not a number."""
 
 
+def _reference(module: ir.Module) -> Run:
+    interpreter = Interpreter(module)
+    for function in (PREFILL, DECODE):
+        interpreter.prepare(function)
+    return interpreter.run
+
+
+def _cpu(module: ir.Module) -> Run:
+    """Compile, load; a loaded library needs its file no more."""
+    with tempfile.TemporaryDirectory(prefix="bitwright-") as folder:
+        built = build_decoder(module, (PREFILL, DECODE), Path(folder))
+        return DecoderLibrary(built.library, built.description, built.constants).run
+
+
+_ENGINES: dict[Target, Callable[[ir.Module], Run]] = {"reference": _reference, "cpu": _cpu}
+
+
 class Session:
-    """A decoder on the reference interpreter, from position 0 on.
+    """A decoder at work, from position 0 on.
 
     Args:
         context: positions of the cache.
         prompt: tokens of the longest `feed` that is expected.
+        target: the reference interpreter, or native code, whose float sums are in another order.
 
     Attributes:
         position: tokens that it has seen.
     """
 
-    def __init__(self, decoder: Decoder, *, context: int, prompt: int) -> None:
+    def __init__(
+        self, decoder: Decoder, *, context: int, prompt: int, target: Target = "reference"
+    ) -> None:
         self.context = context
         self._config = decoder.config
         self._rows = max(1, min(prompt, PROMPT_ROWS, context))
-        interpreter = Interpreter(build(decoder, context=context, prompt=self._rows))
-        for function in (PREFILL, DECODE):
-            interpreter.prepare(function)
-        self._run = interpreter.run
+        self._run = _ENGINES[target](build(decoder, context=context, prompt=self._rows))
         self.restart()
 
     def restart(self) -> None:
@@ -81,7 +107,7 @@ class Session:
 
     def _call(self, function: str, chunk: Sequence[int], rows: int) -> NDArray[np.float32]:
         padded = [*chunk, *[0] * (rows - len(chunk))]
-        inputs: dict[str, NDArray[Any]] = {
+        inputs: dict[str, Array] = {
             "tokens": np.array([padded], np.int32),
             "position": np.array([self.position], np.int32),
         }

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from bitwright.errors import BitwrightError
-from bitwright.flows.decoding import ContextFull, Session
+from bitwright.flows.decoding import ContextFull, Session, Target
 from bitwright.flows.sampling import Sampler, Sampling
 from bitwright.frontend.llm import llama2c_tokenizer
 from bitwright.frontend.llm.decoder import Decoder, Tokenizer
@@ -66,7 +66,8 @@ class Score:
 
 def generate(
     model: Path, prompt: str = "", *, tokenizer: Path | None = None, tokens: int = 256,
-    sampling: Sampling | None = None, stop: Sequence[str] = (), write: Write | None = None,
+    sampling: Sampling | None = None, stop: Sequence[str] = (), target: Target = "reference",
+    write: Write | None = None,
 ) -> Generated:  # fmt: skip
     """Continue `prompt`.
 
@@ -75,6 +76,7 @@ def generate(
         tokenizer: a tokenizer file of llama2.c; other formats bring theirs.
         tokens: how many at most.
         stop: texts that end the generation; they are not part of the result.
+        target: `reference` or `cpu`.
         write: called with each part of the text as it comes.
 
     Raises:
@@ -91,7 +93,7 @@ def generate(
             f"{decoder.config.context}. Give a shorter prompt"
         )
     context = min(decoder.config.context, len(given) + tokens)
-    session = Session(decoder, context=context, prompt=len(given))
+    session = Session(decoder, context=context, prompt=len(given), target=target)
     sampler, output = Sampler(sampling or Sampling()), _Output(stop, write)
     start = time.perf_counter()
     logits = session.feed(given)[-1]
@@ -120,7 +122,9 @@ def generate(
     )
 
 
-def score(model: Path, text: Path, *, tokenizer: Path | None = None) -> Score:
+def score(
+    model: Path, text: Path, *, tokenizer: Path | None = None, target: Target = "reference"
+) -> Score:
     """How likely a model finds the texts of a file, which `<|endoftext|>` separates.
 
     Each text is stripped of blanks at its ends and begins at position 0, with the model's
@@ -142,7 +146,7 @@ def score(model: Path, text: Path, *, tokenizer: Path | None = None) -> Score:
     if not encoded:
         raise TextError(f"The text {text} has nothing to predict; expected at least two tokens")
     context = min(decoder.config.context, max(map(len, encoded)))
-    session = Session(decoder, context=context, prompt=context)
+    session = Session(decoder, context=context, prompt=context, target=target)
     start = time.perf_counter()
     total, count = 0.0, 0
     for tokens in encoded:

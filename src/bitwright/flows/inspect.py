@@ -13,8 +13,10 @@ from torch_mlir import ir
 from bitwright.files import replace_file
 from bitwright.flows.check_target import Verdict, check_target
 from bitwright.flows.graph_page import page
+from bitwright.flows.inspect_decoder import DecoderInspection, inspect_decoder
 from bitwright.flows.layers import Layer, layers_of, layers_table, output_sources
 from bitwright.flows.models import import_model
+from bitwright.frontend.llm.readers import reader_of
 from bitwright.ir import graph
 from bitwright.ir.types import shape_of
 from bitwright.targets import get
@@ -125,8 +127,8 @@ class Inspection:
         replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def inspect(model: Path, target: str | None = None) -> Inspection:
-    """The layers of a model; those of an ONNX file after folding.
+def inspect(model: Path, target: str | None = None) -> Inspection | DecoderInspection:
+    """The layers of a model, of an ONNX file after folding; a language model as a whole.
 
     Args:
         target: a name from `bitwright targets`, to find out what it does not support.
@@ -134,7 +136,10 @@ def inspect(model: Path, target: str | None = None) -> Inspection:
     Raises:
         ModelError: a file that cannot be imported.
         UnknownTarget: a target that is not known.
+        NotForLanguageModels: a target for a language model.
     """
+    if reader_of(model) is not None:
+        return inspect_decoder(model, target)
     device = None if target is None else get(target)
     module = import_model(model).module
     return inspection_of(

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 
 from bitwright.frontend.llm.build import DECODE, PREFILL, build, cache_names
-from bitwright.frontend.llm.check import check
 from bitwright.frontend.llm.decoder import BlockWeights, Decoder, DecoderConfig
 from bitwright.frontend.llm.errors import InvalidModelError
 from bitwright.ir import graph, serialize
@@ -187,7 +186,7 @@ def changed(**weights: Any) -> Decoder:
 )
 def test_weights_that_do_not_fit(decoder: Decoder, message: str) -> None:
     with pytest.raises(InvalidModelError) as raised:
-        check(decoder)
+        build(decoder, context=CONTEXT, prompt=ROWS)
     assert str(raised.value) == message
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from bitwright.errors import BitwrightError
 from bitwright.frontend.llm import llama2c, llama2c_tokenizer
-from bitwright.frontend.llm.check import check
+from bitwright.frontend.llm.check import check_names, check_weight
 from bitwright.frontend.llm.decoder import BlockWeights, Decoder
 from bitwright.frontend.llm.errors import (
     InvalidModelError,
@@ -28,7 +28,9 @@ def load(data: bytes, folder: Path) -> Decoder:
     path = folder / "model.bin"
     path.write_bytes(data)
     decoder = llama2c.load(path)
-    check(decoder)
+    shapes = check_names(decoder)
+    for name, weight in decoder.weights.items():
+        check_weight(name, weight, shapes[name])
     return decoder
 
 

@@ -10,13 +10,13 @@ than T is padded with any tokens; what they leave in the cache is overwritten be
 Both functions name the same constants: MLIR keeps equal attributes once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from torch_mlir import ir
 
-from bitwright.frontend.llm.check import check
+from bitwright.frontend.llm.check import check_names, check_weight
 from bitwright.frontend.llm.decoder import BlockWeights, Decoder, DecoderConfig
 from bitwright.ir import bw
 from bitwright.ir.builder import Builder
@@ -43,17 +43,23 @@ def build(decoder: Decoder, *, context: int, prompt: int) -> ir.Module:
     """
     if not 1 <= prompt <= context:
         raise ValueError(f"a prompt of {prompt} does not fit a context of {context}")
-    check(decoder)
+    shapes = check_names(decoder)
     constants: dict[str, ir.Value] = {}
-    module = _function(decoder, PREFILL, prompt, context, None, constants)
-    return _function(decoder, DECODE, 1, context, module, constants)
+    module: ir.Module | None = None
+    for name, rows in ((PREFILL, prompt), (DECODE, 1)):
+        builder, caches = _builder(decoder.config, name, rows, context, module)
+        function = _Function(builder, decoder, shapes, constants)
+        logits, updated = function.logits(caches)
+        named = zip(cache_names(decoder.config), updated, strict=True)
+        module = builder.finish([("logits", logits), *named])
+    assert module is not None
+    return module
 
 
-def _function(
-    decoder: Decoder, name: str, rows: int, context: int, module: ir.Module | None,
-    constants: dict[str, ir.Value],
-) -> ir.Module:  # fmt: skip
-    config = decoder.config
+def _builder(
+    config: DecoderConfig, function: str, rows: int, context: int, module: ir.Module | None
+) -> tuple[Builder, Sequence[ir.Value]]:
+    """An empty function; its caches."""
     cache = (1, context, config.kv_heads, config.head_width)
     integer = np.dtype(np.int32)
     arguments: list[tuple[str, Sequence[int], QuantParams | np.dtype[np.int32] | None]] = [
@@ -61,33 +67,29 @@ def _function(
         ("position", (1,), integer),
         *((item, cache, None) for item in cache_names(config)),
     ]
-    builder = Builder(arguments, function=name, module=module)
-    tokens, position, *caches = builder.inputs
-    function = _Function(builder, decoder, constants, position)
-    logits, updated = function.logits(tokens, caches)
-    named = zip(cache_names(config), updated, strict=True)
-    return builder.finish([("logits", logits), *named])
+    builder = Builder(arguments, function=function, module=module)
+    return builder, builder.inputs[2:]
 
 
 class _Function:
     """One entry function under construction; `constants` outlives it."""
 
     def __init__(
-        self, builder: Builder, decoder: Decoder, constants: dict[str, ir.Value], position: ir.Value
-    ) -> None:
+        self, builder: Builder, decoder: Decoder, shapes: Mapping[str, tuple[int, ...]],
+        constants: dict[str, ir.Value],
+    ) -> None:  # fmt: skip
         self._builder = builder
         self._decoder = decoder
         self._config = decoder.config
+        self._shapes = shapes
         self._constants = constants
-        self._position = position
+        self._tokens, self._position = builder.inputs[:2]
         self._here: dict[str, ir.Value] = {}
 
-    def logits(
-        self, tokens: ir.Value, caches: Sequence[ir.Value]
-    ) -> tuple[ir.Value, list[ir.Value]]:
+    def logits(self, caches: Sequence[ir.Value]) -> tuple[ir.Value, list[ir.Value]]:
         """The logits of every row, and the caches after it."""
         build, config = self._builder, self._config
-        x = build.named("embedding").gather(self._weight("embedding"), tokens, 0)
+        x = build.named("embedding").gather(self._weight("embedding"), self._tokens, 0)
         if config.embedding_scale != 1:
             x = build.mul(x, self._number("embedding_scale", config.embedding_scale))
         updated: list[ir.Value] = []
@@ -166,6 +168,7 @@ class _Function:
 
         def make() -> ir.Value:
             build, data = self._builder.named(name), self._decoder.weights[name]
+            check_weight(name, data, self._shapes[name])
             if not isinstance(data, BlockWeights):
                 return build.plain(data)
             parts = (data.values, data.scales, data.zero_points)

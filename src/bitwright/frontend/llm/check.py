@@ -1,5 +1,8 @@
 """Whether a decoder's weights are those that its configuration asks for."""
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bitwright.frontend.llm.decoder import BlockWeights, Decoder, DecoderConfig
 from bitwright.frontend.llm.errors import InvalidModelError
 
@@ -59,11 +62,11 @@ def check_config(config: DecoderConfig) -> None:
             )
 
 
-def check(decoder: Decoder) -> None:
-    """Raise unless configuration and weights agree.
+def check_names(decoder: Decoder) -> dict[str, tuple[int, ...]]:
+    """The shape of every weight that there may be; the configuration is checked too.
 
     Raises:
-        InvalidModelError: a weight that is missing, unknown, or of another shape.
+        InvalidModelError: a weight that is missing, or unknown.
     """
     check_config(decoder.config)
     needed, optional = shapes(decoder.config)
@@ -74,13 +77,22 @@ def check(decoder: Decoder) -> None:
                 f"The weight {name!r} is none that a decoder has; the reader of this format has "
                 "to map it or refuse it"
             )
-    for name, shape in known.items():
-        if name in decoder.weights:
-            weight = decoder.weights[name]
-            found = (weight.values if isinstance(weight, BlockWeights) else weight).shape
-            if found != shape:
-                raise InvalidModelError(
-                    f"The weight {name!r} has shape {list(found)}; expected {list(shape)}"
-                )
-        elif name in needed:
+    for name, shape in needed.items():
+        if name not in decoder.weights:
             raise InvalidModelError(f"The model lacks the weight {name!r} of shape {list(shape)}")
+    return known
+
+
+def check_weight(
+    name: str, weight: NDArray[np.float32] | BlockWeights, shape: tuple[int, ...]
+) -> None:
+    """Compare a weight, which may have been read just now, with its shape.
+
+    Raises:
+        InvalidModelError: where it differs.
+    """
+    found = (weight.values if isinstance(weight, BlockWeights) else weight).shape
+    if found != shape:
+        raise InvalidModelError(
+            f"The weight {name!r} has shape {list(found)}; expected {list(shape)}"
+        )
