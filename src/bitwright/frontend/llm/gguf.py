@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bitwright.frontend.llm import gguf_blocks, gguf_file, gguf_tokenizer, rope
 from bitwright.frontend.llm.decoder import Decoder, DecoderConfig
 from bitwright.frontend.llm.errors import InvalidModelError
-from bitwright.frontend.llm.fields import MOST_LAYERS, WIDEST_HEAD, Fields
+from bitwright.frontend.llm.fields import GREATEST, MOST_LAYERS, SMALLEST, WIDEST_HEAD, Fields
 from bitwright.frontend.llm.gguf_file import GgufFile, GgufTensor
 from bitwright.frontend.llm.weights import LazyWeights, Weight, check_shapes, refuse_unread
 
@@ -102,7 +102,7 @@ def load(path: Path) -> Decoder:
     where = str(path)
     general = Fields(where, file.metadata)
     parts = general.any("split.count")
-    if parts not in (None, 0, 1):
+    if parts is not None and not (isinstance(parts, int) and parts <= 1):
         raise general.unsupported("split.count", parts, "1; join the parts with gguf-split --merge")
     name = general.any("general.architecture")
     if not isinstance(name, str) or name not in ARCHITECTURES:
@@ -204,7 +204,7 @@ def _activation(
         known = {None: "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
     else:
         known = {None: "silu", "silu": "silu", "relu2": "relu_squared"}
-    if kind not in known:
+    if not isinstance(kind, str | None) or kind not in known:
         raise fields.unsupported("hidden_act", kind, ", ".join(filter(None, known)))
     return known[kind]
 
@@ -260,10 +260,10 @@ def _numbers(where: str, tensor: GgufTensor, count: int) -> NDArray[np.float32]:
             "again"
         )
     numbers = tensor.data.view("<f4")
-    if not (np.isfinite(numbers) & (numbers > 0)).all():
+    if not ((numbers >= SMALLEST) & (numbers <= GREATEST)).all():
         raise InvalidModelError(
-            f"{where}: tensor {tensor.name!r} has a value that is not a number above 0. Download "
-            "or convert the model again"
+            f"{where}: tensor {tensor.name!r} has a value outside of {SMALLEST} to {GREATEST}. "
+            "Download or convert the model again"
         )
     return numbers
 
