@@ -124,6 +124,16 @@ def test_gemma_defaults(tmp_path: Path) -> None:
     np.testing.assert_allclose(config.rope_frequencies_local, 1e4 ** -(np.arange(4) / 4), rtol=1e-6)
 
 
+@pytest.mark.parametrize(("layers", "scale"), [(45, 8**-0.5), (46, 0.5)])
+def test_the_largest_gemma2_scales_queries_by_its_width(
+    tmp_path: Path, layers: int, scale: float
+) -> None:
+    config = tiny_decoder.config(layers=layers, windows=(None,) * layers, head_width=8)
+    decoder = tiny_decoder.decoder(config, ("post_norm",))
+    gguf_models.write(tmp_path / "model.gguf", decoder, "gemma2")
+    assert load(tmp_path / "model.gguf").config.query_scale == scale
+
+
 WIDE = tiny_decoder.decoder(
     tiny_decoder.config(width=256, hidden=512, heads=2, kv_heads=2, head_width=128,
                         rope_frequencies=np.ones(64, np.float32), vocabulary=8)

@@ -206,6 +206,18 @@ def test_weights_that_are_ternarized_when_used(tmp_path: Path) -> None:
             "that may change the arithmetic; remove it where it does not, or choose another model",
         ),
         (
+            "bitnet",
+            {
+                "quantization_config": {
+                    "quant_method": "bitnet", "linear_class": "autobitlinear",
+                    "quantization_mode": "online", "modules_to_not_convert": ["lm_head"],
+                }
+            },
+            UnsupportedAttributeError,
+            "quantization_config: modules_to_not_convert is ['lm_head'], which is not supported; "
+            "supported: null, in the mode online. Choose a model without it",
+        ),
+        (
             "llama", {"num_key_value_heads": 3}, InvalidModelError,
             "num_key_value_heads is 3; expected a divisor of 4 heads. Download or convert the "
             "model again",
