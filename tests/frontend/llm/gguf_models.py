@@ -54,25 +54,30 @@ def write(
     raw: Mapping[str, tuple[Type, NDArray[np.uint8]]] | None = None,
     scaling: tuple[float, float, float, float] | None = None,
     base: float = 1e4,
+    without: str = "",
     metadata: Add = lambda writer: None,
 ) -> None:
     """Matrices in `type_` or, by canonical name, as `raw` has them; Llama 3's scaling as factors.
 
-    Rows that are no multiple of a type's block stay float32.
+    Rows that are no multiple of a type's block stay float32. `without` is a key left to `metadata`.
     """
     config = decoder.config
     writer = gguf.GGUFWriter(path, architecture)
-    writer.add_context_length(config.context)
-    writer.add_embedding_length(config.width)
-    writer.add_block_count(config.layers)
-    writer.add_feed_forward_length(config.hidden)
-    writer.add_head_count(config.heads)
-    writer.add_head_count_kv(config.kv_heads)
-    writer.add_key_length(config.head_width)
-    writer.add_value_length(config.head_width)
-    writer.add_layer_norm_rms_eps(config.norm_epsilon)
-    writer.add_rope_freq_base(base)
-    writer.add_vocab_size(config.vocabulary)
+    prefix = f"{architecture}."
+    numbers: dict[str, int] = {
+        "context_length": config.context, "embedding_length": config.width,
+        "block_count": config.layers, "feed_forward_length": config.hidden,
+        "attention.head_count": config.heads, "attention.head_count_kv": config.kv_heads,
+        "attention.key_length": config.head_width, "attention.value_length": config.head_width,
+        "vocab_size": config.vocabulary,
+    }  # fmt: skip
+    constants = {
+        "attention.layer_norm_rms_epsilon": config.norm_epsilon, "rope.freq_base": base,
+    }  # fmt: skip
+    for key in [key for key in numbers if prefix + key != without]:
+        writer.add_uint32(prefix + key, numbers[key])
+    for key in [key for key in constants if prefix + key != without]:
+        writer.add_float32(prefix + key, constants[key])
     metadata(writer)
     if scaling is not None:
         unscaled = rope.frequencies(base, config.head_width)

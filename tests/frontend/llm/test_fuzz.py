@@ -3,6 +3,8 @@
 `BITWRIGHT_FUZZ` multiplies the number of inputs.
 """
 
+import json
+import math
 import os
 import random
 import resource
@@ -17,7 +19,12 @@ import pytest
 from gguf import GGMLQuantizationType as Type
 
 from bitwright.errors import BitwrightError
-from bitwright.frontend.llm import gguf, hugging_face_tokenizer, safetensors
+from bitwright.frontend.llm import (
+    gguf,
+    hugging_face_tokenizer,
+    safetensors,
+    sentencepiece_tokenizer,
+)
 from bitwright.frontend.llm.decoder import Decoder
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -28,6 +35,18 @@ import tiny_decoder
 
 FIXTURES = Path(__file__).parent / "fixtures"
 MUTATIONS = 150 * int(os.environ.get("BITWRIGHT_FUZZ", "1"))
+VALUES = (None, [], [1], {}, {"a": 1}, "text", -1, 0, 7, 2**70, 10**400, 1e-300, math.inf, True)
+KEYS = [
+    f"llama.{key}"
+    for key in (
+        "context_length", "embedding_length", "block_count", "feed_forward_length",
+        "attention.head_count", "attention.head_count_kv", "attention.key_length",
+        "attention.value_length", "attention.layer_norm_rms_epsilon", "rope.freq_base",
+        "vocab_size", "rope.scaling.type", "rope.scaling.factor", "rope.dimension_count",
+        "hidden_act", "attention.causal", "expert_count", "attention.sliding_window",
+        "attention.scale", "attn_logit_softcapping",
+    )
+]  # fmt: skip
 WORDS = (0, 1, 255, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1)
 
 
@@ -54,6 +73,20 @@ def mutated(data: bytes, rng: random.Random, end: int) -> bytes:
                 if rng.random() < 0.3:
                     del changed[at:]
     return bytes(changed)
+
+
+def add(writer: Any, key: str, value: Any) -> None:
+    """Metadata by the kind of a Python value."""
+    if isinstance(value, bool):
+        writer.add_bool(key, value)
+    elif isinstance(value, str):
+        writer.add_string(key, value)
+    elif isinstance(value, int):
+        writer.add_int64(key, value)
+    elif isinstance(value, float):
+        writer.add_float64(key, value)
+    else:
+        writer.add_array(key, list(value) if isinstance(value, list) else value.tolist())
 
 
 def use(decoder: Decoder) -> None:
@@ -91,12 +124,7 @@ def test_gguf(tmp_path: Path, kind: str) -> None:
 
     def metadata(writer: Any) -> None:
         for key, value in test_tokenizers.metadata(kind).items():
-            if isinstance(value, str):
-                writer.add_string(key, value)
-            elif isinstance(value, int):
-                writer.add_uint32(key, value)
-            else:
-                writer.add_array(key, list(value) if isinstance(value, list) else value.tolist())
+            add(writer, key, value)
 
     gguf_models.write(path, original, "llama", type_=Type.F16, metadata=metadata)
     data = path.read_bytes()
@@ -129,6 +157,19 @@ def test_folders(tmp_path: Path, name: str, file: str) -> None:
     )
 
 
+def test_tokenizer_model(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.model"
+    data = (FIXTURES / "tokenizer.model").read_bytes()
+    path.write_bytes(data)
+
+    def read() -> None:
+        tokenizer = sentencepiece_tokenizer.of_folder(tmp_path, 400, {})
+        assert tokenizer is not None
+        tokenizer.encode("the cat <s> é")
+
+    fuzz("model", lambda rng: path.write_bytes(mutated(data, rng, len(data))) and None, read)
+
+
 def test_truncated_gguf(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     gguf_models.write(path, safetensors.load(FIXTURES / "gemma2"), "gemma2")
@@ -147,3 +188,43 @@ def test_truncated_safetensors(tmp_path: Path) -> None:
         (folder / "model.safetensors").write_bytes(data[:end])
         with pytest.raises(BitwrightError):
             safetensors.load(folder)
+
+
+def test_every_key_of_gguf_with_values_of_other_kinds(tmp_path: Path) -> None:
+    original = tiny_decoder.decoder(tiny_decoder.config(vocabulary=330))
+    path = tmp_path / "model.gguf"
+    refused = tried = 0
+    tokenizer = test_tokenizers.metadata("pieces")
+    for key in (*KEYS, *tokenizer, "tokenizer.ggml.add_bos_token", "split.count"):
+        for value in ([1, 2], [1, 1], ["a", "b"], "text", -1, 0, 2**40, float("nan"), 1e-30, True):
+
+            def metadata(writer: Any, key: str = key, value: object = value) -> None:
+                for each, found in (tokenizer | {key: value}).items():
+                    add(writer, each, found)
+
+            gguf_models.write(path, original, "llama", metadata=metadata, without=key)
+            tried += 1
+            try:
+                use(gguf.load(path))
+            except BitwrightError:
+                refused += 1
+    assert refused > tried // 2
+
+
+def test_every_key_of_a_configuration_with_values_of_other_kinds(tmp_path: Path) -> None:
+    refused = tried = 0
+    for name in ("qwen2", "gemma3"):
+        folder = tmp_path / name
+        shutil.copytree(FIXTURES / name, folder)
+        config = json.loads((folder / "config.json").read_text())
+        rope = config["rope_parameters"]
+        tables = [{key: value} for key in config for value in VALUES]
+        tables += [{"rope_parameters": rope | {key: value}} for key in rope for value in VALUES]
+        for table in tables:
+            (folder / "config.json").write_text(json.dumps(config | table))
+            tried += 1
+            try:
+                use(safetensors.load(folder))
+            except BitwrightError:
+                refused += 1
+    assert refused > tried // 3

@@ -124,6 +124,16 @@ def test_gemma_defaults(tmp_path: Path) -> None:
     np.testing.assert_allclose(config.rope_frequencies_local, 1e4 ** -(np.arange(4) / 4), rtol=1e-6)
 
 
+@pytest.mark.parametrize(("layers", "scale"), [(45, 8**-0.5), (46, 0.5)])
+def test_the_largest_gemma2_scales_queries_by_its_width(
+    tmp_path: Path, layers: int, scale: float
+) -> None:
+    config = tiny_decoder.config(layers=layers, windows=(None,) * layers, head_width=8)
+    decoder = tiny_decoder.decoder(config, ("post_norm",))
+    gguf_models.write(tmp_path / "model.gguf", decoder, "gemma2")
+    assert load(tmp_path / "model.gguf").config.query_scale == scale
+
+
 WIDE = tiny_decoder.decoder(
     tiny_decoder.config(width=256, hidden=512, heads=2, kv_heads=2, head_width=128,
                         rope_frequencies=np.ones(64, np.float32), vocabulary=8)
@@ -186,6 +196,37 @@ def test_types_that_the_package_cannot_write(tmp_path: Path, type_: Type) -> Non
     assert np.isfinite(expected).all()
     np.testing.assert_array_equal(decoder.weights["layers.0.gate"], expected)
     assert decoder.notes[0] == f"tensors of type {type_.name} became float32: 1"
+
+
+@pytest.mark.parametrize("type_", [Type.F32, Type.TQ2_0])
+def test_scales_of_bitnet(tmp_path: Path, type_: Type) -> None:
+    """A ternary matrix with its scale in a tensor of its own."""
+    norms = {"attention_sub_norm": 256, "ffn_sub_norm": 512}
+    weights = WIDE.weights | {
+        f"layers.{index}.{name}": np.ones(width, np.float32)
+        for index in range(2)
+        for name, width in norms.items()
+    }
+    path = tmp_path / "model.gguf"
+    ternary = replace(WIDE, weights={name: np.sign(each) for name, each in weights.items()})
+    scale = np.float32([0.75])
+
+    def metadata(writer: gguf.GGUFWriter) -> None:
+        writer.add_tensor("blk.1.ffn_up.scale", scale)
+
+    gguf_models.write(path, ternary, "bitnet", type_=type_, metadata=metadata)
+    decoder = load(path)
+    for name, factor in (("layers.1.up", 0.75), ("layers.0.up", 1)):
+        found = numpy_decoder.dense(decoder.weights[name])
+        np.testing.assert_array_equal(found, np.sign(WIDE.weights[name]) * factor)
+    scale[0] = np.nan
+    gguf_models.write(path, ternary, "bitnet", metadata=metadata)
+    with pytest.raises(InvalidModelError) as caught:
+        load(path)
+    assert str(caught.value) == (
+        f"{path}: tensor 'blk.1.ffn_up.scale' has a value outside of 1e-12 to "
+        "1000000000000.0. Download or convert the model again"
+    )
 
 
 @pytest.mark.parametrize("type_", [Type.Q4_1, Type.Q5_1])
@@ -288,6 +329,11 @@ def tiny(path: Path, metadata: Any = lambda writer: None, architecture: str = "l
             "without it",
         ),
         (
+            lambda writer: writer.add_causal_attention(False),
+            "llama: attention.causal is False, which is not supported; supported: true. Choose a "
+            "model without it",
+        ),
+        (
             lambda writer: writer.add_logit_scale(0.5),
             "llama: logit_scale is 0.5, which is not supported; supported: 0. Choose a model "
             "without it",
@@ -319,6 +365,73 @@ def test_metadata_that_are_refused(tmp_path: Path, metadata: Any, message: str) 
     with pytest.raises(UnsupportedAttributeError) as caught:
         load(path)
     assert str(caught.value) == f"{path}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        (
+            lambda writer: writer.add_rope_dimension_count(3),
+            ": llama: rope.dimension_count is 3; expected an even number up to 4.",
+        ),
+        (
+            lambda writer: writer.add_tensor("rope_freqs.weight", np.ones(5, np.float32)),
+            ": tensor 'rope_freqs.weight' is F32 of shape [5]; expected F32 of shape [2].",
+        ),
+        (
+            lambda writer: writer.add_array("llama.x", [[1], [2]]),
+            " has an array of type 9 in its metadata; expected numbers or strings.",
+        ),
+        (
+            lambda writer: writer.add_uint32("general.alignment", 0),
+            " has general.alignment 0; expected 1 to 1048576.",
+        ),
+    ],
+)
+def test_metadata_that_contradict(tmp_path: Path, metadata: Any, message: str) -> None:
+    path = tiny(tmp_path / "model.gguf", metadata)
+    with pytest.raises(InvalidModelError) as caught:
+        load(path)
+    assert str(caught.value) == f"{path}{message} Download or convert the model again"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            b"blk.1.ffn_up.weight", b"blk.0.ffn_up.weight",
+            " has the tensor 'blk.0.ffn_up.weight' twice; expected it once.",
+        ),
+        (
+            b"blk.1.ffn_up.weight\2\0\0\0", b"blk.1.ffn_up.weight\5\0\0\0",
+            " has tensor 'blk.1.ffn_up.weight' with 5 dimensions; expected 1 to 4.",
+        ),
+        (
+            b"blk.1.ffn_up.weight\2\0\0\0\x10", b"blk.1.ffn_up.weight\2\0\0\0\0",
+            " has tensor 'blk.1.ffn_up.weight' of shape [24, 0]; expected no empty one.",
+        ),
+        (
+            b"llama.context_length", b"llama.embedding_leng",
+            ": llama: context_length is missing; expected an integer from 1 to 2147483647.",
+        ),
+        (
+            b"token_embd.weight", b"token_embd.weighs",
+            ": there is no tensor 'token_embd.weight'; expected the embedding of every token.",
+        ),
+        (
+            b"blk.1.ffn_up.weight", b"blk.1.ffn_xx.weight",
+            ": there is no tensor 'blk.1.ffn_up.weight'; expected one of shape [24, 16].",
+        ),
+    ],
+)  # fmt: skip
+def test_headers_that_contradict(tmp_path: Path, old: bytes, new: bytes, message: str) -> None:
+    path = tiny(tmp_path / "model.gguf")
+    data = path.read_bytes()
+    assert data.count(old) == 1
+    path.write_bytes(data.replace(old, new))
+    with pytest.raises(InvalidModelError) as caught:
+        load(path)
+    assert str(caught.value) == f"{path}{message} Download or convert the model again"
 
 
 def test_an_architecture_that_is_refused(tmp_path: Path) -> None:

@@ -206,6 +206,18 @@ def test_weights_that_are_ternarized_when_used(tmp_path: Path) -> None:
             "that may change the arithmetic; remove it where it does not, or choose another model",
         ),
         (
+            "bitnet",
+            {
+                "quantization_config": {
+                    "quant_method": "bitnet", "linear_class": "autobitlinear",
+                    "quantization_mode": "online", "modules_to_not_convert": ["lm_head"],
+                }
+            },
+            UnsupportedAttributeError,
+            "quantization_config: modules_to_not_convert is ['lm_head'], which is not supported; "
+            "supported: null, in the mode online. Choose a model without it",
+        ),
+        (
             "llama", {"num_key_value_heads": 3}, InvalidModelError,
             "num_key_value_heads is 3; expected a divisor of 4 heads. Download or convert the "
             "model again",
@@ -243,9 +255,9 @@ def test_configurations_that_are_refused(
     assert found.replace("rope parameters: ", "rope_parameters: ") == message
 
 
-def changed_tensors(tmp_path: Path, **changes: Any) -> Path:
-    """The Qwen 3 fixture with other tensors; None takes one away."""
-    folder = copied(tmp_path, "qwen3")
+def changed_tensors(tmp_path: Path, name: str, **changes: Any) -> Path:
+    """A fixture with other tensors; None takes one away."""
+    folder = copied(tmp_path, name)
     stored = load_file(folder / "model.safetensors") | changes
     stored = {name: array for name, array in stored.items() if array is not None}
     save_file(stored, folder / "model.safetensors")
@@ -280,10 +292,69 @@ def changed_tensors(tmp_path: Path, **changes: Any) -> Path:
 def test_tensors_that_are_refused(
     tmp_path: Path, changes: dict[str, Any], error: type[ModelError], message: str
 ) -> None:
-    folder = changed_tensors(tmp_path, **changes)
+    folder = changed_tensors(tmp_path, "qwen3", **changes)
     with pytest.raises(error) as caught:
         load(folder)
     assert str(caught.value) == f"{folder}: {message}"
+
+
+SCALE = "model.layers.0.mlp.up_proj.weight_scale"
+
+
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [
+        (None, "is missing; expected one number. Download the model again"),
+        (
+            np.zeros((2, 3), np.float32),
+            "is F32 of shape [2, 3]; expected one number. Download the model again",
+        ),
+        (
+            np.float32([0]),
+            "is 0.0; expected a finite number, and not 0. Download the model again",
+        ),
+    ],
+)  # fmt: skip
+def test_scales_that_are_refused(tmp_path: Path, scale: Any, message: str) -> None:
+    folder = changed_tensors(tmp_path, "bitnet", **{SCALE: scale})
+    with pytest.raises(InvalidModelError) as caught:
+        load(folder)
+    assert str(caught.value) == (
+        f"{folder}: tensor {SCALE!r}, the scale of packed ternary weights, {message}"
+    )
+
+
+def test_a_packed_value_that_is_none(tmp_path: Path) -> None:
+    changed = {SCALE.removesuffix("_scale"): np.full((8, 16), 0b11, np.uint8)}
+    decoder = load(changed_tensors(tmp_path, "bitnet", **changed))
+    with pytest.raises(InvalidModelError) as caught:
+        _ = decoder.weights["layers.0.up"]
+    assert str(caught.value) == (
+        "A packed ternary matrix has the value 3 in it; expected 0 to 2. Download it again"
+    )
+
+
+def test_files_that_are_damaged(tmp_path: Path) -> None:
+    folder = copied(tmp_path, "qwen3")
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InvalidModelError) as caught:
+        load(folder)
+    found = str(caught.value)
+    assert found.startswith(f"{path} is not a safetensors file, or it is truncated or damaged: ")
+    assert found.endswith(". Download it again")
+    path = folder / "config.json"
+    for text, message in (
+        ("{", "is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 "
+         "(char 1). Download the model again"),
+        ("[" * 100_000, "is not JSON: maximum recursion depth exceeded while decoding a JSON array "
+         "from a unicode string. Download the model again"),
+        ("[]", "is not a table in JSON; download the model again"),
+    ):  # fmt: skip
+        path.write_text(text)
+        with pytest.raises(InvalidModelError) as caught:
+            load(folder)
+        assert str(caught.value) == f"{path} {message}"
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:

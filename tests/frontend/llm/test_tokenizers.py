@@ -1,4 +1,4 @@
-"""Tokenizers of tokenizer.json and of GGUF's metadata, against the package `tokenizers`."""
+"""Tokenizers of folders and of GGUF's metadata, against the packages that know them."""
 
 import json
 import shutil
@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sentencepiece
 import tokenizers
 
+from bitwright.frontend.llm import sentencepiece_tokenizer
 from bitwright.frontend.llm.decoder import Tokenizer
 from bitwright.frontend.llm.errors import (
     InvalidModelError,
@@ -94,6 +96,43 @@ def test_a_damaged_tokenizer(tmp_path: Path) -> None:
         f"{tmp_path}/tokenizer.json is no tokenizer that the package `tokenizers` "
     )
     assert found.endswith(". Download the model again")
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_tokens_and_texts_of_tokenizer_model(tmp_path: Path, text: str) -> None:
+    shutil.copy(FIXTURES / "tokenizer.model", tmp_path)
+    library = sentencepiece.SentencePieceProcessor(model_file=str(FIXTURES / "tokenizer.model"))
+    tokenizer = sentencepiece_tokenizer.of_folder(tmp_path, 400, {"eos_token_id": 2})
+    assert tokenizer is not None
+    tokens = tokenizer.encode(text)
+    assert tokens == [1, *library.encode(text)]
+    assert text_of(tokenizer, tokens) == library.decode(tokens[1:])
+    assert tokenizer.stops == {2}
+    (tmp_path / "tokenizer_config.json").write_text('{"add_bos_token": false}')
+    plain = sentencepiece_tokenizer.of_folder(tmp_path, 400, {})
+    assert plain is not None
+    assert plain.encode(text) == tokens[1:]
+
+
+@pytest.mark.parametrize("data", [b"", b"abc", b"\n\xff"])
+def test_a_damaged_tokenizer_model(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "tokenizer.model").write_bytes(data)
+    with pytest.raises(InvalidModelError) as caught:
+        sentencepiece_tokenizer.of_folder(tmp_path, 400, {})
+    found = str(caught.value)
+    assert found.startswith(
+        f"{tmp_path}/tokenizer.model is no tokenizer that the package `sentencepiece` can read: "
+    )
+    assert found.endswith(". Download the model again")
+
+
+def test_a_tokenizer_model_of_another_model(tmp_path: Path) -> None:
+    shutil.copy(FIXTURES / "tokenizer.model", tmp_path)
+    with pytest.raises(InvalidModelError) as caught:
+        sentencepiece_tokenizer.of_folder(tmp_path, 64, {})
+    assert str(caught.value) == (
+        f"{tmp_path}/tokenizer.model has 330 tokens; the model has 64. Take both from one model"
+    )
 
 
 def metadata(kind: str, **changes: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from bitwright.frontend.llm.fields import Fields
 
 LINEARS = ("q", "k", "v", "o", "gate", "up", "down")
 NOTE = "the model's linear layers quantize their inputs to 8 bits per token; here they stay floats"
-_IGNORED = frozenset({"modules_to_not_convert", "rms_norm_eps"})
+_IGNORED = frozenset({"rms_norm_eps"})
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,9 @@ def quantization(fields: Fields) -> BitNetQuantization:
     mode = fields.any("quantization_mode") or "offline"
     if mode not in ("offline", "online"):
         raise fields.unsupported("quantization_mode", mode, "offline, online")
+    kept = fields.any("modules_to_not_convert")
+    if kept and mode == "online":
+        raise fields.unsupported("modules_to_not_convert", kept, "null, in the mode online")
     fields.refuse_unread(_IGNORED)  # among them use_rms_norm, a norm before each linear layer
     if kind == "bitlinear":
         return BitNetQuantization("divided")

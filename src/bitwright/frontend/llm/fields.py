@@ -1,12 +1,14 @@
 """Values of a model's configuration, each checked when read; what nobody read can be named."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from bitwright.frontend.llm.errors import InvalidModelError, UnsupportedAttributeError
 
 LARGEST = 2**31 - 1
+"""Of integers."""
+SMALLEST, GREATEST = 1e-12, 1e12
+"""Of other numbers: no model is near, and nothing overflows."""
 MOST_LAYERS = 10_000
 WIDEST_HEAD = 1 << 16
 
@@ -41,17 +43,19 @@ class Fields:
         return value
 
     def number(self, key: str, default: float | None = None) -> float:
-        """A finite number above zero; `default` where it is absent or None."""
+        """A number from 1e-12 to 1e12; `default` where it is absent or None."""
         value = self.any(key)
         value = default if value is None else value
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.wrong(key, value, "a number above 0")
-        if not math.isfinite(value) or not 0 < value < 1e30:
-            raise self.wrong(key, value, "a number above 0")
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not SMALLEST <= value <= GREATEST
+        ):
+            raise self.wrong(key, value, f"a number from {SMALLEST} to {GREATEST}")
         return float(value)
 
     def optional_number(self, key: str) -> float | None:
-        """A finite number above zero, or None."""
+        """The same, or None."""
         return None if self.any(key) is None else self.number(key)
 
     def flag(self, key: str) -> bool:
@@ -67,13 +71,6 @@ class Fields:
         if value is not None and not isinstance(value, dict):
             raise self.wrong(key, value, "a table")
         return value
-
-    def choice(self, key: str, supported: Mapping[str, str]) -> str:
-        """What `supported` has for the value."""
-        value = self.any(key)
-        if not isinstance(value, str) or value not in supported:
-            raise self.unsupported(key, value, ", ".join(sorted(supported)))
-        return supported[value]
 
     def wrong(self, key: str, value: Any, expected: str) -> InvalidModelError:
         """The error of a value that no model can have."""

@@ -5,6 +5,7 @@ Source: the GGUF specification and llama.cpp's model loaders, from which the def
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from bitwright.frontend.llm import gguf_blocks, gguf_file, gguf_tokenizer, rope
 from bitwright.frontend.llm.decoder import Decoder, DecoderConfig
 from bitwright.frontend.llm.errors import InvalidModelError
-from bitwright.frontend.llm.fields import MOST_LAYERS, WIDEST_HEAD, Fields
+from bitwright.frontend.llm.fields import GREATEST, MOST_LAYERS, SMALLEST, WIDEST_HEAD, Fields
 from bitwright.frontend.llm.gguf_file import GgufFile, GgufTensor
 from bitwright.frontend.llm.weights import LazyWeights, Weight, check_shapes, refuse_unread
 
@@ -62,6 +63,8 @@ class Architecture:
     softcaps: tuple[float | None, float | None] = (None, None)
     """Of the attention and of the logits."""
     local_base: float | None = None
+    scaled: bool = False
+    """Whether a matrix may have a scale in a tensor of its own."""
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
@@ -84,7 +87,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         layers_scaled_by_width=62,
         local_base=1e4,
     ),
-    "bitnet": Architecture(_BITNET),
+    "bitnet": Architecture(_BITNET, scaled=True),
 }
 
 
@@ -99,7 +102,7 @@ def load(path: Path) -> Decoder:
     where = str(path)
     general = Fields(where, file.metadata)
     parts = general.any("split.count")
-    if parts not in (None, 0, 1):
+    if parts is not None and not (isinstance(parts, int) and parts <= 1):
         raise general.unsupported("split.count", parts, "1; join the parts with gguf-split --merge")
     name = general.any("general.architecture")
     if not isinstance(name, str) or name not in ARCHITECTURES:
@@ -109,13 +112,17 @@ def load(path: Path) -> Decoder:
     names = _tensor_names(config, architecture, file.tensors)
     shapes = {each: tensor.shape for each, tensor in file.tensors.items()}
     check_shapes(where, config, names, shapes)
-    refuse_unread(where, name, file.tensors, {*names.values(), FACTORS})
+    scales = _scales(architecture, names, file.tensors)
+    refuse_unread(where, name, file.tensors, {*names.values(), *scales.values(), FACTORS})
     weights: dict[str, Callable[[], Weight]] = {}
     dequantized: dict[str, int] = {}
     for canonical, stored in names.items():
         tensor = file.tensors[stored]
         reader = gguf_blocks.reader(where, tensor)
         weights[canonical] = reader.read
+        if canonical in scales:
+            scale = _numbers(where, file.tensors[scales[canonical]], 1)[0]
+            weights[canonical] = partial(gguf_blocks.scaled, reader.read, scale)
         if reader.dequantized:
             dequantized[tensor.type.name] = dequantized.get(tensor.type.name, 0) + 1
     tokenizer, notes = gguf_tokenizer.of_metadata(where, file.metadata, config.vocabulary)
@@ -151,7 +158,7 @@ def _config(where: str, name: str, architecture: Architecture, file: GgufFile) -
             "token. Download or convert the model again"
         )
     scaled_by = head_width if layers != architecture.layers_scaled_by_width else width / heads
-    frequencies, local = _rope(fields, architecture, head_width, file)
+    frequencies, local = _rope(where, fields, architecture, head_width, file)
     softcap, logit_softcap = architecture.softcaps
     activation = _activation(fields, architecture)
     config = DecoderConfig(
@@ -197,7 +204,7 @@ def _activation(
         known = {None: "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
     else:
         known = {None: "silu", "silu": "silu", "relu2": "relu_squared"}
-    if kind not in known:
+    if not isinstance(kind, str | None) or kind not in known:
         raise fields.unsupported("hidden_act", kind, ", ".join(filter(None, known)))
     return known[kind]
 
@@ -224,22 +231,19 @@ def _windows(fields: Fields, architecture: Architecture, layers: int) -> tuple[i
 
 
 def _rope(
-    fields: Fields, architecture: Architecture, head_width: int, file: GgufFile
+    where: str, fields: Fields, architecture: Architecture, head_width: int, file: GgufFile
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     rotated = fields.integer("rope.dimension_count", head_width)
     if rotated % 2 or rotated > head_width:
         raise fields.wrong("rope.dimension_count", rotated, f"an even number up to {head_width}")
     result = rope.frequencies(fields.number("rope.freq_base", 1e4), rotated)
     kind = fields.any("rope.scaling.type")
-    factor = fields.any("rope.scaling.factor") or fields.any("rope.scale_linear")
-    fields.any("rope.scale_linear")
     if kind not in (None, "none", "linear"):
         raise fields.unsupported("rope.scaling.type", kind, "none, linear")
-    if kind != "none" and factor:
-        key = "rope.scaling.factor" if fields.any("rope.scaling.factor") else "rope.scale_linear"
-        result = result / fields.number(key)
+    if fields.any("rope.scaling.factor") and kind != "none":
+        result = result / fields.number("rope.scaling.factor")
     if FACTORS in file.tensors:
-        result = result / _factors(fields.where, file.tensors[FACTORS], rotated // 2)
+        result = result / _numbers(where, file.tensors[FACTORS], rotated // 2)
     local = None
     if architecture.local_base is not None:
         base = fields.number("rope.freq_base_swa", architecture.local_base)
@@ -247,20 +251,21 @@ def _rope(
     return result.astype(np.float32), local
 
 
-def _factors(where: str, tensor: GgufTensor, count: int) -> NDArray[np.float32]:
-    """What divides each frequency: Llama 3's scaling, computed by the converter."""
+def _numbers(where: str, tensor: GgufTensor, count: int) -> NDArray[np.float32]:
+    """What divides each frequency (Llama 3), or what a matrix is multiplied by (BitNet)."""
     if tensor.shape != (count,) or tensor.type.name != "F32":
         raise InvalidModelError(
-            f"{where}: tensor {FACTORS!r} is {tensor.type.name} of shape {list(tensor.shape)}; "
-            f"expected F32 of shape {[count]}. Download or convert the model again"
+            f"{where}: tensor {tensor.name!r} is {tensor.type.name} of shape "
+            f"{list(tensor.shape)}; expected F32 of shape {[count]}. Download or convert the model "
+            "again"
         )
-    factors = tensor.data.view("<f4")
-    if not (np.isfinite(factors) & (factors > 0)).all():
+    numbers = tensor.data.view("<f4")
+    if not ((numbers >= SMALLEST) & (numbers <= GREATEST)).all():
         raise InvalidModelError(
-            f"{where}: tensor {FACTORS!r} has a factor that is not a number above 0. Download or "
-            "convert the model again"
+            f"{where}: tensor {tensor.name!r} has a value outside of {SMALLEST} to {GREATEST}. "
+            "Download or convert the model again"
         )
-    return factors
+    return numbers
 
 
 def _tensor_names(
@@ -278,3 +283,13 @@ def _tensor_names(
             if stored in tensors:
                 names[f"layers.{index}.{name}_bias"] = stored
     return names
+
+
+def _scales(
+    architecture: Architecture, names: Mapping[str, str], tensors: Mapping[str, GgufTensor]
+) -> dict[str, str]:
+    """Canonical name of a matrix -> the tensor that it is multiplied by, where there is one."""
+    if not architecture.scaled:
+        return {}
+    found = {name: f"{stored.removesuffix('.weight')}.scale" for name, stored in names.items()}
+    return {name: stored for name, stored in found.items() if stored in tensors}

@@ -1,7 +1,7 @@
 """GGUF's quantized types: those that are integers times a scale stay so, others become float32."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from bitwright.frontend.llm.gguf_file import GgufTensor
 from bitwright.frontend.llm.packages import package
 from bitwright.frontend.llm.weights import Weight
 
+CHUNK = 1 << 20
+"""Elements that are floats on their way to integers."""
 ONE = np.frombuffer(np.float16(1).tobytes(), np.uint8)
 
 
@@ -70,6 +72,14 @@ def reader(where: str, tensor: GgufTensor) -> BlockReader:
     return BlockReader(lambda: _dequantize(_rows(tensor), tensor.type), True)
 
 
+def scaled(read: Callable[[], Weight], scale: np.float32) -> Weight:
+    """A weight times a number."""
+    weight = read()
+    if isinstance(weight, BlockWeights):
+        return replace(weight, scales=weight.scales * scale)
+    return weight * scale
+
+
 def _dequantize(rows: NDArray[np.uint8], kind: Any) -> NDArray[np.float32]:
     # A damaged scale may be infinite or no number; what follows from that is the reader's to see.
     with np.errstate(all="ignore"):
@@ -105,13 +115,15 @@ def _blocks(
 ) -> BlockWeights:
     """The integers are what the package dequantizes with scale 1 and minimum 0."""
     scales = _field(tensor, form.scale)
-    blocks = tensor.data.reshape(*scales.shape, -1).copy()
-    blocks[:, :, form.scale : form.scale + 2] = ONE
-    if form.minimum is not None:
-        blocks[:, :, form.minimum : form.minimum + 2] = 0
-    values = _dequantize(blocks.reshape(tensor.shape[0], -1), tensor.type)
+    rows = tensor.data.reshape(*scales.shape, -1)
+    values = np.empty(tensor.shape, np.int8 if zero_points is None else np.uint8)
+    step = max(1, CHUNK // tensor.shape[1])
+    for start in range(0, len(rows), step):
+        blocks = rows[start : start + step].copy()
+        blocks[:, :, form.scale : form.scale + 2] = ONE
+        if form.minimum is not None:
+            blocks[:, :, form.minimum : form.minimum + 2] = 0
+        values[start : start + step] = _dequantize(blocks.reshape(len(blocks), -1), tensor.type)
     if zero_points is None:
-        return BlockWeights(
-            values.astype(np.int8), scales, np.zeros(scales.shape, np.int8), form.bits
-        )
-    return BlockWeights(values.astype(np.uint8), scales, zero_points, form.bits)
+        return BlockWeights(values, scales, np.zeros(scales.shape, np.int8), form.bits)
+    return BlockWeights(values, scales, zero_points, form.bits)

@@ -54,9 +54,9 @@ def of_metadata(
     """
     fields = Fields(where, metadata)
     kind = fields.any(f"{PREFIX}model")
-    if kind in (None, "none", "no_vocab"):
+    if kind is None:
         return None, ("the file has no tokenizer",)
-    if kind not in ("llama", "gpt2"):
+    if not isinstance(kind, str) or kind not in ("llama", "gpt2"):
         raise fields.unsupported(f"{PREFIX}model", kind, "llama, gpt2")
     read = _Reader(fields, vocabulary)
     if kind == "llama":

@@ -56,12 +56,11 @@ def _all_layers(fields: Fields, layers: int) -> Windows:
 
 def _upper_layers(fields: Fields, layers: int) -> Windows:
     """Qwen: none, or by type, or the layers from max_window_layers on."""
-    if not fields.flag("use_sliding_window") or fields.any("sliding_window") is None:
-        fields.any("sliding_window")
-        fields.any("layer_types")
+    types, window = fields.any("layer_types"), fields.any("sliding_window")
+    if not fields.flag("use_sliding_window") or window is None:
         return (None,) * layers
     first = fields.any("max_window_layers")
-    if fields.any("layer_types") is None and (not isinstance(first, int) or first < 0):
+    if types is None and (not isinstance(first, int) or first < 0):
         raise fields.wrong("max_window_layers", first, "a number of layers")
     return _by_type(fields, layers, lambda index: index >= first)
 

@@ -96,7 +96,7 @@ def of_folder(
         tokenizer,
         byte_level=_has_byte_level(table.get("decoder")),
         begin=None,
-        stops=_stops(folder, config),
+        stops=stop_tokens(folder, config),
     )
 
 
@@ -109,7 +109,7 @@ def _has_byte_level(decoder: Any) -> bool:
     return decoder.get("type") == "ByteLevel" or any(map(_has_byte_level, parts))
 
 
-def _stops(folder: Path, config: Mapping[str, Any]) -> frozenset[int]:
+def stop_tokens(folder: Path, config: Mapping[str, Any]) -> frozenset[int]:
     """The end-of-text tokens, as for generation where the folder says it."""
     path = folder / "generation_config.json"
     found = read_json(path).get("eos_token_id") if path.exists() else None

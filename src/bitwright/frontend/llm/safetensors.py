@@ -1,4 +1,4 @@
-"""Folders in Hugging Face's form: config.json, *.safetensors, tokenizer.json."""
+"""Folders in Hugging Face's form: config.json, *.safetensors, tokenizer.json or .model."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitwright.frontend.llm import bitnet, hugging_face, hugging_face_tokenizer
+from bitwright.frontend.llm import (
+    bitnet,
+    hugging_face,
+    hugging_face_tokenizer,
+    sentencepiece_tokenizer,
+)
 from bitwright.frontend.llm.decoder import Decoder
 from bitwright.frontend.llm.errors import (
     InvalidModelError,
@@ -63,6 +68,8 @@ def load(folder: Path) -> Decoder:
         unused.add("lm_head.weight")
     refuse_unread(str(folder), config.family, tensors, reader.used | unused)
     tokenizer = hugging_face_tokenizer.of_folder(folder, config.vocabulary, values)
+    if tokenizer is None:
+        tokenizer = sentencepiece_tokenizer.of_folder(folder, config.vocabulary, values)
     return Decoder(config, LazyWeights(weights), tokenizer, reader.notes)
 
 
@@ -120,10 +127,10 @@ class _Reader:
         self.used.add(stored)
         scale = float(tensor.read().astype(np.float32).reshape(-1)[0])
         divided = self._bitnet is not None and self._bitnet.scale == "divided"
-        if not np.isfinite(scale) or (divided and scale == 0):
+        if not np.isfinite(scale) or scale == 0:
             raise InvalidModelError(
                 f"{self._folder}: tensor {stored!r}, the scale of packed ternary weights, is "
-                f"{scale}; expected a finite number. Download the model again"
+                f"{scale}; expected a finite number, and not 0. Download the model again"
             )
         return 1 / scale if divided else scale
 
