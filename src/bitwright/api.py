@@ -10,8 +10,9 @@ from bitwright.flows.inspect import inspect
 from bitwright.flows.optimise import optimise
 from bitwright.flows.run import run
 from bitwright.flows.simulate import simulate
+from bitwright.frontend.torch import load
 from bitwright.runtime.library import load_library
 
 __all__ = [
-    "bitstream", "compile_model", "inspect", "load_library", "optimise", "run", "simulate",
+    "bitstream", "compile_model", "inspect", "load", "load_library", "optimise", "run", "simulate",
 ]  # fmt: skip

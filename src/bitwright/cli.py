@@ -176,7 +176,8 @@ def compile_command(
     seed: int,
     output: Path,
 ) -> None:
-    """Compile MODEL for a target: an ONNX file, quantized first, or an int8 TFLite file as it is.
+    """Compile MODEL for a target: an ONNX file or PyTorch program (.pt2), quantized first where it
+    is not, or an int8 TFLite file as it is.
 
     \b
     Examples:
@@ -324,7 +325,7 @@ def doctor() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/inspect.md) for scripts.")
 @click.option("--html", type=_FILE, help="Write a page that draws the graph here, and no table.")
 def inspect(model: Path, target: str | None, as_json: bool, html: Path | None) -> None:
-    """Show what MODEL (an ONNX or TFLite file) consists of, layer by layer.
+    """Show what MODEL (an ONNX, TFLite or .pt2 file) consists of, layer by layer.
 
     \b
     Examples:

@@ -75,13 +75,21 @@ CASES: dict[str, Case] = {
     "matmul_broadcast": _c(torch.matmul, (2, 1, 3, 4), (3, 4, 5)),
     "mm": _c(torch.mm, (3, 4), (4, 5)),
     "bmm": _c(torch.bmm, (2, 3, 4), (2, 4, 5)),
-    "addmm": _c(lambda x, w, b: torch.addmm(b, x, w), ROWS, constants=[_weights(6, 3), _weights(3)]),
+    "addmm": _c(
+        lambda x, w, b: torch.addmm(b, x, w), ROWS, constants=[_weights(6, 3), _weights(3)]
+    ),
     "addmm_scaled": _c(
-        lambda x, w, b: torch.addmm(b, x, w, alpha=0.5, beta=2), ROWS,
+        lambda x, w, b: torch.addmm(b, x, w, alpha=0.5, beta=2),
+        ROWS,
         constants=[_weights(6, 3), _weights(3)],
     ),
     "addmm_computed": _c(lambda x, b: torch.addmm(b, x, x.T), ROWS, (2,)),
     "baddbmm": _c(lambda x, y, b: torch.baddbmm(b, x, y), (2, 3, 4), (2, 4, 5), (2, 3, 5)),
+    "int_mm": _c(
+        lambda x, w: torch._int_mm((x * 20).to(torch.int8), w),
+        (17, 8),
+        constants=[(_weights(8, 16) * 20).to(torch.int8)],
+    ),
     "einsum": _c(lambda x, y: torch.einsum("bik,bjk->bij", x, y), (2, 3, 4), (2, 5, 4)),
     "outer": _c(torch.outer, (3,), (4,)),
     # normalisation
@@ -101,9 +109,26 @@ CASES: dict[str, Case] = {
     **{
         name: _c(getattr(F, name))
         for name in (
-            "relu", "relu6", "hardtanh", "hardsigmoid", "hardswish", "sigmoid", "tanh", "silu",
-            "gelu", "elu", "selu", "celu", "softplus", "mish", "logsigmoid", "leaky_relu",
-            "softsign", "hardshrink", "softshrink", "tanhshrink",
+            "relu",
+            "relu6",
+            "hardtanh",
+            "hardsigmoid",
+            "hardswish",
+            "sigmoid",
+            "tanh",
+            "silu",
+            "gelu",
+            "elu",
+            "selu",
+            "celu",
+            "softplus",
+            "mish",
+            "logsigmoid",
+            "leaky_relu",
+            "softsign",
+            "hardshrink",
+            "softshrink",
+            "tanhshrink",
         )
     },
     "gelu_tanh": _c(lambda x: F.gelu(x, approximate="tanh")),
@@ -174,9 +199,32 @@ CASES: dict[str, Case] = {
     **{
         name: _c(lambda x, f=getattr(torch, name): f(x.abs() * 0.2 + 0.3))
         for name in (
-            "abs", "acos", "asin", "asinh", "atan", "atanh", "ceil", "cos", "cosh", "erf", "exp",
-            "floor", "frac", "log", "log10", "log2", "neg", "reciprocal", "rsqrt", "sign", "sin",
-            "sinh", "sqrt", "square", "tan", "trunc",
+            "abs",
+            "acos",
+            "asin",
+            "asinh",
+            "atan",
+            "atanh",
+            "ceil",
+            "cos",
+            "cosh",
+            "erf",
+            "exp",
+            "floor",
+            "frac",
+            "log",
+            "log10",
+            "log2",
+            "neg",
+            "reciprocal",
+            "rsqrt",
+            "sign",
+            "sin",
+            "sinh",
+            "sqrt",
+            "square",
+            "tan",
+            "trunc",
         )
     },
     "acosh": _c(lambda x: torch.acosh(x.abs() + 1.5)),
@@ -190,10 +238,14 @@ CASES: dict[str, Case] = {
     "compare_number": _c(lambda x: x > 0),
     "logical": _c(lambda x, y: (x > 0) & (y > 0) | ~(x > y), ROWS, ROWS),
     "logical_functions": _c(
-        lambda x, y: torch.logical_xor(torch.logical_and(x > 0, y > 0), torch.logical_not(x)),
-        ROWS, ROWS,
+        lambda x, y: torch.logical_xor(
+            torch.logical_or(torch.logical_and(x > 0, y > 0), x > 1), torch.logical_not(x)
+        ),
+        ROWS,
+        ROWS,
     ),
     "bitwise": _c(lambda x: (x * 10).int() & 7 | 2),
+    "bitwise_xor": _c(lambda x: (x * 10).int() ^ 5),
     "bitwise_not": _c(lambda x: torch.bitwise_not((x * 10).int())),
     "where": _c(lambda x, y: torch.where(x > 0, x, y), ROWS, ROWS),
     "where_number": _c(lambda x: torch.where(x > 0, x, 0.0)),
@@ -214,6 +266,7 @@ CASES: dict[str, Case] = {
     "sum_integers": _c(lambda x: (x > 0).sum(1)),
     "amax": _c(lambda x: x.amax((1, 2)), IMAGE),
     "amin": _c(lambda x: x.amin(1, keepdim=True), IMAGE),
+    "max_values": _c(lambda x: x.max(1).values),
     "max_all": _c(torch.max),
     "min_all": _c(torch.min),
     "prod": _c(lambda x: x.prod(1)),
@@ -262,36 +315,42 @@ CASES: dict[str, Case] = {
     "clone": _c(lambda x: x.clone().contiguous().detach()),
     "tril": _c(torch.tril, (4, 4)),
     "full_like": _c(lambda x: x + torch.full_like(x, 2.0) + torch.ones_like(x) + x.new_zeros(6)),
+    "new_ones": _c(lambda x: x.new_ones(6) * x + torch.zeros_like(x) + torch.ops.aten.alias(x)),
     "arange": _c(lambda x: x + torch.arange(6)),
     "constant_output": _c(lambda x, c: (x, c * 2), constants=[_weights(3)]),
     # indexing
     "embedding": _c(lambda x, w: F.embedding((x.abs() * 2).long(), w), constants=[_weights(10, 3)]),
-    "embedding_constant": _c(lambda x, w, i: x + F.embedding(i, w).sum(),
-                             constants=[_weights(10, 3), torch.tensor([1, 2])]),
+    "embedding_constant": _c(
+        lambda x, w, i: x + F.embedding(i, w).sum(),
+        constants=[_weights(10, 3), torch.tensor([1, 2])],
+    ),
     "index_select": _c(lambda x, i: x.index_select(1, i), constants=[torch.tensor([3, 0])]),
     "gather": _c(lambda x, i: x.gather(1, i), constants=[torch.tensor([[3, 0]])]),
     "index": _c(lambda x, i: x[:, i], constants=[torch.tensor([[3, -1], [0, 2]])]),
-    "index_two": _c(lambda x, i, j: x[:, i, j], IMAGE,
-                    constants=[torch.tensor([3, -1]), torch.tensor([0, 2])]),
+    "index_two": _c(
+        lambda x, i, j: x[:, i, j], IMAGE, constants=[torch.tensor([3, -1]), torch.tensor([0, 2])]
+    ),
     # attention
     "attention": _c(F.scaled_dot_product_attention, *[(1, 2, 5, 4)] * 3),
-    "attention_scale": _c(
-        lambda q: F.scaled_dot_product_attention(q, q, q, scale=0.3), (2, 5, 4)
-    ),
+    "attention_scale": _c(lambda q: F.scaled_dot_product_attention(q, q, q, scale=0.3), (2, 5, 4)),
     "attention_causal": _c(
-        lambda q, k: F.scaled_dot_product_attention(q, k, k, is_causal=True), (1, 2, 5, 4),
+        lambda q, k: F.scaled_dot_product_attention(q, k, k, is_causal=True),
+        (1, 2, 5, 4),
         (1, 2, 7, 4),
     ),
     "attention_mask": _c(
-        lambda q, m: F.scaled_dot_product_attention(q, q, q, attn_mask=m), (1, 2, 3, 4),
+        lambda q, m: F.scaled_dot_product_attention(q, q, q, attn_mask=m),
+        (1, 2, 3, 4),
         constants=[torch.tensor([[True, False, True], [False] * 3, [True] * 3])],
     ),
     "attention_mask_computed": _c(
-        lambda q, m: F.scaled_dot_product_attention(q, q, q, attn_mask=m > 0), (1, 2, 3, 4),
+        lambda q, m: F.scaled_dot_product_attention(q, q, q, attn_mask=m > 0),
+        (1, 2, 3, 4),
         (3, 3),
     ),
     "attention_grouped": _c(
-        lambda q, k: F.scaled_dot_product_attention(q, k, k, enable_gqa=True), (1, 4, 3, 4),
+        lambda q, k: F.scaled_dot_product_attention(q, k, k, enable_gqa=True),
+        (1, 4, 3, 4),
         (1, 2, 3, 4),
     ),
     # upsampling
@@ -306,6 +365,10 @@ CASES: dict[str, Case] = {
     "bilinear_antialias": _c(
         lambda x: F.interpolate(x, size=(4, 3), mode="bilinear", antialias=True), IMAGE
     ),
+    "bicubic_antialias": _c(
+        lambda x: F.interpolate(x, size=(4, 3), mode="bicubic", antialias=True), IMAGE
+    ),
+    "nearest_exact_1d": _c(nn.Upsample(scale_factor=2, mode="nearest-exact"), SIGNAL),
     "bicubic": _c(nn.Upsample(scale_factor=2, mode="bicubic"), IMAGE),
 }
 
@@ -402,8 +465,6 @@ def test_operator(name: str, outcomes: dict[str, tuple[Arrays, ...]]) -> None:
         assert_close(found, wanted)
 
 
-def test_every_handler_has_a_case(
-    outcomes: dict[str, tuple[Arrays, ...]], used: set[str]
-) -> None:
+def test_every_handler_has_a_case(outcomes: dict[str, tuple[Arrays, ...]], used: set[str]) -> None:
     apart = {kind for kind in HANDLERS if kind.startswith("quantized_decomposed.")}
     assert not " ".join(sorted(set(HANDLERS) - used - apart))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch_mlir import ir
 
-from bitwright.frontend import onnx, tflite
+from bitwright.frontend import onnx, tflite, torch
 from bitwright.passes.fold import Fold
 from bitwright.passes.widths import prove
 
@@ -19,7 +19,7 @@ class Imported:
 
 
 def import_model(path: Path) -> Imported:
-    """Import a TFLite file (by its suffix) as it is, or an ONNX file, folded.
+    """Import a TFLite file as it is, or a .pt2 file (both by their suffix) or an ONNX file, folded.
 
     Raises:
         ModelError: a file that cannot be imported.
@@ -29,4 +29,6 @@ def import_model(path: Path) -> Imported:
         module = tflite.load(path)
         prove(module)
         return Imported(module, quantized=True)
+    if path.suffix.lower() == ".pt2":
+        return Imported(Fold().run(torch.load_file(path)), quantized=False)
     return Imported(Fold().run(onnx.load(path)), quantized=False)

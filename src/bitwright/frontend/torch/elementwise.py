@@ -31,7 +31,9 @@ def _scaled(node: Node, sign: int) -> ir.Value:
     other, factor = node.argument("other"), node.argument("alpha") * sign
     if isinstance(other, ir.Value):
         value = node.tensor("other", node.dtype)
-        return value if factor == 1 else node.builder.mul(value, scalar(node.builder, factor, value))
+        return (
+            value if factor == 1 else node.builder.mul(value, scalar(node.builder, factor, value))
+        )
     return node.as_value(other * factor, "other", node.dtype)
 
 
@@ -184,11 +186,8 @@ def to_copy(node: Node) -> Operand:
 
 
 def identity(node: Node) -> Operand:
-    """What changes nothing at inference: clone, alias, detach, dropout."""
-    for name in ("p", "train", "implicit"):
-        node.read.add(name)
-    name = "input" if "input" in node.given else "self"
-    return node.tensor(name)
+    """What changes nothing: clone (dropout is one at inference), alias, detach."""
+    return node.tensor("self")
 
 
 def filled(node: Node) -> Operand:
@@ -223,7 +222,7 @@ HANDLERS: dict[str, Handler] = {
     **{f"aten.{kind}": _binary(name) for kind, name in _BINARIES.items()},
     **{f"aten.{kind}": _comparison(name) for kind, name in _COMPARISONS.items()},
     **{f"aten.{name}": _logical(name) for name in ("logical_and", "logical_or", "logical_xor")},
-    **{f"aten.{name}": identity for name in ("alias", "clone", "detach", "dropout")},
+    **{f"aten.{name}": identity for name in ("alias", "clone", "detach")},
     **{f"aten.{name}": filled for name in ("full_like", "ones_like", "zeros_like", "new_full",
                                            "new_ones", "new_zeros")},
     "aten._to_copy": to_copy,

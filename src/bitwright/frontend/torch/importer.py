@@ -90,8 +90,9 @@ def convert(program: ExportedProgram) -> ir.Module:
 def _refuse_symbolic(node: torch.fx.Node) -> None:
     for value in pytree.tree_leaves(node.meta.get("val")):
         if isinstance(value, torch.Tensor) and any(not isinstance(n, int) for n in value.shape):
+            where = f"Input {node.name!r}" if node.op == "placeholder" else describe(node)
             raise DynamicShapeError(
-                f"{describe(node)} has shape {[str(n) for n in value.shape]}; expected fixed "
+                f"{where} has shape {[str(n) for n in value.shape]}; expected fixed "
                 "extents. Export the model without dynamic_shapes, and without operators whose "
                 "result depends on the data in its shape"
             )
@@ -310,7 +311,11 @@ def _output_names(program: ExportedProgram) -> list[str]:
     numbered = pytree.tree_unflatten(list(range(spec.num_leaves)), spec)
     names: list[str] = []
     for path, _ in pytree.tree_leaves_with_path(numbered):
-        parts = [str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", "")))) for key in path]
+        parts = [
+            str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", "")))) for key in path
+        ]
         text = "_".join(parts)
-        names.append(f"output{'_' if text else ''}{text}" if not text or text[0].isdigit() else text)
+        names.append(
+            f"output{'_' if text else ''}{text}" if not text or text[0].isdigit() else text
+        )
     return names

@@ -54,7 +54,9 @@ def index(node: Node) -> Operand:
         node.fail("indices", f"picks from axes {axes}", "one axis, or constants of adjacent axes")
     extents = shape(x)
     arrays = np.broadcast_arrays(*(node.to_array(indices[axis], "indices") for axis in axes))
-    positions = [np.where(a < 0, a + extents[axis], a) for a, axis in zip(arrays, axes, strict=True)]
+    positions = [
+        np.where(a < 0, a + extents[axis], a) for a, axis in zip(arrays, axes, strict=True)
+    ]
     picked = extents[first : last + 1]
     flat = np.ravel_multi_index(positions, picked)
     joined = (*extents[:first], int(np.prod(picked)), *extents[last + 1 :])

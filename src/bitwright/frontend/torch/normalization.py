@@ -102,7 +102,6 @@ def _affine(node: Node, y: ir.Value, column: tuple[int, ...] | None) -> ir.Value
 HANDLERS: dict[str, Handler] = {
     "aten._native_batch_norm_legit": batch_statistics,
     "aten._native_batch_norm_legit_no_training": batch_norm_first,
-    "aten.batch_norm": batch_norm,
     "aten.group_norm": group_norm,
     "aten.instance_norm": instance_norm,
     "aten.layer_norm": layer_norm,

@@ -13,9 +13,7 @@ def convolution(node: Node) -> Operand:
     build, x, weight = node.builder, node.value("input"), node.value("weight")
     spatial = len(shape(weight)) - 2
     if spatial not in (1, 2) or len(shape(x)) != spatial + 2:
-        node.fail(
-            "input", f"has shape {list(shape(x))}", "1-D [N, C, L] and 2-D [N, C, H, W]"
-        )
+        node.fail("input", f"has shape {list(shape(x))}", "1-D [N, C, L] and 2-D [N, C, H, W]")
     (high, wide), (top, left), dilation, extra = (
         _pair(node, name, spatial, fill)
         for name, fill in (("stride", 1), ("padding", 0), ("dilation", 1), ("output_padding", 0))

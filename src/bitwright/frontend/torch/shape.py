@@ -144,7 +144,6 @@ HANDLERS: dict[str, Handler] = {
     "aten.permute": permute,
     "aten.pixel_shuffle": pixel_shuffle,
     "aten.repeat": repeat,
-    "aten.reshape": reshaped,
     "aten.select": select,
     "aten.slice": slice_,
     "aten.split": split,

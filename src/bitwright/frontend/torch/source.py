@@ -36,8 +36,8 @@ def exported(model: Any, example_inputs: Any) -> ExportedProgram:
         return model
     if not isinstance(model, torch.nn.Module):
         raise ExportError(
-            f"A {type(model).__name__} is not a PyTorch model; expected a torch.nn.Module or a "
-            "torch.export.ExportedProgram (a file: bitwright compile, or torch.export.load)"
+            f"An object of type {type(model).__name__} is not a PyTorch model; expected a torch.nn.Module or a "
+            "torch.export.ExportedProgram"
         )
     if example_inputs is None:
         raise ExportError(
@@ -59,8 +59,8 @@ def exported(model: Any, example_inputs: Any) -> ExportedProgram:
             return torch.export.export(model, arguments, keywords)
     except Exception as error:  # whatever the model's own code, or the tracer, raises
         raise ExportError(
-            f"torch.export cannot trace {type(model).__name__}: {_reason(error)}. Control flow that "
-            "depends on the values of tensors has to be rewritten, with torch.where for example"
+            f"torch.export cannot trace {type(model).__name__}: {_reason(error)}. Where the model "
+            "branches on the values of tensors, rewrite that, with torch.where for example"
         ) from None
 
 
@@ -81,9 +81,7 @@ def read(path: Path) -> ExportedProgram:
         with zipfile.ZipFile(path) as archive:
             _check_archive(archive, path)
     except OSError as error:
-        raise ModelFileNotFoundError(
-            f"{path} cannot be read: {error.strerror or error}"
-        ) from None
+        raise ModelFileNotFoundError(f"{path} cannot be read: {error.strerror or error}") from None
     except (zipfile.BadZipFile, ValueError, KeyError, EOFError, NotImplementedError) as error:
         raise _not_exported(path, error) from None
     try:
@@ -174,15 +172,14 @@ def _refuse_training(node: torch.fx.Node) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without the warnings and log lines of torch, which speak of its own insides."""
-    logger = logging.getLogger("torch.export")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(disabled)
 
 
 def _reason(error: Exception) -> str:
