@@ -24,6 +24,7 @@ from bitwright.frontend.onnx import (
     indexing,
     normalization,
     pooling,
+    quantized,
     reductions,
     resize,
 )  # fmt: skip
@@ -60,12 +61,15 @@ HANDLERS: dict[str, Handler] = {
     **indexing.HANDLERS,
     **normalization.HANDLERS,
     **pooling.HANDLERS,
+    **quantized.HANDLERS,
     **reductions.HANDLERS,
     **resize.HANDLERS,
     **shape_.HANDLERS,
 }
 # Answered from the shapes of what is already built; foldable only through that.
 _SHAPE_QUERIES = ("Shape", "Size")
+# Never folded, so that the integers of a quantized weight stay visible.
+_KEPT = ("DequantizeLinear",)
 
 
 def load(source: str | Path | bytes) -> ir.Module:
@@ -187,11 +191,14 @@ class _Import:
             self._values[node.output[0]] = _answer(node, operands[0])
             return
         arrays: list[Array | None] = []
+        folded = False
         for operand in operands:
             if isinstance(operand, ir.Value):
                 break
             arrays.append(operand)
         else:
+            folded = node.op_type not in _KEPT
+        if folded:
             results = constants.evaluate(node, self._model.opset, arrays)
             self._values |= zip([name for name in node.output if name], results, strict=True)
             return
