@@ -36,7 +36,6 @@ def test_without_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 torch = pytest.importorskip("torch", reason="the extra torch is not installed")
 
 from torch import nn  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
 from torch_models import Call, randn  # noqa: E402
 
 from bitwright.frontend.torch.importer import HANDLERS  # noqa: E402
@@ -80,7 +79,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], tuple[int, ...], str]] = {
         "evaluation mode. Call model.eval() before the export",
     ),
     "attention that drops": (
-        lambda: _call(lambda x: F.scaled_dot_product_attention(x, x, x, dropout_p=0.5)), (1, 2, 3),
+        lambda: _call(lambda x: nn.functional.scaled_dot_product_attention(x, x, x, dropout_p=0.5)), (1, 2, 3),
         "Node 'scaled_dot_product_attention' (aten.scaled_dot_product_attention.default): argument "
         "dropout_p is 0.5; supported: 0; call model.eval() before the export",
     ),

@@ -18,7 +18,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 torch = pytest.importorskip("torch", reason="the extra torch is not installed")
 
 from torch import nn  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
 from torch_models import agree, expected, randn, run  # noqa: E402
 
 import bitwright  # noqa: E402
@@ -118,11 +117,11 @@ class Language(nn.Module):
         y = self.norm(x)
         query = turned(self.query(y).unflatten(-1, (4, 4)).transpose(1, 2))
         key, value = self.key_value(y).unflatten(-1, (4, 4)).transpose(1, 2).chunk(2, 1)
-        y = F.scaled_dot_product_attention(
+        y = nn.functional.scaled_dot_product_attention(
             query, turned(key), value, is_causal=True, enable_gqa=True
         )
         x = x + y.transpose(1, 2).flatten(2)
-        x = x + self.down(F.silu(self.gate(x)) * self.up(x))
+        x = x + self.down(nn.functional.silu(self.gate(x)) * self.up(x))
         return x @ self.table.weight.T
 
 
@@ -131,7 +130,7 @@ class Recurrent(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(3, 5, 2, batch_first=True, bidirectional=True)
+        self.lstm = nn.LSTM(3, 5, batch_first=True, bidirectional=True)
         self.head = nn.Linear(10, 2)
 
     def forward(self, x: Any) -> Any:
@@ -147,8 +146,8 @@ NETWORKS: dict[str, tuple[Any, Any]] = {
     "vision": (Vision, (1, 3, 8, 8)),
     "vision_batch": (Vision, (3, 3, 8, 8)),
     "encoder": (lambda: nn.TransformerEncoderLayer(16, 2, 24, batch_first=True), (1, 5, 16)),
-    "recurrent": (Recurrent, (1, 4, 3)),
-    "gated_recurrent": (lambda: nn.GRU(3, 4, batch_first=True), (1, 4, 3)),
+    "recurrent": (Recurrent, (1, 3, 3)),
+    "gated_recurrent": (lambda: nn.GRU(3, 4, batch_first=True), (1, 2, 3)),
 }  # fmt: skip
 
 
@@ -187,8 +186,11 @@ def test_names_of_inputs_outputs_and_layers() -> None:
     module = bitwright.load(Named(), {"image": randn(1, 3), "state": randn(2)})
     assert [item.name for item in graph.inputs(module)] == ["image", "state"]
     assert [item.name for item in graph.outputs(module)] == ["y", "rest_0", "rest_2"]
-    names = [graph.location_name(operation) for operation in graph.operations(module)]
-    assert names.count("first") == 1
+    names = {
+        operation.operation.name: graph.location_name(operation)
+        for operation in graph.operations(module)
+    }
+    assert names["bw.linear"] == "first"
     module = bitwright.load(nn.Linear(3, 2), randn(1, 3))
     assert [item.name for item in graph.outputs(module)] == ["output"]
     assert api.load is not None
@@ -215,8 +217,8 @@ def test_a_file_to_a_native_library(tmp_path: Path) -> None:
     np.savez(samples, **{item.name: randn(32, 3, 8, 8).numpy()})
     report = api.compile_model(path, "cpu", samples, output=tmp_path / "build")
     assert report.bit_exact.cpu is not None
-    assert report.bit_exact.cpu.equal
-    assert api.inspect(path).model == "net"
+    assert report.bit_exact.cpu.exact
+    assert api.inspect(path).outputs == {"output": (1, 4)}
 
 
 def test_the_package_itself_imports_nothing_heavy() -> None:

@@ -16,7 +16,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 torch = pytest.importorskip("torch", reason="the extra torch is not installed")
 
 from torch import nn  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
 
 from bitwright.frontend.torch import load  # noqa: E402
 from bitwright.frontend.torch import importer  # noqa: E402
@@ -41,6 +40,12 @@ def _c(call: Callable[..., Any], *shapes: Any, constants: Sequence[Any] = ()) ->
     return Case(call, shapes or (ROWS,), constants)
 
 
+def _in_range(name: str) -> Callable[[Any], Any]:
+    """A function where all of them are defined: on small positive numbers."""
+    function = getattr(torch, name)
+    return lambda x: function(x.abs() * 0.2 + 0.3)
+
+
 def _weights(*shape: int) -> Any:
     return randn(*shape, seed=5)
 
@@ -54,7 +59,7 @@ CASES: dict[str, Case] = {
     "conv2d_dilated_groups": _c(nn.Conv2d(4, 8, 3, dilation=2, groups=2), IMAGE),
     "conv2d_depthwise": _c(nn.Conv2d(4, 4, 3, padding=1, groups=4), IMAGE),
     "conv2d_reflect": _c(nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"), IMAGE),
-    "conv2d_computed": _c(lambda x, w: F.conv2d(x, w), IMAGE, (3, 4, 2, 2)),
+    "conv2d_computed": _c(lambda x, w: nn.functional.conv2d(x, w), IMAGE, (3, 4, 2, 2)),
     "conv1d": _c(nn.Conv1d(4, 6, 3, stride=2, padding=1), SIGNAL),
     "conv1d_same": _c(nn.Conv1d(4, 6, 4, padding="same", dilation=2), SIGNAL),
     "conv_transpose2d": _c(
@@ -103,11 +108,11 @@ CASES: dict[str, Case] = {
     "instance_norm_statistics": _c(nn.InstanceNorm2d(4, track_running_stats=True), IMAGE),
     "rms_norm": _c(nn.RMSNorm(6)),
     "rms_norm_epsilon": _c(nn.RMSNorm(6, eps=0.1, elementwise_affine=False)),
-    "normalize": _c(lambda x: F.normalize(x, dim=1)),
+    "normalize": _c(lambda x: nn.functional.normalize(x, dim=1)),
     "weight_norm": _c(nn.utils.parametrizations.weight_norm(nn.Linear(6, 5))),
     # activations
     **{
-        name: _c(getattr(F, name))
+        name: _c(getattr(nn.functional, name))
         for name in (
             "relu",
             "relu6",
@@ -131,19 +136,19 @@ CASES: dict[str, Case] = {
             "tanhshrink",
         )
     },
-    "gelu_tanh": _c(lambda x: F.gelu(x, approximate="tanh")),
-    "elu_alpha": _c(lambda x: F.elu(x, alpha=0.5)),
-    "celu_alpha": _c(lambda x: F.celu(x, alpha=0.5)),
-    "softplus_beta": _c(lambda x: F.softplus(x, beta=2.0)),
-    "leaky_relu_slope": _c(lambda x: F.leaky_relu(x, 0.2)),
-    "hardtanh_bounds": _c(lambda x: F.hardtanh(x, -0.5, 0.25)),
-    "threshold": _c(lambda x: F.threshold(x, 0.1, -3.0)),
+    "gelu_tanh": _c(lambda x: nn.functional.gelu(x, approximate="tanh")),
+    "elu_alpha": _c(lambda x: nn.functional.elu(x, alpha=0.5)),
+    "celu_alpha": _c(lambda x: nn.functional.celu(x, alpha=0.5)),
+    "softplus_beta": _c(lambda x: nn.functional.softplus(x, beta=2.0)),
+    "leaky_relu_slope": _c(lambda x: nn.functional.leaky_relu(x, 0.2)),
+    "hardtanh_bounds": _c(lambda x: nn.functional.hardtanh(x, -0.5, 0.25)),
+    "threshold": _c(lambda x: nn.functional.threshold(x, 0.1, -3.0)),
     "prelu": _c(nn.PReLU()),
-    "prelu_channels": _c(lambda x, w: F.prelu(x, w), IMAGE, constants=[_weights(4)]),
-    "glu": _c(F.glu),
-    "softmax": _c(lambda x: F.softmax(x, 1)),
-    "softmax_channels": _c(lambda x: F.softmax(x, 1), IMAGE),
-    "log_softmax": _c(lambda x: F.log_softmax(x, -1)),
+    "prelu_channels": _c(lambda x, w: nn.functional.prelu(x, w), IMAGE, constants=[_weights(4)]),
+    "glu": _c(nn.functional.glu),
+    "softmax": _c(lambda x: nn.functional.softmax(x, 1)),
+    "softmax_channels": _c(lambda x: nn.functional.softmax(x, 1), IMAGE),
+    "log_softmax": _c(lambda x: nn.functional.log_softmax(x, -1)),
     "relu_in_place": _c(lambda x: (x + 1).relu_()),
     "dropout": _c(nn.Dropout(0.5)),
     "dropout2d": _c(nn.Dropout2d(0.5), IMAGE),
@@ -197,7 +202,7 @@ CASES: dict[str, Case] = {
     "lerp": _c(lambda x, y: torch.lerp(x, y, 0.3), ROWS, ROWS),
     "addcmul": _c(lambda x, y: torch.addcmul(x, x, y, value=0.5), ROWS, ROWS),
     **{
-        name: _c(lambda x, f=getattr(torch, name): f(x.abs() * 0.2 + 0.3))
+        name: _c(_in_range(name))
         for name in (
             "abs",
             "acos",
@@ -232,7 +237,7 @@ CASES: dict[str, Case] = {
     "isnan": _c(lambda x: torch.isnan(torch.log(x))),
     "isinf": _c(lambda x: torch.isinf(1 / (x - x))),
     **{
-        f"compare_{name}": _c(lambda x, y, f=getattr(torch, name): f(x, y), ROWS, ROWS)
+        f"compare_{name}": _c(getattr(torch, name), ROWS, ROWS)
         for name in ("eq", "ne", "lt", "le", "gt", "ge")
     },
     "compare_number": _c(lambda x: x > 0),
@@ -255,7 +260,7 @@ CASES: dict[str, Case] = {
     "double": _c(lambda x: x.double() * 2),
     "half": _c(lambda x: torch.tanh(x.half()).float()),
     "integers": _c(lambda x: (x * 10).long() // 3 + 1),
-    "integers_relu": _c(lambda x: F.relu((x * 10).int()).clamp(max=5)),
+    "integers_relu": _c(lambda x: nn.functional.relu((x * 10).int()).clamp(max=5)),
     "integer_and_float": _c(lambda x: (x * 10).int() * 0.5),
     # reductions
     "mean": _c(lambda x: x.mean((2, 3)), IMAGE),
@@ -266,6 +271,7 @@ CASES: dict[str, Case] = {
     "sum_integers": _c(lambda x: (x > 0).sum(1)),
     "amax": _c(lambda x: x.amax((1, 2)), IMAGE),
     "amin": _c(lambda x: x.amin(1, keepdim=True), IMAGE),
+    "max_of_two": _c(lambda x, y: torch.max(x, y), ROWS, ROWS),
     "max_values": _c(lambda x: x.max(1).values),
     "max_all": _c(torch.max),
     "min_all": _c(torch.min),
@@ -303,10 +309,10 @@ CASES: dict[str, Case] = {
     "split_sizes": _c(lambda x: x.split([1, 5], 1)),
     "chunk": _c(lambda x: x.chunk(2, 1)[1]),
     "unbind": _c(lambda x: x.unbind(1)),
-    "pad": _c(lambda x: F.pad(x, (1, 2, 0, 3), value=0.5), IMAGE),
-    "pad_negative": _c(lambda x: F.pad(x, (-1, 2, 1, -2)), IMAGE),
-    "pad_reflect": _c(lambda x: F.pad(x, (1, 2, 3, 0), mode="reflect"), IMAGE),
-    "pad_replicate": _c(lambda x: F.pad(x, (1, 2, 3, 0), mode="replicate"), IMAGE),
+    "pad": _c(lambda x: nn.functional.pad(x, (1, 2, 0, 3), value=0.5), IMAGE),
+    "pad_negative": _c(lambda x: nn.functional.pad(x, (-1, 2, 1, -2)), IMAGE),
+    "pad_reflect": _c(lambda x: nn.functional.pad(x, (1, 2, 3, 0), mode="reflect"), IMAGE),
+    "pad_replicate": _c(lambda x: nn.functional.pad(x, (1, 2, 3, 0), mode="replicate"), IMAGE),
     "flip": _c(lambda x: x.flip(0, 1)),
     "roll": _c(lambda x: x.roll(2, 1)),
     "pixel_shuffle": _c(nn.PixelShuffle(2), (1, 8, 3, 2)),
@@ -319,9 +325,9 @@ CASES: dict[str, Case] = {
     "arange": _c(lambda x: x + torch.arange(6)),
     "constant_output": _c(lambda x, c: (x, c * 2), constants=[_weights(3)]),
     # indexing
-    "embedding": _c(lambda x, w: F.embedding((x.abs() * 2).long(), w), constants=[_weights(10, 3)]),
+    "embedding": _c(lambda x, w: nn.functional.embedding((x.abs() * 2).long(), w), constants=[_weights(10, 3)]),
     "embedding_constant": _c(
-        lambda x, w, i: x + F.embedding(i, w).sum(),
+        lambda x, w, i: x + nn.functional.embedding(i, w).sum(),
         constants=[_weights(10, 3), torch.tensor([1, 2])],
     ),
     "index_select": _c(lambda x, i: x.index_select(1, i), constants=[torch.tensor([3, 0])]),
@@ -331,25 +337,25 @@ CASES: dict[str, Case] = {
         lambda x, i, j: x[:, i, j], IMAGE, constants=[torch.tensor([3, -1]), torch.tensor([0, 2])]
     ),
     # attention
-    "attention": _c(F.scaled_dot_product_attention, *[(1, 2, 5, 4)] * 3),
-    "attention_scale": _c(lambda q: F.scaled_dot_product_attention(q, q, q, scale=0.3), (2, 5, 4)),
+    "attention": _c(nn.functional.scaled_dot_product_attention, *[(1, 2, 5, 4)] * 3),
+    "attention_scale": _c(lambda q: nn.functional.scaled_dot_product_attention(q, q, q, scale=0.3), (2, 5, 4)),
     "attention_causal": _c(
-        lambda q, k: F.scaled_dot_product_attention(q, k, k, is_causal=True),
+        lambda q, k: nn.functional.scaled_dot_product_attention(q, k, k, is_causal=True),
         (1, 2, 5, 4),
         (1, 2, 7, 4),
     ),
     "attention_mask": _c(
-        lambda q, m: F.scaled_dot_product_attention(q, q, q, attn_mask=m),
+        lambda q, m: nn.functional.scaled_dot_product_attention(q, q, q, attn_mask=m),
         (1, 2, 3, 4),
         constants=[torch.tensor([[True, False, True], [False] * 3, [True] * 3])],
     ),
     "attention_mask_computed": _c(
-        lambda q, m: F.scaled_dot_product_attention(q, q, q, attn_mask=m > 0),
+        lambda q, m: nn.functional.scaled_dot_product_attention(q, q, q, attn_mask=m > 0),
         (1, 2, 3, 4),
         (3, 3),
     ),
     "attention_grouped": _c(
-        lambda q, k: F.scaled_dot_product_attention(q, k, k, enable_gqa=True),
+        lambda q, k: nn.functional.scaled_dot_product_attention(q, k, k, enable_gqa=True),
         (1, 4, 3, 4),
         (1, 2, 3, 4),
     ),
@@ -363,10 +369,10 @@ CASES: dict[str, Case] = {
     "bilinear_corners": _c(nn.Upsample(size=(5, 17), mode="bilinear", align_corners=True), IMAGE),
     "bilinear_factor": _c(nn.Upsample(scale_factor=(1.7, 0.6), mode="bilinear"), IMAGE),
     "bilinear_antialias": _c(
-        lambda x: F.interpolate(x, size=(4, 3), mode="bilinear", antialias=True), IMAGE
+        lambda x: nn.functional.interpolate(x, size=(4, 3), mode="bilinear", antialias=True), IMAGE
     ),
     "bicubic_antialias": _c(
-        lambda x: F.interpolate(x, size=(4, 3), mode="bicubic", antialias=True), IMAGE
+        lambda x: nn.functional.interpolate(x, size=(4, 3), mode="bicubic", antialias=True), IMAGE
     ),
     "nearest_exact_1d": _c(nn.Upsample(scale_factor=2, mode="nearest-exact"), SIGNAL),
     "bicubic": _c(nn.Upsample(scale_factor=2, mode="bicubic"), IMAGE),

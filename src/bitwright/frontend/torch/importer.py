@@ -174,7 +174,7 @@ class _Import:
         view = Node(node, _bound(node, args, kwargs), self._builder)
         try:
             result = handler(view)
-        except (ValueError, OverflowError) as error:  # shapes that do not fit, from ir.shapes
+        except (ValueError, OverflowError, TypeError, IndexError) as error:  # what does not fit
             raise InvalidModelError(f"{describe(node)}: {error}") from None
         _check_all_read(view)
         _check_result(node, result)
@@ -279,10 +279,10 @@ def _check_all_read(view: Node) -> None:
         name = argument.name
         if name in view.read or name in _LAYOUT:
             continue
-        if view.given[name] != argument.default_value:
+        value, default = view.given[name], argument.default_value
+        if isinstance(value, (ir.Value, torch.Tensor)) or value != default:
             raise UnsupportedAttributeError(
-                f"{view.describe()}: argument {name} is {view.given[name]!r}; supported: "
-                f"{argument.default_value!r}"
+                f"{view.describe()}: argument {name} is {value!r}; supported: {default!r}"
             )
 
 

@@ -31,11 +31,17 @@ def sum_(node: Node) -> Operand:
     return node.builder.reduce_sum(x, axes, keep)
 
 
+_OF_TWO = {"reduce_max": "maximum", "reduce_min": "minimum"}
+
+
 def _reduction(kind: str) -> Handler:
     def handle(node: Node) -> Operand:
         if "dtype" in node.given:
             node.read.add("dtype")
         x = node.tensor("self", node.dtype)
+        if "other" in node.given:
+            other = node.tensor("other", node.dtype)
+            return node.builder.binary(_OF_TWO[kind], x, other)
         axes, keep = _given_axes(node, len(shape(x)))
         result = node.builder.reduce(kind, x, axes, keep)
         # max and min of an axis also give indices, which are not computed.
@@ -81,9 +87,9 @@ def vector_norm(node: Node) -> Operand:
     magnitude = build.function("abs", x)
     if order == 1:
         return build.reduce_sum(magnitude, axes, keep)
-    if order == math.inf:
-        return build.reduce("reduce_max", magnitude, axes, keep)
-    node.fail_value("ord", "1, 2, inf")
+    if order != math.inf:
+        node.fail_value("ord", "1, 2, inf")
+    return build.reduce("reduce_max", magnitude, axes, keep)
 
 
 def _reshaped(node: Node, x: ir.Value) -> ir.Value:

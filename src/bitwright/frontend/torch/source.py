@@ -1,11 +1,13 @@
 """Modules and `.pt2` files to exported programs of the operators that the importer knows."""
 
+import importlib
 import json
 import logging
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +38,8 @@ def exported(model: Any, example_inputs: Any) -> ExportedProgram:
         return model
     if not isinstance(model, torch.nn.Module):
         raise ExportError(
-            f"An object of type {type(model).__name__} is not a PyTorch model; expected a torch.nn.Module or a "
-            "torch.export.ExportedProgram"
+            f"An object of type {type(model).__name__} is not a PyTorch model; expected a "
+            "torch.nn.Module or a torch.export.ExportedProgram"
         )
     if example_inputs is None:
         raise ExportError(
@@ -86,9 +88,13 @@ def read(path: Path) -> ExportedProgram:
         raise _not_exported(path, error) from None
     try:
         with _quiet():
+            importlib.import_module("torch.ao.quantization.fx._decomposed")  # operators of PT2E
             return torch.export.load(path)
     except Exception as error:  # whatever the reader raises on damaged data
-        raise _not_exported(path, error) from None
+        raise NotExportedError(
+            f"{path} cannot be read by torch {torch.__version__}: {_reason(error)}. Save it again "
+            "with this version, and without operators that torch does not have"
+        ) from None
 
 
 def _not_exported(path: Path, error: Exception) -> NotExportedError:
@@ -171,11 +177,11 @@ def _refuse_training(node: torch.fx.Node) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the warnings and log lines of torch, which speak of its own insides."""
+    """Without what torch warns, logs and prints, which speaks of its own insides."""
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
