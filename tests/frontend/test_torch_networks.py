@@ -2,6 +2,7 @@
 
 # pyright: reportMissingImports=false
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -144,9 +145,8 @@ NETWORKS: dict[str, tuple[Any, Any]] = {
     "residual": (lambda: Residual(3, 6), (1, 3, 8, 8)),
     "inverted_residual": (lambda: InvertedResidual(4), (1, 4, 6, 6)),
     "vision": (Vision, (1, 3, 8, 8)),
-    "vision_batch": (Vision, (3, 3, 8, 8)),
     "encoder": (lambda: nn.TransformerEncoderLayer(16, 2, 24, batch_first=True), (1, 5, 16)),
-    "recurrent": (Recurrent, (1, 3, 3)),
+    "recurrent": (Recurrent, (2, 3, 3)),
     "gated_recurrent": (lambda: nn.GRU(3, 4, batch_first=True), (1, 2, 3)),
 }  # fmt: skip
 
@@ -219,6 +219,16 @@ def test_a_file_to_a_native_library(tmp_path: Path) -> None:
     assert report.bit_exact.cpu is not None
     assert report.bit_exact.cpu.exact
     assert api.inspect(path).outputs == {"output": (1, 4)}
+
+
+def test_the_documented_example(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = Path(__file__).parents[2] / "docs" / "pytorch.md"
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, str(page), "exec"), {})
+    assert capsys.readouterr().out.splitlines() == ["(1, 10)", "True"]
 
 
 def test_the_package_itself_imports_nothing_heavy() -> None:

@@ -16,12 +16,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 torch = pytest.importorskip("torch", reason="the extra torch is not installed")
 
 from torch import nn  # noqa: E402
-
-from bitwright.frontend.torch import load  # noqa: E402
-from bitwright.frontend.torch import importer  # noqa: E402
-from bitwright.passes.fold import Fold  # noqa: E402
-
 from torch_models import Arrays, Call, assert_close, leaves, randn, run  # noqa: E402
+
+from bitwright.frontend.torch import importer, load  # noqa: E402
+from bitwright.passes.fold import Fold  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:::torch", "ignore:.*treespec:FutureWarning")
 IMAGE, SIGNAL, ROWS = (1, 4, 9, 8), (1, 4, 11), (2, 6)
@@ -325,7 +323,9 @@ CASES: dict[str, Case] = {
     "arange": _c(lambda x: x + torch.arange(6)),
     "constant_output": _c(lambda x, c: (x, c * 2), constants=[_weights(3)]),
     # indexing
-    "embedding": _c(lambda x, w: nn.functional.embedding((x.abs() * 2).long(), w), constants=[_weights(10, 3)]),
+    "embedding": _c(
+        lambda x, w: nn.functional.embedding((x.abs() * 2).long(), w), constants=[_weights(10, 3)]
+    ),
     "embedding_constant": _c(
         lambda x, w, i: x + nn.functional.embedding(i, w).sum(),
         constants=[_weights(10, 3), torch.tensor([1, 2])],
@@ -338,7 +338,9 @@ CASES: dict[str, Case] = {
     ),
     # attention
     "attention": _c(nn.functional.scaled_dot_product_attention, *[(1, 2, 5, 4)] * 3),
-    "attention_scale": _c(lambda q: nn.functional.scaled_dot_product_attention(q, q, q, scale=0.3), (2, 5, 4)),
+    "attention_scale": _c(
+        lambda q: nn.functional.scaled_dot_product_attention(q, q, q, scale=0.3), (2, 5, 4)
+    ),
     "attention_causal": _c(
         lambda q, k: nn.functional.scaled_dot_product_attention(q, k, k, is_causal=True),
         (1, 2, 5, 4),

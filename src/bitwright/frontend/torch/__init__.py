@@ -3,6 +3,7 @@
 PyTorch itself (extra `torch`) is imported when a model is, not before.
 """
 
+import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,7 @@ def load_file(path: str | Path) -> ir.Module:
 
 def _require_torch() -> None:
     try:
-        import torch  # noqa: F401
+        importlib.import_module("torch")
     except ImportError as error:
         raise MissingExtraError(
             f"PyTorch models need PyTorch, which cannot be imported here ({error}); install it "

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind, TensorArgument
+from torch.fx.node import map_arg
 from torch.utils import _pytree as pytree
 from torch_mlir import ir
 
@@ -73,6 +74,7 @@ _LAYOUT = frozenset((
     "cudnn_enable", "cudnn_enabled", "device", "layout", "memory_format", "non_blocking",
     "pin_memory",
 ))  # fmt: skip
+_OVERLOAD = type(torch.ops.aten.relu.default)
 _MADE_BY_TORCH = ("aten", "prims")
 
 
@@ -89,10 +91,11 @@ def convert(program: ExportedProgram) -> ir.Module:
 
 def _refuse_symbolic(node: torch.fx.Node) -> None:
     for value in pytree.tree_leaves(node.meta.get("val")):
-        if isinstance(value, torch.Tensor) and any(not isinstance(n, int) for n in value.shape):
+        extents: list[Any] = list(value.shape) if isinstance(value, torch.Tensor) else []
+        if any(not isinstance(extent, int) for extent in extents):
             where = f"Input {node.name!r}" if node.op == "placeholder" else describe(node)
             raise DynamicShapeError(
-                f"{where} has shape {[str(n) for n in value.shape]}; expected fixed "
+                f"{where} has shape {[str(n) for n in extents]}; expected fixed "
                 "extents. Export the model without dynamic_shapes, and without operators whose "
                 "result depends on the data in its shape"
             )
@@ -117,7 +120,7 @@ class _Import:
                 extents = checked_size([int(extent) for extent in meta.shape], where)
                 inputs.append((spec.arg.name, extents, None if dtype == np.float32 else dtype))
             else:
-                self._values[spec.arg.name] = spec.arg.value
+                self._values[spec.arg.name] = getattr(spec.arg, "value", None)
         self._builder = Builder(inputs)
         self._values |= dict(
             zip((name for name, _, _ in inputs), self._builder.inputs, strict=True)
@@ -157,10 +160,11 @@ class _Import:
         name = operator_name(node)
         if name in _NO_EFFECT:
             return None
-        if not isinstance(node.target, torch._ops.OpOverload):
+        if not isinstance(node.target, _OVERLOAD):
             raise UnsupportedOperatorError(
-                f"{describe(node)} is not supported: it is control flow, or calculates with shapes; "
-                "supported: a fixed sequence of operators. Rewrite it, with torch.where for example"
+                f"{describe(node)} is not supported: it is control flow, or calculates with "
+                "shapes; supported: a fixed sequence of operators. Rewrite it, with torch.where "
+                "for example"
             )
         handler = HANDLERS.get(name)
         if not _computed((args, kwargs)) and name not in quantized.HANDLERS:
@@ -189,7 +193,7 @@ class _Import:
         return path
 
     def _lookup(self, arguments: Any) -> Any:
-        return torch.fx.node.map_arg(arguments, lambda node: self._values[node.name])
+        return map_arg(arguments, lambda node: self._values[node.name])
 
     def _item(self, node: torch.fx.Node, values: Any, index: int) -> Any:
         item = values[index]
