@@ -75,18 +75,20 @@ def evaluate(
 
 def constant_value(value: ir.Value) -> Array | None:
     """What a value is that depends on constants only; None for any other."""
-    constant = graph.constant_of(value)
-    if constant is not None:
+    if (constant := graph.constant_of(value)) is not None:
         return constant.reshape(shape_of(value))
-    if isinstance(value.owner, ir.Block):
-        return None
-    operands: list[Array] = []
-    for operand in value.owner.operands:
-        array = constant_value(operand)
-        if array is None:
+    waiting, values = [value], dict[ir.Value, Array]()
+    while waiting:
+        current = waiting[-1]
+        if isinstance(current.owner, ir.Block):
             return None
-        operands.append(array)
-    return apply(value.owner.opview, *operands)
+        missing = [operand for operand in current.owner.operands if operand not in values]
+        if not missing:
+            operands = [values[operand] for operand in current.owner.operands]
+            values[current] = apply(current.owner.opview, *operands)
+            waiting.pop()
+        waiting += missing
+    return values[value]
 
 
 def apply(operation: Any, *operands: Array) -> Array:
@@ -273,8 +275,7 @@ def _mul(op: Any, lhs: Array, rhs: Array) -> Array:
 
 
 def _max_pool2d(op: Any, x: Array) -> Array:
-    params = _params(op.input)
-    lowest = -np.inf if params is None else -128
+    lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     view = _windows(
         x, ints(op.kernel), ints(op.stride), ints(op.padding), ints(op.dilation), lowest
     )
@@ -426,7 +427,7 @@ def _clip(x: Array, low: float, high: float) -> Array:
 _INTERPRETERS: dict[str, Callable[..., Array]] = {
     **reference_float.INTERPRETERS,
     **reference_quantize.INTERPRETERS,
-    "bw.constant": lambda op: np.asarray(op.value).reshape(shape_of(op.result)),
+    "bw.constant": lambda op: np.asarray(graph.constant_of(op.result)).reshape(shape_of(op.result)),
     "bw.conv2d": _conv2d,
     "bw.linear": _linear,
     "bw.matmul": _matmul,
