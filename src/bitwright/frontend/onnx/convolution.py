@@ -52,7 +52,8 @@ def conv_transpose(node: Node) -> Operand:
     sliding = transposed_window(node, sizes, kernel)
     result = node.builder.conv_transpose2d(
         as_2d(node.builder, x), as_2d(node.builder, weight), stride=sliding.stride,
-        padding=sliding.padding, dilation=sliding.dilation, extra=sliding.overhang, groups=node.integer("group", 1),
+        padding=sliding.padding, dilation=sliding.dilation, extra=sliding.overhang,
+        groups=node.integer("group", 1),
     )  # fmt: skip
     if node.operand(2) is not None:
         bias = node.value(2)

@@ -81,6 +81,11 @@ class Node:
         items = [int(n) for n in value] if isinstance(value, (list, tuple)) else [int(value)]
         return items * count if count is not None and len(items) == 1 else items
 
+    def pair(self, name: str, spatial: int, fill: int) -> tuple[int, int]:
+        """A list for one or two spatial axes as rows and columns; one alone is the columns."""
+        values = self.integers(name, spatial)
+        return (fill, values[0]) if spatial == 1 else (values[0], values[1])
+
     def axis(self, name: str, rank: int) -> int:
         """An axis, counted from the front."""
         return self.integer(name) % max(rank, 1)

@@ -19,21 +19,16 @@ def _spatial(node: Node, x: ir.Value) -> int:
     return rank
 
 
-def _pair(node: Node, name: str, spatial: int, fill: int) -> tuple[int, int]:
-    values = node.integers(name, spatial)
-    return (fill, values[0]) if spatial == 1 else (values[0], values[1])
-
-
 class _Window:
     """Kernel, stride and padding in two axes; `extra` is what ceil_mode adds at the ends."""
 
     def __init__(self, node: Node, x: ir.Value, spatial: int) -> None:
-        self.kernel = _pair(node, "kernel_size", spatial, 1)
+        self.kernel = node.pair("kernel_size", spatial, 1)
         given = bool(node.argument("stride"))
-        self.stride = _pair(node, "stride" if given else "kernel_size", spatial, 1)
-        self.low = _pair(node, "padding", spatial, 0)
+        self.stride = node.pair("stride" if given else "kernel_size", spatial, 1)
+        self.low = node.pair("padding", spatial, 0)
         dilated = "dilation" in node.given
-        self.dilation = _pair(node, "dilation", spatial, 1) if dilated else (1, 1)
+        self.dilation = node.pair("dilation", spatial, 1) if dilated else (1, 1)
         self.extra = (0, 0)
         if node.flag("ceil_mode"):
             rows, columns = (
@@ -97,7 +92,7 @@ def adaptive_average_pool(node: Node) -> Operand:
     build, x = node.builder, node.value("self")
     spatial = _spatial(node, x)
     x = as_2d(build, x)
-    plane, wanted = shape(x)[2:], _pair(node, "output_size", spatial, 1)
+    plane, wanted = shape(x)[2:], node.pair("output_size", spatial, 1)
     if all(size % out == 0 for size, out in zip(plane, wanted, strict=True)):
         kernel = [size // out for size, out in zip(plane, wanted, strict=True)]
         return from_2d(build, build.avg_pool2d(x, kernel=kernel, stride=kernel), spatial)
@@ -121,7 +116,7 @@ def adaptive_max_pool(node: Node) -> Sequence[Operand]:
     build, x = node.builder, node.value("self")
     spatial = _spatial(node, x)
     x = as_2d(build, x)
-    wanted = _pair(node, "output_size", spatial, 1)
+    wanted = node.pair("output_size", spatial, 1)
     if any(size % out for size, out in zip(shape(x)[2:], wanted, strict=True)):
         node.fail_value("output_size", f"divisors of the extents {list(shape(x)[2:])}")
     kernel = [size // out for size, out in zip(shape(x)[2:], wanted, strict=True)]

@@ -15,7 +15,7 @@ def convolution(node: Node) -> Operand:
     if spatial not in (1, 2) or len(shape(x)) != spatial + 2:
         node.fail("input", f"has shape {list(shape(x))}", "1-D [N, C, L] and 2-D [N, C, H, W]")
     (high, wide), (top, left), dilation, extra = (
-        _pair(node, name, spatial, fill)
+        node.pair(name, spatial, fill)
         for name, fill in (("stride", 1), ("padding", 0), ("dilation", 1), ("output_padding", 0))
     )
     groups, padding = node.integer("groups"), (top, left, top, left)
@@ -35,12 +35,6 @@ def convolution(node: Node) -> Operand:
             groups=groups,
         )  # fmt: skip
     return from_2d(build, result, spatial)
-
-
-def _pair(node: Node, name: str, spatial: int, fill: int) -> tuple[int, int]:
-    """Rows and columns; one spatial axis is that of the columns."""
-    values = node.integers(name, spatial)
-    return (fill, values[0]) if spatial == 1 else (values[0], values[1])
 
 
 def linear(node: Node) -> Operand:
