@@ -12,9 +12,10 @@ from bitwright.flows.optimise import optimise
 from bitwright.flows.run import run
 from bitwright.flows.sampling import Sampling
 from bitwright.flows.simulate import simulate
+from bitwright.frontend.torch import load
 from bitwright.runtime.library import load_library
 
 __all__ = [
-    "Sampling", "bitstream", "compile_model", "generate", "inspect", "load_library", "optimise",
-    "run", "score", "simulate",
+    "Sampling", "bitstream", "compile_model", "generate", "inspect", "load", "load_library",
+    "optimise", "run", "score", "simulate",
 ]  # fmt: skip

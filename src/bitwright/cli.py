@@ -207,7 +207,8 @@ def compile_command(
     seed: int,
     output: Path,
 ) -> None:
-    """Compile MODEL for a target: an ONNX file, quantized first, or an int8 TFLite file as it is.
+    """Compile MODEL for a target: an ONNX file or PyTorch program (.pt2), quantized first where it
+    is not, or an int8 TFLite file as it is.
 
     \b
     Examples:
@@ -363,7 +364,7 @@ def inspect(
     as_json: bool,
     html: Path | None,
 ) -> None:
-    """Show what MODEL (an ONNX or TFLite file) consists of, layer by layer.
+    """Show what MODEL (an ONNX, TFLite or .pt2 file) consists of, layer by layer.
 
     Of a language model (see `generate`) it shows the configuration, the size and the work.
 
