@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-FORMATS = {"onnx": "fuzz_onnx", "tflite": "fuzz_tflite"}
+FORMATS = {"onnx": "fuzz_onnx", "onnx-nodes": "fuzz_onnx_nodes", "tflite": "fuzz_tflite"}
 
 MEMORY = 1 << 30
 """Bytes of address space for all inputs of a worker, beyond what it has before the first."""
