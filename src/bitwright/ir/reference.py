@@ -275,8 +275,7 @@ def _mul(op: Any, lhs: Array, rhs: Array) -> Array:
 
 
 def _max_pool2d(op: Any, x: Array) -> Array:
-    params = _params(op.input)
-    lowest = -np.inf if params is None else -128
+    lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     view = _windows(
         x, ints(op.kernel), ints(op.stride), ints(op.padding), ints(op.dilation), lowest
     )
@@ -429,7 +428,7 @@ _INTERPRETERS: dict[str, Callable[..., Array]] = {
     **reference_float.INTERPRETERS,
     **reference_quantize.INTERPRETERS,
     **reference_decoder.INTERPRETERS,
-    "bw.constant": lambda op: np.asarray(op.value).reshape(shape_of(op.result)),
+    "bw.constant": lambda op: np.asarray(graph.constant_of(op.result)).reshape(shape_of(op.result)),
     "bw.conv2d": _conv2d,
     "bw.linear": _linear,
     "bw.matmul": _matmul,

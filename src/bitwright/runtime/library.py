@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitwright.errors import BitwrightError
+from bitwright.files import is_sealed
 from bitwright.runtime.tensors import TensorInfo, finish, prepare
 
 ABI_VERSION = 1
@@ -136,24 +137,28 @@ class BoundLibrary:
 def load_library(path: Path) -> Library:
     """Load `path` and check that this machine can run it.
 
+    Loading a damaged library can end the process, and loading any runs code of it; so the checksum
+    that `codegen` left in the file is compared before.
+
     Raises:
-        LibraryError: no such file, not a library of ours, another interface version.
+        LibraryError: no such file, not a library of ours or damaged, another interface version.
         CpuTooOldError: this processor lacks an instruction that the code uses.
     """
     path = Path(path)
     if not path.is_file():
         raise LibraryError(f"There is no library {path}; `bitwright compile --target cpu` makes it")
+    if not is_sealed(path):
+        raise LibraryError(
+            f"{path} is not a library that Bitwright made, or is truncated or changed since: it "
+            "does not end with its checksum. Give the libmodel.so of a build folder, or compile "
+            "the model again"
+        )
     try:
         library = ctypes.CDLL(str(path.resolve()))
         version = int(library.bw_abi_version())
     except OSError as error:
         raise LibraryError(
             f"{path} is not a shared library of this system: {error}; compile the model here"
-        ) from None
-    except AttributeError:
-        raise LibraryError(
-            f"{path} is a shared library but not one that Bitwright made (no bw_abi_version); give "
-            "the libmodel.so of a build folder"
         ) from None
     if version != ABI_VERSION:
         raise LibraryError(
