@@ -68,15 +68,28 @@ def test_blocks_windows_and_a_tied_head() -> None:
     assert rows["attention_macs_at_full_context"] == 2 * 16 * (3 + 20)
 
 
-def test_options_that_it_does_not_have(model: Path, tmp_path: Path) -> None:
-    result = invoke(model, "--target", "cpu")
+OTHERS = "is for other networks; leave it out, and see `bitwright generate --help`"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "advice"),
+    [
+        (
+            "--target",
+            "cpu",
+            OTHERS,
+        ),
+        (
+            "--shape",
+            "n=1",
+            OTHERS,
+        ),
+        ("--html", "page.html", "draws other networks; leave it out"),
+    ],
+)
+def test_options_that_it_does_not_have(
+    option: str, value: str, advice: str, model: Path, tmp_path: Path
+) -> None:
+    result = invoke(model, option, str(tmp_path / value) if option == "--html" else value)
     assert result.exit_code == 2
-    assert result.stderr == (
-        f"error: {model} is a language model; it runs on the reference interpreter, and targets "
-        "are not checked for it. Leave --target out, and see `bitwright generate`\n"
-    )
-    result = invoke(model, "--html", str(tmp_path / "page.html"))
-    assert result.exit_code == 2
-    assert result.stderr == (
-        f"error: {model} is a language model, and --html draws other networks only; leave it out\n"
-    )
+    assert result.stderr == f"error: {model} is a language model, and {option} {advice}\n"

@@ -144,10 +144,10 @@ def inspect(
         ModelError: a file that cannot be imported.
         ShapeBindingError: `shapes` that do not fit the model.
         UnknownTarget: a target that is not known.
-        NotForLanguageModels: a target for a language model.
+        NotForLanguageModels: a target or shapes for a language model.
     """
     if reader_of(model) is not None:
-        return inspect_decoder(model, target)
+        return inspect_decoder(model, target, shapes)
     device = None if target is None else get(target)
     module = read_model(model, shapes)
     verdict = None

@@ -1,8 +1,10 @@
 """`bitwright inspect` of a language model: its configuration, its size, its work per token."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.table import Table
@@ -55,22 +57,25 @@ class DecoderInspection:
             NotForLanguageModels: always.
         """
         raise NotForLanguageModels(
-            f"{self.model} is a language model, and --html draws other networks only; leave it out"
+            f"{self.model} is a language model, and --html draws other networks; leave it out"
         )
 
 
-def inspect_decoder(model: Path, target: str | None = None) -> DecoderInspection:
+def inspect_decoder(
+    model: Path, target: str | None = None, shapes: Mapping[str, Any] | None = None
+) -> DecoderInspection:
     """What a language model consists of.
 
     Raises:
         ModelError: a model that cannot be read.
-        NotForLanguageModels: where a target is named.
+        NotForLanguageModels: where a target or shapes are given.
     """
-    if target is not None:
-        raise NotForLanguageModels(
-            f"{model} is a language model; it runs on the reference interpreter, and targets are "
-            "not checked for it. Leave --target out, and see `bitwright generate`"
-        )
+    for option, value in (("--target", target), ("--shape", shapes)):
+        if value:
+            raise NotForLanguageModels(
+                f"{model} is a language model, and {option} is for other networks; leave it out, "
+                "and see `bitwright generate --help`"
+            )
     return inspection_of(load(model), str(model))
 
 

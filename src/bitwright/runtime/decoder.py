@@ -31,7 +31,10 @@ class _Function:
 
 
 class DecoderLibrary:
-    """The functions of a decoder, with the weights that they read.
+    """The functions of a decoder, with the weights that they read; one call at a time.
+
+    Shapes and types are checked, numbers are not: tokens have to be of the vocabulary, and all
+    rows from `position` on have to lie in the caches.
 
     Args:
         library: the shared library.
