@@ -100,19 +100,17 @@ class _Conversion:
         self._module = module
         items = graph.inputs(module)
         markers = [input_marker(item) for item in items]
-        builder = Builder(
+        self.builder = Builder(
             [
                 (item.name, shape_of(item.value), marker.params)
                 for item, marker in zip(items, markers, strict=True)
             ],
             context=module.context,
         )
-        self._quantizer = Quantizer(builder)
-        self._state = State(self._quantizer)
-        self._builder = builder
+        self._quantizer = Quantizer(self.builder)
         self._values: dict[ir.Value, Value] = {
             item.value: _input(item, value, marker)
-            for item, value, marker in zip(items, builder.inputs, markers, strict=True)
+            for item, value, marker in zip(items, self.builder.inputs, markers, strict=True)
         }
 
     def run(self) -> Integral:
@@ -126,11 +124,11 @@ class _Conversion:
             if not computed:
                 continue  # depends on constants only, and is read where it is used
             name = graph.location_name(operation)
-            self._builder.named(None if name == operation.operation.name else name)
+            self.builder.named(None if name == operation.operation.name else name)
             self._quantizer.where, self._quantizer.layer = describe(operation), name
             self._values[operation.result] = self._convert(operation, computed)
         outputs = [(item.name, self._output(item)) for item in graph.outputs(self._module)]
-        return Integral(self._builder.finish(outputs), tuple(self._quantizer.deviations))
+        return Integral(self.builder.finish(outputs), tuple(self._quantizer.deviations))
 
     def _output(self, item: graph.NamedValue) -> ir.Value:
         value = self._values.get(item.value)
@@ -154,10 +152,10 @@ class _Conversion:
         if kind == DEQUANTIZE:
             return self._dequantize(op, computed[0])
         if kind in movement.KINDS:
-            return movement.move(self._builder, op, computed)
+            return movement.move(self.builder, op, computed)
         handler = HANDLERS.get(kind)
         if handler is not None:
-            found = handler(self._state, op, computed)
+            found = handler(State(self._quantizer), op, computed)
             if found is not None:
                 return found
         if kind in elementwise.KINDS:
@@ -176,7 +174,7 @@ class _Conversion:
     def _codes(self, x: Real | Joined, params: QuantParams, rounding: str) -> ir.Value:
         if isinstance(x, Real):
             return self._quantizer.codes(x, params, rounding)
-        made = self._builder.concat([self._codes(p, params, rounding) for p in x.parts], x.axis)
+        made = self.builder.concat([self._codes(p, params, rounding) for p in x.parts], x.axis)
         for move in x.moves:
             made = move(made)
         return made
@@ -189,7 +187,7 @@ class _Conversion:
             return real(x)
         check_zero_point(describe(op), params)
         codes = np.clip(np.arange(-128, 128), held.qmin, held.qmax)
-        return real(Codes(self._builder.table(x.value, params, codes.tolist()), x.offset))
+        return real(Codes(self.builder.table(x.value, params, codes.tolist()), x.offset))
 
     def _elementwise(self, op: Any, computed: Mapping[int, Value]) -> Value:
         constants: dict[int, Array] = {}
