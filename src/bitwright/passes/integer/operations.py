@@ -72,21 +72,21 @@ class State:
 Handler = Callable[[State, Any, Mapping[int, Value]], Value | None]
 
 
-def _weighted(product: Callable[[Any, ir.Value], Real]) -> Handler:
+def _weighted(product: Callable[[Any, ir.Value, Builder], Real]) -> Handler:
     def handle(state: State, op: Any, computed: Mapping[int, Value]) -> Value:
         if set(computed) != {0}:
             raise FloatBetweenMarkers(
                 f"{describe(op)} has a weight or a bias that is computed at run time; expected "
                 "constants"
             )
-        return product(op, state.operand(op, computed[0]).value)
+        return product(op, state.operand(op, computed[0]).value, state.builder)
 
     return handle
 
 
 def _matmul(state: State, op: Any, computed: Mapping[int, Value]) -> Value:
     if set(computed) == {0}:
-        found = products.matmul_constant(op, state.operand(op, computed[0]).value)
+        found = products.matmul_constant(op, state.operand(op, computed[0]).value, state.builder)
         if found is not None:
             return found
     sides = [_side(state, op, computed, index) for index in (0, 1)]
