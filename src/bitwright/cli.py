@@ -176,7 +176,7 @@ def compile_command(
     seed: int,
     output: Path,
 ) -> None:
-    """Compile MODEL for a target: an ONNX file, quantized first, or an int8 TFLite file as it is.
+    """Compile MODEL for a target: a float model, quantized first, or a quantized one as it is.
 
     \b
     Examples:
