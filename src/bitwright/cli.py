@@ -207,8 +207,7 @@ def compile_command(
     seed: int,
     output: Path,
 ) -> None:
-    """Compile MODEL for a target: an ONNX file or PyTorch program (.pt2), quantized first where it
-    is not, or an int8 TFLite file as it is.
+    """Compile MODEL for a target: a float model, quantized first, or a quantized one as it is.
 
     \b
     Examples:
