@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-FORMATS = {"onnx": "fuzz_onnx", "onnx-nodes": "fuzz_onnx_nodes", "tflite": "fuzz_tflite"}
+FORMATS = {"onnx": "fuzz_onnx", "tflite": "fuzz_tflite"}
 
 MEMORY = 1 << 30
 """Bytes of address space for all inputs of a worker, beyond what it has before the first."""
@@ -142,7 +142,6 @@ def try_inputs(
     """
     tally = Tally()
     module = format_module(name)
-    corpus = module.corpus()
     at = numbers.start
     while at < numbers.stop and time.monotonic() < until:
         end = min(at + WORKER_INPUTS, numbers.stop)
@@ -166,7 +165,7 @@ def try_inputs(
             where = f"{name} --seed {seed} --only {number}"
             if keep is not None:
                 path = keep / f"{name}-{seed}-{number}{module.SUFFIX}"
-                path.write_bytes(make_input(module, corpus, name, seed, number))
+                path.write_bytes(make_input(module, module.corpus(), name, seed, number))
                 where += f", {path}"
             tally.findings.append(f"{where}\n{result}")
     return tally
