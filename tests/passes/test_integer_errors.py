@@ -10,6 +10,7 @@ import pytest
 from onnx import helper
 
 from bitwright.frontend.onnx import load
+from bitwright.ir.builder import Builder
 from bitwright.passes.integer import Integer, errors
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -62,11 +63,6 @@ def _wide(net: Network, x: str) -> onnx.ModelProto:
     proto = net.model(net.quantize(made, (1, 4, 7, 6), Grid(0.5, 0, "int16")))
     proto.opset_import[0].version = 21
     return proto
-
-
-def _negative_scale(net: Network, x: str) -> onnx.ModelProto:
-    made = net.node("Relu", [net.real(x)])
-    return net.model(net.quantize(made, (1, 4, 7, 6), Grid(-0.5)))
 
 
 def _cumsum(net: Network, x: str) -> onnx.ModelProto:
@@ -134,11 +130,6 @@ CASES: dict[str, tuple[Callable[[Network, str], onnx.ModelProto], type, str]] = 
         "'t11' (bw.quantize) has integers from -32768 to 32767; expected at most 8 bits. "
         "Quantize activations per tensor to at most 8 bits, with constant scales",
     ),
-    "negative_scale": (
-        _negative_scale,
-        errors.UnsupportedMarker,
-        "'t11' (bw.quantize) has a scale of -0.5; expected a positive number. Export it again",
-    ),
     "cumsum": (
         _cumsum,
         errors.FloatBetweenMarkers,
@@ -172,3 +163,17 @@ def test_refused(name: str) -> None:
     assert type(raised.value) is error
     assert str(raised.value) == message
     assert raised.value.exit_code == 3
+
+
+def test_a_scale_that_is_not_positive() -> None:
+    builder = Builder([("x", (1, 3), None)])
+    scale, zero = np.full((1, 1), -0.5, np.float32), np.zeros((1, 1), np.int8)
+    codes = builder.named("q").quantize(
+        builder.inputs[0], builder.plain(scale), builder.plain(zero), zero.dtype
+    )
+    module = builder.finish([("y", codes)])
+    with pytest.raises(errors.UnsupportedMarker) as raised:
+        Integer().run(module)
+    assert str(raised.value) == (
+        "'q' (bw.quantize) has a scale of -0.5; expected a positive number. Export it again"
+    )
