@@ -3,6 +3,7 @@
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from bitwright.errors import BitwrightError
 from bitwright.flows import generate as flow
 from bitwright.flows.decoding import ContextFull, NotFinite, Session, Target
 from bitwright.flows.generate import NoTokenizer, TextError, generate, score
-from bitwright.flows.sampling import Sampler, Sampling
+from bitwright.flows.models import LanguageModel, read_model
+from bitwright.flows.sampling import Sampler, Sampling, SamplingError
 from bitwright.frontend.llm import llama2c_tokenizer, readers
 from bitwright.frontend.llm.errors import ModelFileNotFoundError
 from bitwright.frontend.llm.readers import READERS, NotALanguageModel, load, reader_of
@@ -127,6 +129,23 @@ def test_sampling_follows_the_probabilities() -> None:
             assert abs(found[token] - probability) < 0.03, sampling
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"temperature": math.nan}, "temperature is nan; expected a finite number from 0 on"),
+        ({"temperature": math.inf}, "temperature is inf; expected a finite number from 0 on"),
+        ({"temperature": -1.0}, "temperature is -1.0; expected a finite number from 0 on"),
+        ({"top_k": -1}, "top_k is -1; expected a whole number from 0 on, 0 for all tokens"),
+        ({"top_p": math.nan}, "top_p is nan; expected a number above 0 and at most 1"),
+        ({"seed": -1}, "seed is -1; expected a whole number from 0 on"),
+    ],
+)
+def test_sampling_out_of_range(options: dict[str, Any], expected: str) -> None:
+    with pytest.raises(SamplingError) as raised:
+        Sampling(**options)
+    assert str(raised.value) == expected
+
+
 def test_a_seed_gives_a_text(model: Path, tokenizer: Path) -> None:
     texts = [
         generate(
@@ -208,6 +227,15 @@ def test_readers(tmp_path: Path) -> None:
         assert reader is not None
         assert reader.name == name
     assert readers.load(tmp_path / "unnamed").config.width == 16
+
+
+def test_other_commands_name_this_one(model: Path) -> None:
+    with pytest.raises(LanguageModel) as raised:
+        read_model(model)
+    assert str(raised.value) == (
+        f"{model} is a language model (llama2.c); expected an ONNX, TFLite or .pt2 file. "
+        "`bitwright generate` compiles it and runs it"
+    )
 
 
 def test_a_session_refuses_what_does_not_fit() -> None:

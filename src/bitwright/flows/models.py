@@ -7,6 +7,8 @@ from typing import Literal
 from torch_mlir import ir
 
 from bitwright.frontend import onnx, tflite, torch
+from bitwright.frontend.llm.readers import reader_of
+from bitwright.frontend.onnx.errors import ModelError
 from bitwright.ir import graph
 from bitwright.ir.types import quant_params
 from bitwright.passes.fold import Fold
@@ -14,6 +16,10 @@ from bitwright.passes.integer import Deviation, Integer, has_markers
 from bitwright.passes.widths import prove
 
 Rounding = Literal["half_up", "half_even", "tflite"]
+
+
+class LanguageModel(ModelError):
+    """A language model where another network is expected."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,7 @@ def import_model(path: Path, shapes: onnx.Shapes | None = None) -> Imported:
 
     Raises:
         ModelError: a file that cannot be imported.
+        LanguageModel: a file of `frontend.llm.readers`.
         ShapeBindingError: `shapes` that do not fit the model.
         NotIntegerModel: a quantized ONNX model of which something stays float.
         AccumulatorTooWide: a quantized model whose sums can leave 32 bits.
@@ -53,6 +60,12 @@ def import_model(path: Path, shapes: onnx.Shapes | None = None) -> Imported:
 
 def read_model(path: Path, shapes: onnx.Shapes | None = None) -> ir.Module:
     """A model file as its frontend reads it; see `import_model`."""
+    reader = reader_of(path) if path.exists() else None
+    if reader is not None:
+        raise LanguageModel(
+            f"{path} is a language model ({reader.name}); expected an ONNX, TFLite or .pt2 file. "
+            "`bitwright generate` compiles it and runs it"
+        )
     if path.suffix.lower() not in _FIXED:
         return onnx.load(path, shapes)
     kind, read = _FIXED[path.suffix.lower()]

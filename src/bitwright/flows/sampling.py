@@ -1,10 +1,19 @@
 """Logits to the next token."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bitwright.errors import BitwrightError
+
+
+class SamplingError(BitwrightError):
+    """An option of `Sampling` out of its range."""
+
+    exit_code = 2
 
 
 @dataclass(frozen=True)
@@ -16,12 +25,28 @@ class Sampling:
         top_k: only the k most likely tokens; 0 for all.
         top_p: only the most likely tokens that together reach this probability.
         seed: of the random numbers.
+
+    Raises:
+        SamplingError: a temperature that is negative or not finite, a negative `top_k` or `seed`,
+            a `top_p` that is not above 0 and at most 1.
     """
 
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        allowed = (
+            ("temperature", math.isfinite(self.temperature) and self.temperature >= 0,
+             "a finite number from 0 on"),
+            ("top_k", self.top_k >= 0, "a whole number from 0 on, 0 for all tokens"),
+            ("top_p", 0 < self.top_p <= 1, "a number above 0 and at most 1"),
+            ("seed", self.seed >= 0, "a whole number from 0 on"),
+        )  # fmt: skip
+        for name, is_right, expected in allowed:
+            if not is_right:
+                raise SamplingError(f"{name} is {getattr(self, name)}; expected {expected}")
 
 
 class Sampler:

@@ -149,9 +149,7 @@ def _avg_pool2d(state: State, op: Any, computed: Mapping[int, Value]) -> Value:
     x = state.operand(op, computed[0]).value
     kernel, stride, padding = ints(op.kernel), ints(op.stride), ints(op.padding)
     if any(padding) and not op.count_include_pad.value:
-        state.quantizer.deviates(
-            0, 0, "windows of different size are averaged in integers, ties away from zero"
-        )
+        state.quantizer.deviates(0, 0, _UNEVEN_WINDOWS)
         made = state.builder.integer_avg_pool2d(x, kernel=kernel, stride=stride, padding=padding)
         return real(Codes(made))
     acc = state.builder.sum_pool2d(x, kernel=kernel, stride=stride, padding=padding)
