@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from bitwright.codegen.cpu.dot import padded_image
 from bitwright.codegen.cpu.program import Kernel
 from bitwright.codegen.cpu.rescale import Rescale, Scales
-from bitwright.codegen.cpu.values import Values, weight_of, zero_point
+from bitwright.codegen.cpu.values import Values, folded_bias, weight_of, zero_point
 from bitwright.codegen.cpu.vectors import BYTES, INTS, LANES, RESULTS, VectorCode
 from bitwright.ir.checks import ints
 from bitwright.ir.types import shape_of
@@ -32,10 +32,10 @@ def conv2d(kernel: Kernel, values: Values, op: Any, requantize: Any) -> None:
     channels = len(weight)
     taps = weight.reshape(channels, -1)
     zero = zero_point(op.input) + 128  # of the unsigned byte
-    bias = weight_of(op, "bias").astype(np.int64) - zero * taps.astype(np.int64).sum(axis=1)
+    bias = folded_bias(op, taps, zero)
     if channels < LANES:  # several pixels side by side in a vector
         taps, bias = (np.tile(a, (LANES // channels, *[1] * (a.ndim - 1))) for a in (taps, bias))
-    _Channels(kernel, values, op, requantize, taps, bias.astype(np.int32)).emit()
+    _Channels(kernel, values, op, requantize, taps, bias).emit()
 
 
 class _Channels:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bitwright.codegen.cpu.program import Kernel, View, count, row_major
 from bitwright.codegen.cpu.rescale import Rescale, Scales, in_lanes
-from bitwright.codegen.cpu.values import Values, weight_of, zero_point
+from bitwright.codegen.cpu.values import Values, folded_bias, weight_of, zero_point
 from bitwright.codegen.cpu.vectors import BYTES, INTS, LANES, VectorCode
 from bitwright.ir.checks import ints
 from bitwright.ir.types import shape_of
@@ -189,9 +189,7 @@ class _Products:
         self._tile = choose_tile(columns, -(-len(runs) // LANES), depth)
         self._weights = kernel.constant(_packed(runs, source.run, self._tile.vectors))
         zero = zero_point(op.input) + 128  # of the unsigned byte
-        sums = runs.astype(np.int64).sum(axis=(1, 2))
-        bias = (weight_of(op, "bias").astype(np.int64) - zero * sums).astype(np.int32)
-        self._bias = kernel.constant(in_lanes(bias))  # right modulo 2^32
+        self._bias = kernel.constant(in_lanes(folded_bias(op, runs, zero)))
         self._rescale = Rescale(kernel, requantize, self._outputs, self._outputs)
         self._out = values.flat(kernel, requantize.result)
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from torch_mlir import ir
 
-from bitwright.codegen.cpu.fixed_point import tflite_scaled
 from bitwright.codegen.cpu.program import Kernel, View, count
+from bitwright.codegen.cpu.rounding import ROUNDED, tflite_scaled
 from bitwright.codegen.cpu.values import Values, centred, zero_point
 from bitwright.ir.checks import ints
 from bitwright.ir.types import shape_of, value_params
@@ -96,40 +96,6 @@ def _broadcast(
     kept = [(name, n) for name, n in zip(aligned, own, strict=True) if n != 1]
     view = values.view(kernel, value, [n for _, n in kept])
     return view, ", ".join(name for name, _ in kept)
-
-
-ROUNDED = {
-    "half_up": """
-        %before = arith.subi %s, %one : i64
-        %half = arith.shli %one, %before : i64
-        %p = arith.muli %a, %m : i64
-        %q = arith.addi %p, %half : i64
-        %t = arith.shrsi %q, %s : i64
-    """,
-    "half_away": """
-        %before = arith.subi %s, %one : i64
-        %half = arith.shli %one, %before : i64
-        %p = arith.muli %a, %m : i64
-        %bits = arith.constant 63 : i64
-        %away = arith.shrsi %p, %bits : i64
-        %p0 = arith.addi %p, %half : i64
-        %q = arith.addi %p0, %away : i64
-        %t = arith.shrsi %q, %s : i64
-    """,
-    "half_even": """
-        %before = arith.subi %s, %one : i64
-        %half = arith.shli %one, %before : i64
-        %below = arith.subi %half, %one : i64
-        %p = arith.muli %a, %m : i64
-        %floor = arith.shrsi %p, %s : i64
-        %odd = arith.andi %floor, %one : i64
-        %p0 = arith.addi %p, %below : i64
-        %q = arith.addi %p0, %odd : i64
-        %t = arith.shrsi %q, %s : i64
-    """,
-    "tflite": tflite_scaled("a", "m", "s", "t"),
-}
-"""Lines that make %t of the accumulator %a, the multiplier %m and the shift %s, all i64."""
 
 
 def requantize(kernel: Kernel, values: Values, op: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch_mlir import ir
 
-from bitwright.codegen.cpu import elementwise, fixed_point, movement, pooling, products
+from bitwright.codegen.cpu import elementwise, movement, pooling, products, softmax
 from bitwright.codegen.cpu.errors import NotIntegerError
 from bitwright.codegen.cpu.fusion import FUSED, fusions
 from bitwright.codegen.cpu.level import CpuLevel
@@ -28,8 +28,8 @@ KERNELS: dict[str, Callable[[Kernel, Values, Any], None]] = {
     "bw.sum_pool2d": pooling.sum_pool2d,
     "bw.reduce_sum": pooling.reduce_sum,
     "bw.integer_avg_pool2d": pooling.integer_avg_pool2d,
-    "bw.integer_softmax": pooling.integer_softmax,
-    "bw.fixed_point_softmax": fixed_point.softmax,
+    "bw.integer_softmax": softmax.integer_softmax,
+    "bw.fixed_point_softmax": softmax.fixed_point_softmax,
     "bw.transpose": movement.transpose,
     "bw.slice": movement.slice_,
     "bw.concat": movement.concat,

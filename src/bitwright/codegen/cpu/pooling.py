@@ -1,11 +1,11 @@
-"""Kernels over windows and axes: pooling, `reduce_sum`, `integer_softmax`."""
+"""Kernels over windows and axes: pooling, `reduce_sum`."""
 
 from typing import Any
 
 import numpy as np
 
 from bitwright.codegen.cpu.products import padded
-from bitwright.codegen.cpu.program import Kernel, View, count
+from bitwright.codegen.cpu.program import Kernel, View
 from bitwright.codegen.cpu.values import Values, centred, zero_point
 from bitwright.ir.checks import ints
 from bitwright.ir.reference import pooled_elements
@@ -98,49 +98,4 @@ def reduce_sum(kernel: Kernel, values: Values, op: Any) -> None:
     kernel.generic(
         " ".join(names), [(x, ", ".join(names))], (out, ", ".join(kept)), body,
         reduced=" ".join(names[axis] for axis in axes),
-    )  # fmt: skip
-
-
-def integer_softmax(kernel: Kernel, values: Values, op: Any) -> None:
-    """Maximum, sum of exponentials, quotient; see `bw.IntegerSoftmaxOp`."""
-    shape, axis = shape_of(op.input), op.axis.value
-    outer, extent, inner = count(shape[:axis]), shape[axis], count(shape[axis + 1 :])
-    x = values.view(kernel, op.input, (outer, extent, inner))
-    y = values.view(kernel, op.result, (outer, extent, inner))
-    table = kernel.constant(np.asarray(ints(op.table), dtype=np.int32))
-    largest = kernel.scratch("i8", (outer, inner))
-    total = kernel.scratch("i64", (outer, inner))
-    kernel.fill(largest, -128)
-    kernel.fill(total, 0)
-    kernel.generic(
-        "a k b", [(x, "a, k, b")], (largest, "a, b"), "%r = arith.maxsi %o, %i0 : i8", reduced="k"
-    )
-    exponential = f"""
-        %x = arith.extsi %i0 : i8 to i64
-        %m = arith.extsi %i1 : i8 to i64
-        %d = arith.subi %m, %x : i64
-        %at = arith.index_cast %d : i64 to index
-        %t = memref.load {table.name}[%at] : {table.type}
-        %e = arith.extsi %t : i32 to i64
-    """
-    kernel.generic(
-        "a k b", [(x, "a, k, b"), (largest, "a, b")], (total, "a, b"),
-        exponential + "%r = arith.addi %o, %e : i64", reduced="k",
-    )  # fmt: skip
-    quotient = """
-        %c512 = arith.constant 512 : i64
-        %c2 = arith.constant 2 : i64
-        %c128 = arith.constant 128 : i64
-        %c127 = arith.constant 127 : i64
-        %n0 = arith.muli %e, %c512 : i64
-        %n = arith.addi %n0, %i2 : i64
-        %s = arith.muli %i2, %c2 : i64
-        %q = arith.divui %n, %s : i64
-        %z = arith.subi %q, %c128 : i64
-        %l = arith.minsi %z, %c127 : i64
-        %r = arith.trunci %l : i64 to i8
-    """
-    kernel.generic(
-        "a k b", [(x, "a, k, b"), (largest, "a, b"), (total, "a, b")], (y, "a, k, b"),
-        exponential + quotient,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 
 from bitwright.codegen.cpu.program import Kernel, View, count, row_major
-from bitwright.codegen.cpu.values import Values, centred, weight_of, zero_point
+from bitwright.codegen.cpu.values import Values, centred, folded_bias, weight_of, zero_point
 from bitwright.ir.checks import ints
 from bitwright.ir.types import shape_of
 
@@ -27,11 +27,6 @@ _MULTIPLY_ADD = """
 %p = arith.muli %x, %y : i32
 %r = arith.addi %o, %p : i32
 """
-
-
-def _folded_bias(bias: NDArray[Any], weight: NDArray[Any], zero: int) -> NDArray[np.int32]:
-    sums = weight.reshape(len(weight), -1).astype(np.int64).sum(axis=1)
-    return (bias.astype(np.int64) - zero * sums).astype(np.int32)  # modulo 2^32
 
 
 def _deep(depth: int) -> int:
@@ -69,7 +64,7 @@ def padded(
 def conv2d(kernel: Kernel, values: Values, op: Any) -> None:
     """Depthwise and wide single-channel convolutions run on the image itself, others on im2col."""
     weight = weight_of(op, "weight")
-    bias = _folded_bias(weight_of(op, "bias"), weight, zero_point(op.input))
+    bias = folded_bias(op, weight, zero_point(op.input))
     out = shape_of(op.result)
     acc = values.view(kernel, op.result)
     bias_view = kernel.constant(bias)
@@ -169,7 +164,7 @@ def _gather(kernel: Kernel, image: View, patches: View, op: Any, per_group: int)
 def linear(kernel: Kernel, values: Values, op: Any) -> None:
     """Dot products of the rows of the input with those of the weight."""
     weight = weight_of(op, "weight")
-    bias = _folded_bias(weight_of(op, "bias"), weight, zero_point(op.input))
+    bias = folded_bias(op, weight, zero_point(op.input))
     outputs, depth = weight.shape
     rows = count(shape_of(op.input)) // depth
     x = values.view(kernel, op.input, (rows, depth))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch_mlir import ir
 
 from bitwright.codegen.cpu.errors import NotIntegerError
@@ -58,6 +59,15 @@ def weight_of(operation: Any, name: str) -> np.ndarray[Any, Any]:
             "computed; expected a bw.constant. Use bw.matmul for two computed operands"
         )
     return np.array(array).reshape(shape_of(value))
+
+
+def folded_bias(operation: Any, weight: NDArray[Any], zero: int) -> NDArray[np.int32]:
+    """The bias minus what the inputs' zero point adds to each sum, modulo 2^32.
+
+    `weight` has the outputs on axis 0.
+    """
+    sums = weight.reshape(len(weight), -1).astype(np.int64).sum(axis=1)
+    return (weight_of(operation, "bias").astype(np.int64) - zero * sums).astype(np.int32)
 
 
 CHANNELS_LAST = (0, 2, 3, 1)

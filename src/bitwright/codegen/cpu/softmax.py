@@ -1,44 +1,83 @@
-"""LiteRT's fixed-point arithmetic as MLIR: see `bitwright.ir.fixed_point`."""
+"""Softmax kernels: `integer_softmax`, and LiteRT's `fixed_point_softmax`."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from bitwright.codegen.cpu.program import Kernel, count
+from bitwright.codegen.cpu.program import Kernel, View, count
 from bitwright.codegen.cpu.values import Values
 from bitwright.ir import fixed_point
 from bitwright.ir.checks import ints
 from bitwright.ir.types import shape_of
 
 
-def tflite_scaled(value: str, multiplier: str, shift: str, to: str) -> str:
-    """Body lines: `%<to>` is `fixed_point.scale`; all are i64."""
-    n = f"%{to}_"
-    return f"""
-        {n}1 = arith.constant 1 : i64
-        {n}31 = arith.constant 31 : i64
-        {n}0 = arith.constant 0 : i64
-        {n}63 = arith.constant 63 : i64
-        {n}up = arith.subi {n}31, %{shift} : i64
-        {n}left = arith.maxsi {n}up, {n}0 : i64
-        {n}down = arith.subi %{shift}, {n}31 : i64
-        {n}right = arith.maxsi {n}down, {n}0 : i64
-        {n}wide = arith.shli %{value}, {n}left : i64
-        {n}word = arith.trunci {n}wide : i64 to i32
-        {n}a = arith.extsi {n}word : i32 to i64
-        {n}p = arith.muli {n}a, %{multiplier} : i64
-        {n}nudge = arith.constant {1 << 30} : i64
-        {n}q = arith.addi {n}p, {n}nudge : i64
-        {n}h = arith.shrsi {n}q, {n}31 : i64
-        {n}power = arith.shli {n}1, {n}right : i64
-        {n}half = arith.shrui {n}power, {n}1 : i64
-        {n}sign = arith.shrsi {n}h, {n}63 : i64
-        {n}divides = arith.cmpi sgt, {n}right, {n}0 : i64
-        {n}away = arith.select {n}divides, {n}sign, {n}0 : i64
-        {n}v0 = arith.addi {n}h, {n}half : i64
-        {n}v1 = arith.addi {n}v0, {n}away : i64
-        %{to} = arith.shrsi {n}v1, {n}right : i64
+@dataclass(frozen=True)
+class _Rows:
+    """What both kinds begin with: the maximum of each row, and how an exponential is read.
+
+    Attributes:
+        x: the input [a, k, b], softmax along k; `y` the result likewise.
+        largest: [a, b].
+        total: [a, b], zeros.
+        exponential: lines that make the i64 %e of the input %i0 and the maximum %i1.
     """
+
+    x: View
+    y: View
+    largest: View
+    total: View
+    exponential: str
+
+
+def _rows(kernel: Kernel, values: Values, op: Any) -> _Rows:
+    shape, axis = shape_of(op.input), op.axis.value
+    outer, extent, inner = count(shape[:axis]), shape[axis], count(shape[axis + 1 :])
+    x = values.view(kernel, op.input, (outer, extent, inner))
+    y = values.view(kernel, op.result, (outer, extent, inner))
+    table = kernel.constant(np.asarray(ints(op.table), dtype=np.int32))
+    largest = kernel.scratch("i8", (outer, inner))
+    total = kernel.scratch("i64", (outer, inner))
+    kernel.fill(largest, -128)
+    kernel.fill(total, 0)
+    kernel.generic(
+        "a k b", [(x, "a, k, b")], (largest, "a, b"), "%r = arith.maxsi %o, %i0 : i8", reduced="k"
+    )
+    exponential = f"""
+        %x = arith.extsi %i0 : i8 to i64
+        %m = arith.extsi %i1 : i8 to i64
+        %d = arith.subi %m, %x : i64
+        %at = arith.index_cast %d : i64 to index
+        %t = memref.load {table.name}[%at] : {table.type}
+        %e = arith.extsi %t : i32 to i64
+    """
+    return _Rows(x, y, largest, total, exponential)
+
+
+def integer_softmax(kernel: Kernel, values: Values, op: Any) -> None:
+    """Maximum, sum of exponentials, quotient; see `bw.IntegerSoftmaxOp`."""
+    rows = _rows(kernel, values, op)
+    kernel.generic(
+        "a k b", [(rows.x, "a, k, b"), (rows.largest, "a, b")], (rows.total, "a, b"),
+        rows.exponential + "%r = arith.addi %o, %e : i64", reduced="k",
+    )  # fmt: skip
+    quotient = """
+        %c512 = arith.constant 512 : i64
+        %c2 = arith.constant 2 : i64
+        %c128 = arith.constant 128 : i64
+        %c127 = arith.constant 127 : i64
+        %n0 = arith.muli %e, %c512 : i64
+        %n = arith.addi %n0, %i2 : i64
+        %s = arith.muli %i2, %c2 : i64
+        %q = arith.divui %n, %s : i64
+        %z = arith.subi %q, %c128 : i64
+        %l = arith.minsi %z, %c127 : i64
+        %r = arith.trunci %l : i64 to i8
+    """
+    kernel.generic(
+        "a k b", [(rows.x, "a, k, b"), (rows.largest, "a, b"), (rows.total, "a, b")],
+        (rows.y, "a, k, b"), rows.exponential + quotient,
+    )  # fmt: skip
 
 
 class _Body:
@@ -103,33 +142,14 @@ def _reciprocal() -> str:
     return body.text()
 
 
-def softmax(kernel: Kernel, values: Values, op: Any) -> None:
+def fixed_point_softmax(kernel: Kernel, values: Values, op: Any) -> None:
     """Maximum, sum of exponentials, reciprocal, products; see `fixed_point.softmax`."""
-    shape, axis = shape_of(op.input), op.axis.value
-    outer, extent, inner = count(shape[:axis]), shape[axis], count(shape[axis + 1 :])
-    x = values.view(kernel, op.input, (outer, extent, inner))
-    y = values.view(kernel, op.result, (outer, extent, inner))
-    table = kernel.constant(np.asarray(ints(op.table), dtype=np.int32))
-    largest = kernel.scratch("i8", (outer, inner))
-    total = kernel.scratch("i64", (outer, inner))
-    inverse = kernel.scratch("i64", (outer, inner))
-    kernel.fill(largest, -128)
-    kernel.fill(total, 0)
-    kernel.generic(
-        "a k b", [(x, "a, k, b")], (largest, "a, b"), "%r = arith.maxsi %o, %i0 : i8", reduced="k"
-    )
-    exponential = f"""
-        %x = arith.extsi %i0 : i8 to i64
-        %m = arith.extsi %i1 : i8 to i64
-        %d = arith.subi %m, %x : i64
-        %at = arith.index_cast %d : i64 to index
-        %t = memref.load {table.name}[%at] : {table.type}
-        %e = arith.extsi %t : i32 to i64
-    """
+    rows = _rows(kernel, values, op)
+    inverse = kernel.scratch("i64", rows.total.shape)
     places = fixed_point.ACCUMULATOR_INTEGER_BITS
     kernel.generic(
-        "a k b", [(x, "a, k, b"), (largest, "a, b")], (total, "a, b"),
-        exponential + f"""
+        "a k b", [(rows.x, "a, k, b"), (rows.largest, "a, b")], (rows.total, "a, b"),
+        rows.exponential + f"""
         %half = arith.constant {1 << (places - 1)} : i64
         %places = arith.constant {places} : i64
         %n = arith.addi %e, %half : i64
@@ -137,11 +157,11 @@ def softmax(kernel: Kernel, values: Values, op: Any) -> None:
         %r = arith.addi %o, %term : i64
         """, reduced="k",
     )  # fmt: skip
-    kernel.generic("a b", [(total, "a, b")], (inverse, "a, b"), _reciprocal())
+    kernel.generic("a b", [(rows.total, "a, b")], (inverse, "a, b"), _reciprocal())
     # The exponent is 12 - headroom + 31 - 8, which is 3 more than the 32 - headroom packed.
     kernel.generic(
-        "a k b", [(x, "a, k, b"), (largest, "a, b"), (inverse, "a, b")], (y, "a, k, b"),
-        exponential + """
+        "a k b", [(rows.x, "a, k, b"), (rows.largest, "a, b"), (inverse, "a, b")],
+        (rows.y, "a, k, b"), rows.exponential + """
         %six = arith.constant 6 : i64
         %three = arith.constant 3 : i64
         %one = arith.constant 1 : i64
