@@ -89,7 +89,8 @@ def test_functions_are_inlined(model):
 
 def test_operations_carry_the_names_of_the_nodes(model):
     nodes = [helper.make_node("Relu", ["x"], ["y"], name="features/0/relu")]
-    (relu,) = graph.operations(load(model(nodes, {"x": (1, 3)}).SerializeToString()))
+    module = load(model(nodes, {"x": (1, 3)}).SerializeToString())
+    (relu,) = graph.operations(module)
     assert graph.location_name(relu) == "features/0/relu"
 
 

@@ -20,7 +20,8 @@ def data(model):
 
 
 def _shapes(data, shapes):
-    return {item.name: shape_of(item.value) for item in graph.inputs(load(data, shapes))}
+    module = load(data, shapes)  # its values are valid while it is held
+    return {item.name: shape_of(item.value) for item in graph.inputs(module)}
 
 
 @pytest.mark.parametrize(
@@ -78,6 +79,7 @@ def test_unnamed_dimensions_and_missing_shapes(model):
             "'length' of the model is a dimension and is given 2 sizes, [4, 5]; expected one",
         ),
         ({"length": 0}, "'length' is given the size 0; expected whole numbers from 1 to "),
+        ({"length": (0,)}, "'length' is given the size 0; expected whole numbers from 1 to "),
         ({"x": (1, -1, 8)}, "'x' is given the size (1, -1, 8); expected whole numbers from 1 to "),
         ({"length": 2.5}, "'length' is given the size 2.5; expected whole numbers from 1 to "),
     ],

@@ -212,7 +212,8 @@ def test_a_file_to_a_native_library(tmp_path: Path) -> None:
     program = torch.export.export(_trained(module), (randn(1, 3, 8, 8),))
     path, samples = tmp_path / "net.pt2", tmp_path / "samples.npz"
     torch.export.save(program, path)
-    (item,) = graph.inputs(load_file(path))
+    module = load_file(path)
+    (item,) = graph.inputs(module)
     assert shape_of(item.value) == (1, 3, 8, 8)
     np.savez(samples, **{item.name: randn(32, 3, 8, 8).numpy()})
     report = api.compile_model(path, "cpu", samples, output=tmp_path / "build")

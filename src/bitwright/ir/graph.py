@@ -15,7 +15,10 @@ from bitwright.ir.context import IrError
 
 @dataclass(frozen=True)
 class NamedValue:
-    """An input or output of a module: the model's tensor name and the SSA value."""
+    """An input or output of a module: the model's tensor name and the SSA value.
+
+    MLIR's values and operations do not keep their module alive: hold it as long as them.
+    """
 
     name: str
     value: ir.Value

@@ -14,6 +14,9 @@ from bitwright.files import replace_file
 
 Array = NDArray[Any]
 
+_NPY = b"\x93NUMPY"
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+
 
 class TensorError(BitwrightError):
     """An input that does not fit the model: a missing name, a wrong shape or type."""
@@ -183,6 +186,10 @@ def load_inputs(path: Path, names: Sequence[str]) -> dict[str, Array]:
     try:
         # opened here, since numpy.load leaves a file open that is no archive
         with path.open("rb") as file:
+            begin = file.read(len(_NPY))
+            if not begin.startswith((_NPY, *_ZIP)):
+                raise ValueError(f"it begins with {begin.hex(' ') or 'nothing'}")
+            file.seek(0)
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray) != (path.suffix == ".npy"):
                 raise ValueError("it is the other one of .npz and .npy")

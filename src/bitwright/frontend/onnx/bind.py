@@ -97,6 +97,8 @@ def _sizes(key: str, given: int | Sequence[int]) -> tuple[int, ...]:
     except TypeError:
         sizes = ()
     if not sizes or not all(1 <= size <= LARGEST for size in sizes):
+        if isinstance(given, Sequence) and len(given) == 1:
+            (given,) = given
         raise ShapeBindingError(
             f"{key!r} is given the size {given!r}; expected whole numbers from 1 to {LARGEST}"
         )
