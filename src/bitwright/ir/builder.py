@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 from torch_mlir.dialects import func
 
-from bitwright.ir import bw, bw_fixed_point, bw_float, bw_quantize, reference_float, shapes
+from bitwright.ir import (
+    bw,
+    bw_fixed_point,
+    bw_float,
+    bw_quantize,
+    bw_threshold,
+    reference_float,
+    shapes,
+)  # fmt: skip
 from bitwright.ir.context import new_context, verify
 from bitwright.ir.types import (
     QuantParams,
@@ -382,6 +390,15 @@ class Builder:
             shift=list(shift), axis=axis, rounding=rounding,
             clamp_min=params.qmin if clamp_min is None else clamp_min,
             clamp_max=params.qmax if clamp_max is None else clamp_max,
+        )  # fmt: skip
+
+    def multi_threshold(
+        self, x: ir.Value, params: QuantParams, thresholds: NDArray[Any], axis: int = 1
+    ) -> ir.Value:
+        """See `bw_threshold.MultiThresholdOp`; thresholds are [C, n] or [1, n]."""
+        return self.make(
+            bw_threshold.MultiThresholdOp, (shape_of(x), params), (x, self.constant(thresholds)),
+            axis=axis,
         )  # fmt: skip
 
     def table(self, x: ir.Value, params: QuantParams, table: Sequence[int]) -> ir.Value:

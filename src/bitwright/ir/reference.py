@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
-from bitwright.ir import fixed_point, graph, reference_float, reference_quantize
+from bitwright.ir import bw_threshold, fixed_point, graph, reference_float, reference_quantize
 from bitwright.ir.checks import ints
 from bitwright.ir.types import QuantParams, dtype_of, is_plain, quant_params, shape_of
 
@@ -128,6 +128,7 @@ def _carries_batch(module: ir.Module) -> bool:
             "integer_softmax": lambda op: {op.axis.value},
             "fixed_point_softmax": lambda op: {op.axis.value},
             "requantize": lambda op: {op.axis.value},
+            "multi_threshold": lambda op: {op.axis.value},
             "reduce_mean": lambda op: set(ints(op.axes)),
             "reduce_sum": lambda op: set(ints(op.axes)),
         }.get(kind, lambda op: set[int]())(operation)
@@ -326,6 +327,13 @@ def _requantize(op: Any, acc: Array) -> Array:
     )  # fmt: skip
 
 
+def _multi_threshold(op: Any, x: Array, thresholds: Array) -> Array:
+    params = _params(op.result)
+    assert params is not None, "verified: the result of bw.multi_threshold is quantized"
+    reached = bw_threshold.count_reached(x, thresholds, op.axis.value)
+    return (params.qmin + reached).astype(np.int8)
+
+
 def _scaled_add(op: Any, lhs: Array, rhs: Array) -> Array:
     left_shift = op.left_shift.value
     left = _centred(op.lhs, lhs).astype(np.int64) << left_shift
@@ -432,6 +440,7 @@ _INTERPRETERS: dict[str, Callable[..., Array]] = {
     "bw.concat": lambda op, lhs, rhs: np.concatenate((lhs, rhs), axis=op.axis.value),
     "bw.pad": _pad,
     "bw.requantize": _requantize,
+    "bw.multi_threshold": _multi_threshold,
     "bw.table": _table,
     "bw.integer_softmax": _integer_softmax,
     "bw.scaled_add": _scaled_add,

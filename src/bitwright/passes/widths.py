@@ -92,6 +92,8 @@ def value_range(value: ir.Value) -> Interval:
     match operation.operation.name:
         case "bw.requantize" | "bw.integer_avg_pool2d":
             return operation.clamp_min.value, operation.clamp_max.value
+        case "bw.multi_threshold":
+            return params.qmin, params.qmin + shape_of(operation.thresholds)[1]
         case "bw.table":
             low, high = value_range(operation.input)
             reached = ints(operation.table)[low + 128 : high + 129]

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch_mlir import ir
 
-from bitwright.codegen.cpu import elementwise, fixed_point, movement, pooling, products
+from bitwright.codegen.cpu import elementwise, fixed_point, movement, pooling, products, thresholds
 from bitwright.codegen.cpu.errors import NotIntegerError
 from bitwright.codegen.cpu.program import Kernel, Program
 from bitwright.codegen.cpu.values import Values, element_of
@@ -21,6 +21,7 @@ KERNELS: dict[str, Callable[[Kernel, Values, Any], None]] = {
     "bw.scaled_add": elementwise.scaled_add,
     "bw.mul": elementwise.mul,
     "bw.requantize": elementwise.requantize,
+    "bw.multi_threshold": thresholds.multi_threshold,
     "bw.table": elementwise.table,
     "bw.max_pool2d": pooling.max_pool2d,
     "bw.sum_pool2d": pooling.sum_pool2d,
