@@ -42,6 +42,16 @@ def test_sums_are_compared_as_they_are() -> None:
     assert str(parse(text)) == text
 
 
+def test_floats_become_plain_counts() -> None:
+    thresholds = np.array([[-0.5, 0.1, np.nextafter(np.float32(0.1), np.float32(1))]], np.float32)
+    builder = Builder([("x", (1, 5), None)])
+    counts = builder.multi_threshold(builder.inputs[0], np.dtype(np.int8), thresholds)
+    x = np.array([[-1, -0.5, 0.1, 0.10000001, 9]], np.float32)
+    found = reference.run(builder.finish([("y", counts)]), {"x": x})["y"]
+    assert found.dtype == np.int8
+    assert found.ravel().tolist() == [0, 1, 2, 3, 3]
+
+
 @pytest.mark.parametrize(
     ("thresholds", "axis", "message"),
     [

@@ -393,11 +393,12 @@ class Builder:
         )  # fmt: skip
 
     def multi_threshold(
-        self, x: ir.Value, params: QuantParams, thresholds: NDArray[Any], axis: int = 1
-    ) -> ir.Value:
+        self, x: ir.Value, result: QuantParams | np.dtype[Any], thresholds: NDArray[Any],
+        axis: int = 1,
+    ) -> ir.Value:  # fmt: skip
         """See `bw_threshold.MultiThresholdOp`; thresholds are [C, n] or [1, n]."""
         return self.make(
-            bw_threshold.MultiThresholdOp, (shape_of(x), params), (x, self.constant(thresholds)),
+            bw_threshold.MultiThresholdOp, (shape_of(x), result), (x, self.constant(thresholds)),
             axis=axis,
         )  # fmt: skip
 

@@ -16,8 +16,9 @@ from torch_mlir.dialects import ext
 
 from bitwright.ir import graph
 from bitwright.ir.bw import BwOperation
+from bitwright.ir.bw_quantize import expect_integer, integer_range
 from bitwright.ir.checks import VerifyError, expect_activation, expect_shape
-from bitwright.ir.types import is_accumulator, quant_params, shape_of
+from bitwright.ir.types import dtype_of, is_accumulator, is_float, quant_params, shape_of
 
 MAX_THRESHOLDS = 255
 
@@ -27,6 +28,8 @@ class MultiThresholdOp(BwOperation, name="multi_threshold", traits=[ext.Pure]):
 
     The input is an accumulator or a quantized tensor, whose integers are compared as they are.
     `thresholds` is an i32 constant [C, n], one ascending row per index of `axis`, or [1, n].
+    In a float module (QONNX's MultiThreshold) both are float32, and the result is the count in
+    plain integers.
     """
 
     input: ext.Operand[Any]
@@ -35,44 +38,54 @@ class MultiThresholdOp(BwOperation, name="multi_threshold", traits=[ext.Pure]):
     result: ext.Result[Any]
 
     def check(self) -> None:
-        if not is_accumulator(self.input):
-            expect_activation(self.input, "input")
-        expect_activation(self.result, "result")
         shape = shape_of(self.input)
         expect_shape(self.result, shape)
         axis, grid = self.axis.value, shape_of(self.thresholds)
         if not 0 <= axis < len(shape):
             raise VerifyError(f"axis {axis} is outside of {shape}")
-        if not is_accumulator(self.thresholds) or len(grid) != 2 or grid[0] not in (1, shape[axis]):
+        real = is_float(self.input)
+        if not real and not is_accumulator(self.input):
+            expect_activation(self.input, "input")
+        fits = is_float(self.thresholds) if real else is_accumulator(self.thresholds)
+        if not fits or len(grid) != 2 or grid[0] not in (1, shape[axis]):
             raise VerifyError(
-                f"thresholds are {self.thresholds.type}; expected i32 of shape (1, n) or "
-                f"({shape[axis]}, n)"
+                f"thresholds are {self.thresholds.type}; expected {'f32' if real else 'i32'} of "
+                f"shape (1, n) or ({shape[axis]}, n)"
             )
-        params = quant_params(self.result.type)
-        most = min(MAX_THRESHOLDS, params.qmax - params.qmin)
-        if grid[1] > most:
+        if grid[1] > self._most(real):
             raise VerifyError(
-                f"{grid[1]} thresholds for {self.result.type}; expected at most {most}"
+                f"{grid[1]} thresholds for {self.result.type}; expected at most {self._most(real)}"
             )
         thresholds = graph.constant_of(self.thresholds)
         if thresholds is None:
             raise VerifyError("thresholds are computed at run time, expected a constant")
-        if not isinstance(thresholds, np.ndarray) or thresholds.ndim != 2:
-            return  # a splat, or data in the .npz of a saved module
-        falls = np.argwhere(np.diff(thresholds.astype(np.int64), axis=1) < 0)
-        if len(falls):
-            row, at = falls[0]
-            raise VerifyError(
-                f"thresholds {thresholds[row, at]}, {thresholds[row, at + 1]} of row {row} "
-                "descend, expected ascending ones"
-            )
+        if thresholds.ndim == 2:  # else data in the .npz of a saved module
+            _expect_ascending(thresholds)
+
+    def _most(self, real: bool) -> int:
+        if not real:
+            expect_activation(self.result, "result")
+            params = quant_params(self.result.type)
+            return min(MAX_THRESHOLDS, params.qmax - params.qmin)
+        expect_integer(self.result, "result")
+        return min(MAX_THRESHOLDS, integer_range(dtype_of(self.result))[1])
+
+
+def _expect_ascending(thresholds: NDArray[Any]) -> None:
+    falls = np.argwhere(thresholds[:, 1:] < thresholds[:, :-1])
+    if len(falls):
+        row, at = falls[0]
+        raise VerifyError(
+            f"thresholds {thresholds[row, at]}, {thresholds[row, at + 1]} of row {row} descend, "
+            "expected ascending ones"
+        )
 
 
 def count_reached(x: NDArray[Any], thresholds: NDArray[Any], axis: int) -> NDArray[np.int64]:
-    """How many of its channel's thresholds each integer of `x` has reached.
+    """How many of its channel's thresholds each element of `x` has reached.
 
     Args:
-        x: integers of any shape.
+        x: numbers of any shape.
         thresholds: [C, n] for C indices of `axis`, or [1, n]; ascending rows.
     """
     if len(thresholds) == 1:

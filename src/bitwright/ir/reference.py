@@ -329,9 +329,8 @@ def _requantize(op: Any, acc: Array) -> Array:
 
 def _multi_threshold(op: Any, x: Array, thresholds: Array) -> Array:
     params = _params(op.result)
-    assert params is not None, "verified: the result of bw.multi_threshold is quantized"
     reached = bw_threshold.count_reached(x, thresholds, op.axis.value)
-    return (params.qmin + reached).astype(np.int8)
+    return (reached if params is None else params.qmin + reached).astype(dtype_of(op.result))
 
 
 def _scaled_add(op: Any, lhs: Array, rhs: Array) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import external_data_helper, helper, inliner, shape_inference, version_converter
 
-from bitwright.frontend.onnx import wire
+from bitwright.frontend.onnx import qonnx, wire
 from bitwright.frontend.onnx.errors import (
     DynamicShapeError,
     ExternalDataError,
@@ -70,6 +70,7 @@ def read(source: str | Path | bytes) -> SourceModel:
             ) from None
     proto = _decode(data, name)
     _check_names(proto, name)
+    qonnx.name_domain(proto)
     proto = _modern(proto)
     opset = _opset(proto, name)
     _load_external(proto, folder, name)
