@@ -18,7 +18,7 @@ from bitwright.ir import graph
 from bitwright.ir.bw import BwOperation
 from bitwright.ir.bw_quantize import expect_integer, integer_range
 from bitwright.ir.checks import VerifyError, expect_activation, expect_shape
-from bitwright.ir.types import dtype_of, is_accumulator, is_float, quant_params, shape_of
+from bitwright.ir.types import dtype_of, is_accumulator, is_float, shape_of, value_params
 
 MAX_THRESHOLDS = 255
 
@@ -65,7 +65,7 @@ class MultiThresholdOp(BwOperation, name="multi_threshold", traits=[ext.Pure]):
     def _most(self, real: bool) -> int:
         if not real:
             expect_activation(self.result, "result")
-            params = quant_params(self.result.type)
+            params = value_params(self.result)
             return min(MAX_THRESHOLDS, params.qmax - params.qmin)
         expect_integer(self.result, "result")
         return min(MAX_THRESHOLDS, integer_range(dtype_of(self.result))[1])

@@ -291,7 +291,9 @@ def _aligned(node: Node, index: int, role: str) -> Array:
 def brief(values: Array) -> str:
     """The first numbers of an array."""
     flat = np.asarray(values).reshape(-1)
-    shown = ", ".join(f"{value:g}" if value.dtype.kind in "fiu" else str(value) for value in flat[:4])
+    shown = ", ".join(
+        f"{value:g}" if value.dtype.kind in "fiu" else str(value) for value in flat[:4]
+    )
     return f"[{shown}{', ...' if flat.size > 4 else ''}]"
 
 

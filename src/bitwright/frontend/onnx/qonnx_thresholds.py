@@ -51,7 +51,9 @@ def multi_threshold(node: Node) -> Operand:
         zero = np.full(grid, zero_point, dtype)
         return build.dequantize(reached, build.plain(np.full(grid, scale)), build.plain(zero))
     real = build.cast(reached, np.dtype(np.float32))
-    return build.add(build.mul(real, build.plain(np.full(grid, scale))), build.plain(np.full(grid, bias)))
+    return build.add(
+        build.mul(real, build.plain(np.full(grid, scale))), build.plain(np.full(grid, bias))
+    )
 
 
 def _channel_axis(node: Node, rank: int) -> int:
@@ -74,9 +76,8 @@ def _check_type(node: Node, values: Array) -> None:
     elif isinstance(name, str) and name in _NAMED_TYPES:
         limits = _NAMED_TYPES[name]
     else:
-        node.fail_attribute(
-            "out_dtype", name, f"INT1 to INT99, UINT1 to UINT99, {', '.join(filter(None, _NAMED_TYPES))}"
-        )  # fmt: skip
+        names = ", ".join(filter(None, _NAMED_TYPES))
+        node.fail_attribute("out_dtype", name, f"INT1 to INT99, UINT1 to UINT99, {names}")
     if limits is None:
         return
     whole = (values == np.rint(values)).all()
