@@ -18,7 +18,7 @@ from bitwright.flows.models import import_model
 from bitwright.flows.overlay import OverlayBuild, build_overlay, write_overlay
 from bitwright.fpga.pll import plan_clock
 from bitwright.ir import graph, reference, serialize
-from bitwright.ir.types import QuantParams, quant_params, shape_of
+from bitwright.ir.types import is_plain, shape_of
 from bitwright.passes.quantize import Quantize
 from bitwright.progress import ProgressCallback, silent
 from bitwright.report import Report
@@ -143,14 +143,11 @@ def _model_section(path: Path, module: ir.Module) -> reports.Model:
 
 
 def _tensors(items: list[graph.NamedValue]) -> tuple[reports.Tensor, ...]:
-    return tuple(
-        reports.Tensor(name=i.name, shape=shape_of(i.value), type=_type(quant_params(i.value.type)))
-        for i in items
-    )
+    return tuple(reports.Tensor(name=i.name, shape=shape_of(i.value), type=_type(i)) for i in items)
 
 
-def _type(params: QuantParams | None) -> str:
-    return "f32" if params is None else f"i{params.bits}"
+def _type(item: graph.NamedValue) -> str:
+    return "f32" if is_plain(item.value) else f"i{item.params.bits}"
 
 
 def tool_versions(names: tuple[str, ...]) -> dict[str, str]:

@@ -153,7 +153,8 @@ class _Row:
             most = (self._stayed * widths[:, None] - self._stay).min(axis=1)
         chosen = np.zeros_like(moved)
         if biased:
-            least = np.maximum(least, most - 2)  # where the clamp alone decides below
+            if not len(self._reach):
+                least = most - 2  # the clamp alone decides below
             chosen = np.ceil(least + moved)
         allowed = (chosen >= least + moved) & (chosen < most + moved)
         allowed &= (chosen + self._low >= INT32.min) & (chosen + self._high <= INT32.max)

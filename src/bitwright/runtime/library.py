@@ -1,7 +1,7 @@
 """Loads and runs the shared library that `codegen.cpu` makes; needs no other file of the build."""
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bitwright.errors import BitwrightError
 from bitwright.runtime.tensors import TensorInfo, finish, prepare
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 
 Array = NDArray[Any]
 
@@ -36,6 +36,7 @@ class _Tensor(ctypes.Structure):
         ("rank", ctypes.c_int64),
         ("shape", ctypes.POINTER(ctypes.c_int64)),
         ("size", ctypes.c_int64),
+        ("bytes", ctypes.c_int64),
         ("scale", ctypes.c_double),
         ("zero_point", ctypes.c_int32),
         ("minimum", ctypes.c_int32),
@@ -75,7 +76,7 @@ class Library:
         self._run.argtypes = [ctypes.c_void_p, pointers, pointers]
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs by name: int8 for int8 inputs, float32 for real ones.
+        """Outputs by name: int8 (int32 for sums) for int8 inputs, float32 for real ones.
 
         Real inputs are quantized to the nearest integer (ties to even, clipped), real outputs are
         scale * (integer - zero point). Samples along axis 0 run one after the other.
@@ -85,10 +86,10 @@ class Library:
         """
         batch = prepare(self.inputs, inputs)
         arena = _aligned(self.arena_bytes)
-        runs: list[list[NDArray[np.int8]]] = []
+        runs: list[list[Array]] = []
         for index in range(batch.samples):
             given = batch.sample(index, self.inputs)
-            results = [np.empty(info.shape, np.int8) for info in self.outputs]
+            results = [np.empty(info.shape, info.dtype) for info in self.outputs]
             status = self._run(arena.ctypes.data, _pointers(given), _pointers(results))
             if status != 0:
                 raise LibraryError(f"{self.path}: bw_run_with returned {status}; expected 0")
@@ -146,7 +147,7 @@ def _tensors(library: ctypes.CDLL, kind: str) -> tuple[TensorInfo, ...]:
     return tuple(read(index).contents.info() for index in range(count))
 
 
-def _pointers(arrays: list[NDArray[np.int8]]) -> Any:
+def _pointers(arrays: Sequence[Array]) -> Any:
     return (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
 
 

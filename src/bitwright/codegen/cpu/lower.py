@@ -49,8 +49,8 @@ def lower(module: ir.Module) -> Lowered:
     """Lower @main to kernels and an entry `network(arena, inputs..., outputs...)`.
 
     Raises:
-        NotIntegerError: a float or an accumulator as input or output, an operation without an
-            integer form, a weight that is computed.
+        NotIntegerError: a float as input or output, an accumulator as input, an operation without
+            an integer form, a weight that is computed.
     """
     _check(module)
     program = Program()
@@ -69,13 +69,14 @@ def lower(module: ir.Module) -> Lowered:
 
 
 def _check(module: ir.Module) -> None:
-    for what, items in (("Input", graph.inputs(module)), ("Output", graph.outputs(module))):
-        for item in items:
-            if element_of(item.value) != "i8":
-                raise NotIntegerError(
-                    f"{what} {item.name!r} is {item.value.type}; the inputs and outputs of a CPU "
-                    "library are int8, so end the model in a requantize"
-                )
+    for item in graph.inputs(module):
+        if element_of(item.value) != "i8":
+            raise NotIntegerError(
+                f"Input {item.name!r} is {item.value.type}; the inputs of a CPU library are int8, "
+                "so begin the model with a quantized tensor"
+            )
+    for item in graph.outputs(module):
+        element_of(item.value)
     for operation in graph.operations(module):
         kind = operation.operation.name
         if kind not in KERNELS and kind not in _NO_CODE:
