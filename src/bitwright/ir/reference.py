@@ -73,6 +73,27 @@ def evaluate(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+def constant_value(value: ir.Value) -> Array | None:
+    """What a value is that depends on constants only; None for any other."""
+    constant = graph.constant_of(value)
+    if constant is not None:
+        return constant.reshape(shape_of(value))
+    if isinstance(value.owner, ir.Block):
+        return None
+    operands: list[Array] = []
+    for operand in value.owner.operands:
+        array = constant_value(operand)
+        if array is None:
+            return None
+        operands.append(array)
+    return apply(value.owner.opview, *operands)
+
+
+def apply(operation: Any, *operands: Array) -> Array:
+    """What one operation computes of these arrays."""
+    return np.asarray(_INTERPRETERS[operation.operation.name](operation, *operands))
+
+
 def check_inputs(named: Sequence[tuple[str, ir.Value]], inputs: Mapping[str, Array]) -> None:
     """Raise `InputError` unless `inputs` holds exactly these tensors with their shape and type."""
     expected = ", ".join(name for name, _ in named)
@@ -154,7 +175,7 @@ def _evaluate(
     results = graph.outputs(module)
     for index, operation in enumerate(graph.operations(module)):
         operands = [values[operand] for operand in operation.operands]
-        result = np.asarray(_INTERPRETERS[operation.operation.name](operation, *operands))
+        result = apply(operation, *operands)
         values[operation.result] = result
         if observe:
             observe(operation.result, result)

@@ -27,6 +27,7 @@ class Pass(Protocol):
 
 PASSES: dict[str, str] = {
     "fold": "bitwright.passes.fold:Fold",
+    "integer": "bitwright.passes.integer:Integer",
     "quantize": "bitwright.passes.quantize:Quantize",
     "partition": "bitwright.passes.partition:Partition",
     "legalize": "bitwright.passes.legalize:Legalize",

@@ -41,7 +41,7 @@ class TensorInfo:
     @property
     def dtype(self) -> np.dtype[np.integer]:
         """int8, or int32 for an output of sums."""
-        return np.dtype(np.int8 if -128 <= self.minimum and self.maximum <= 127 else np.int32)
+        return np.dtype(np.int8 if self.minimum >= -128 and self.maximum <= 127 else np.int32)
 
     @property
     def batched(self) -> bool:

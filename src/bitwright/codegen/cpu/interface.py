@@ -116,7 +116,8 @@ def _array(name: str, tensors: Sequence[_Tensor]) -> str:
     ]
     rows = [
         f"    {{{_quoted(t.name)}, {len(t.shape)}, {name}_shape{i}, {count(t.shape)}, {t.bytes}, "
-        f"{t.params.scale.hex()}, {t.params.zero_point}, {_c_integer(t.params.qmin)}, {t.params.qmax}}},"
+        f"{t.params.scale.hex()}, {t.params.zero_point}, {_c_integer(t.params.qmin)}, "
+        f"{t.params.qmax}}},"
         for i, t in enumerate(tensors)
     ]
     count_ = f"enum {{ {name}_count = {len(tensors)} }};"

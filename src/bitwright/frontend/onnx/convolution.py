@@ -3,38 +3,35 @@
 import numpy as np
 from torch_mlir import ir
 
-from bitwright.frontend.onnx.node import Array, Handler, Node, Operand, checked_size, shape
+from bitwright.frontend.onnx.node import Handler, Node, Operand, checked_size, shape
 from bitwright.frontend.onnx.windows import as_2d, from_2d, transposed_window, window
 
 
 def conv(node: Node) -> Operand:
     """Conv, 1-D (as one row) and 2-D, with a constant weight."""
-    x, weight = node.value(0), node.float_array(1, "weight")
-    spatial = len(shape(x)) - 2
+    x, weight = node.value(0), node.weight(1, "weight")
+    extents, spatial = shape(weight), len(shape(x)) - 2
     if spatial not in (1, 2):
         node.fail_operand(0, f"has shape {list(shape(x))}", "1-D [N, C, L] and 2-D [N, C, H, W]")
-    if weight.ndim != spatial + 2:
+    if len(extents) != spatial + 2:
         node.fail_operand(
-            1, f"has shape {list(weight.shape)}", f"a weight of rank {spatial + 2}, as the input"
+            1, f"has shape {list(extents)}", f"a weight of rank {spatial + 2}, as the input"
         )
-    kernel = node.integers("kernel_shape", weight.shape[2:])
-    if tuple(kernel) != weight.shape[2:]:
-        node.fail_attribute("kernel_shape", kernel, f"that of the weight, {weight.shape[2:]}")
+    kernel = node.integers("kernel_shape", extents[2:])
+    if tuple(kernel) != extents[2:]:
+        node.fail_attribute("kernel_shape", kernel, f"that of the weight, {extents[2:]}")
     sliding = window(node, shape(x)[2:], kernel)
-    if spatial == 1:
-        weight = weight[:, :, None, :]
     result = node.builder.conv2d(
-        as_2d(node, x), node.builder.constant(weight),
-        node.builder.constant(_bias(node, weight.shape[0])), stride=sliding.stride,
+        as_2d(node, x), as_2d(node, weight), _bias(node, extents[0]), stride=sliding.stride,
         padding=sliding.padding, dilation=sliding.dilation, groups=node.integer("group", 1),
     )  # fmt: skip
     return from_2d(node, result, spatial)
 
 
-def _bias(node: Node, outputs: int) -> Array:
+def _bias(node: Node, outputs: int) -> ir.Value:
     if node.operand(2) is None:
-        return np.zeros(outputs, np.float32)
-    return node.float_array(2, "bias")
+        return node.builder.constant(np.zeros(outputs, np.float32))
+    return node.weight(2, "bias")
 
 
 def conv_transpose(node: Node) -> Operand:

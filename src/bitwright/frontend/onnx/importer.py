@@ -25,6 +25,7 @@ from bitwright.frontend.onnx import (
     indexing,
     normalization,
     pooling,
+    quantized,
     reductions,
     resize,
 )  # fmt: skip
@@ -62,12 +63,15 @@ HANDLERS: dict[str, Handler] = {
     **indexing.HANDLERS,
     **normalization.HANDLERS,
     **pooling.HANDLERS,
+    **quantized.HANDLERS,
     **reductions.HANDLERS,
     **resize.HANDLERS,
     **shape_.HANDLERS,
 }
 # Answered from the shapes of what is already built; foldable only through that.
 _SHAPE_QUERIES = ("Shape", "Size")
+# Never folded, so that the integers of a quantized weight stay visible.
+_KEPT = ("DequantizeLinear",)
 
 
 def load(source: str | Path | bytes) -> ir.Module:
@@ -201,7 +205,7 @@ class _Import:
             self._values[node.output[0]] = _answer(node, operands[0])
             return
         arrays = [operand for operand in operands if not isinstance(operand, ir.Value)]
-        if default and len(arrays) == len(operands):
+        if default and node.op_type not in _KEPT and len(arrays) == len(operands):
             results = constants.evaluate(node, self._model.opset, arrays)
             self._values |= zip([name for name in node.output if name], results, strict=True)
             return

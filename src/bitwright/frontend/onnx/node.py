@@ -18,6 +18,7 @@ from bitwright.frontend.onnx.errors import (
     UnsupportedTypeError,
 )  # fmt: skip
 from bitwright.ir.builder import Builder
+from bitwright.ir.reference import constant_value
 from bitwright.ir.types import dtype_of, is_float, shape_of
 
 Array = NDArray[Any]
@@ -106,11 +107,21 @@ class Node:
     def array(self, index: int, role: str) -> Array:
         """A constant operand; `role` says in an error what it is."""
         operand = self.required(index)
-        if isinstance(operand, ir.Value):
+        if not isinstance(operand, ir.Value):
+            return operand
+        array = constant_value(operand)  # such as dequantized integers
+        if array is None:
             self.fail_operand(
                 index, f"is the {role} and is computed at run time", f"a constant {role}"
             )
-        return operand
+        return array
+
+    def weight(self, index: int, role: str) -> ir.Value:
+        """A constant float operand as a value, so that the integers of a dequantized one stay."""
+        operand = self.required(index)
+        if isinstance(operand, ir.Value) and constant_value(operand) is not None:
+            return operand
+        return self.builder.constant(self.float_array(index, role))
 
     def float_array(self, index: int, role: str) -> Array:
         """A constant float operand with only finite values."""
