@@ -108,6 +108,7 @@ class _Conversion:
             context=module.context,
         )
         self._quantizer = Quantizer(self.builder)
+        self._scales: dict[str, float] = {}
         self._values: dict[ir.Value, Value] = {
             item.value: _input(item, value, marker)
             for item, value, marker in zip(items, self.builder.inputs, markers, strict=True)
@@ -128,7 +129,8 @@ class _Conversion:
             self._quantizer.where, self._quantizer.layer = describe(operation), name
             self._values[operation.result] = self._convert(operation, computed)
         outputs = [(item.name, self._output(item)) for item in graph.outputs(self._module)]
-        return Integral(self.builder.finish(outputs), tuple(self._quantizer.deviations))
+        module = self.builder.finish(outputs, self._scales)
+        return Integral(module, tuple(self._quantizer.deviations))
 
     def deviates(self, reason: str) -> None:
         """Record that the layer at hand is not the model's own arithmetic."""
@@ -143,10 +145,14 @@ class _Conversion:
             return value.value
         if isinstance(value, Real) and isinstance(value.source, Codes) and value.plain:
             return value.source.value
+        if isinstance(value, Real) and isinstance(value.source, Product) and value.plain:
+            self._quantizer.where = self._quantizer.layer = f"output {item.name!r}"
+            sums, self._scales[item.name] = self._quantizer.sums(value, value.source)
+            return sums
         raise FloatBetweenMarkers(
             f"Output {item.name!r} of shape {list(shape_of(item.value))} is float and not "
-            "quantized; expected integers, or integers that are dequantized. Quantize the result "
-            "of the last layer as well"
+            "quantized; expected integers, integers that are dequantized, or sums of products of "
+            "integers. Quantize the result of the last layer as well"
         )
 
     def _convert(self, op: Any, computed: Mapping[int, Value]) -> Value:
