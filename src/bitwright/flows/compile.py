@@ -60,9 +60,9 @@ def compile_model(
 ) -> Report:
     """Build what `target` needs for a model into the folder `output`.
 
-    An ONNX model is quantized, for which `calibration` has typical inputs. A TFLite model is
-    quantized already and keeps its arithmetic; there, such inputs are only what the library is
-    compared with the reference on (random ones without).
+    A float model is quantized, for which `calibration` has typical inputs. A TFLite model, or an
+    ONNX model with markers, is quantized already and keeps its arithmetic; there, such inputs are
+    only what the library is compared with the reference on (random ones without).
 
     Raises:
         BitwrightError: one class for each thing that can be wrong; nothing is written then.
@@ -77,6 +77,7 @@ def compile_model(
     if imported.quantized:
         _check_bits(model, weights=weights, activations=activations)
         quantized = imported.module
+        weights, activations = _bits(quantized)
     else:
         if calibration is None:
             raise MissingCalibration(
@@ -94,8 +95,9 @@ def compile_model(
         target=reports.Target(name=device.name, kind=device.kind),
         quantization=reports.Quantization(
             weight_bits=weights, activation_bits=activations, ranges=ranges,  # pyright: ignore
-            rounding="tflite" if imported.quantized else "half_up",
+            rounding=imported.rounding,
             calibration_samples=0 if imported.quantized else count,
+            deviations=tuple(reports.Deviation(**vars(item)) for item in imported.deviations),
         ),
         tools=tool_versions(TOOLS),
         seeds={"compile": seed},
@@ -127,6 +129,16 @@ def _check_bits(model: Path, *, weights: int, activations: int) -> None:
             f"{weights} and activations of {activations} bits cannot be made of it. Leave "
             "--weights and --activations out, or quantize the float model"
         )
+
+
+def _bits(module: ir.Module) -> tuple[int, int]:
+    """The most bits of a weight and of an activation of an integer module."""
+    layers = layers_of(module)
+    weights = [layer.weight_bits for layer in layers if layer.weight_bits is not None]
+    params = [quant_params(item.value.type) for item in graph.inputs(module)]
+    params += [quant_params(operation.result.type) for operation in graph.operations(module)
+               if graph.constant_of(operation.result) is None]  # fmt: skip
+    return max(weights, default=IMPORTED_BITS), max(item.bits for item in params if item)
 
 
 def _model_section(path: Path, module: ir.Module) -> reports.Model:

@@ -99,10 +99,13 @@ def solve(
         first, last = 1, limits[0]
         if least is not None:
             edge, twice, tie = least
-            first = max(first, (-(-(edge << shift) // twice)) if tie else (edge << shift) // twice + 1)
+            first = max(
+                first, (-(-(edge << shift) // twice)) if tie else (edge << shift) // twice + 1
+            )
         if most is not None:
             edge, twice, tie = most
-            last = min(last, (edge << shift) // twice if tie else -(-(edge << shift) // twice) - 1)
+            whole, rest = divmod(edge << shift, twice)
+            last = min(last, whole - (rest == 0 and not tie))
         if first <= last:
             return (first + last) // 2, shift
     return None

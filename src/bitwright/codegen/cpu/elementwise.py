@@ -103,6 +103,17 @@ ROUNDED = {
         %q = arith.addi %p0, %away : i64
         %t = arith.shrsi %q, %s : i64
     """,
+    "half_even": """
+        %before = arith.subi %s, %one : i64
+        %half = arith.shli %one, %before : i64
+        %p = arith.muli %a, %m : i64
+        %below = arith.subi %half, %one : i64
+        %floor = arith.shrsi %p, %s : i64
+        %odd = arith.andi %floor, %one : i64
+        %p0 = arith.addi %p, %below : i64
+        %q = arith.addi %p0, %odd : i64
+        %t = arith.shrsi %q, %s : i64
+    """,
     "tflite": tflite_scaled("a", "m", "s", "t"),
 }
 """Lines that make %t of the accumulator %a, the multiplier %m and the shift %s, all i64."""

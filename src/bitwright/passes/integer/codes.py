@@ -118,7 +118,7 @@ class Quantizer:
             source.value, np.ones((channels, 1, 1, 1), np.int64), (1.0,),
             np.zeros(channels, np.int64), np.asarray([source.params.scale], np.float32),
             {"stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1), "groups": channels},
-            source.shape,
+            source.shape, self.layer,
         )  # fmt: skip
         return self._of_product(replace(x, source=depthwise), depthwise, params, rounding)
 
@@ -207,14 +207,17 @@ class Quantizer:
                 f"{self.where} is preceded by a bias of up to {int(np.abs(product.bias).max())} "
                 "units of its accumulator; expected 32 bits. Check the scales of the model"
             )
-        build = self.builder
+        build = self.builder.named(product.name)
         weight = build.constant(
             product.weight, weight_params(product.weight, product.weight_scales)
         )
         bias = build.constant(product.bias.astype(np.int32))
         if product.attributes is None:
-            return build.linear(product.x, weight, bias)
-        return build.conv2d(product.x, weight, bias, **product.attributes)
+            made = build.linear(product.x, weight, bias)
+        else:
+            made = build.conv2d(product.x, weight, bias, **product.attributes)
+        build.named(self.layer)
+        return made
 
     def _of_added(self, x: Real, source: Added, params: QuantParams, rounding: str) -> ir.Value:
         """Exact where the scales are small multiples of one, else LiteRT's sum at 20 more bits."""
@@ -229,15 +232,14 @@ class Quantizer:
         wanted = quantized(x.chain.function(pairs.reshape(-1, 1)), params, rounding)
         wanted = wanted.reshape(pairs.shape)
         ratio = float(scale[0]) * sums.unit
-        found = None
         if sums.exact:
-            function = self._function(x.chain, np.asarray([sums.unit], np.float32), params, rounding)
+            unit = np.asarray([sums.unit], np.float32)
             low, high = sums.accumulators.min(), sums.accumulators.max()
-            found = fit(
-                Staircase(
-                    function, np.asarray([low]), np.asarray([high]), np.asarray([ratio]), params
-                ), self.where,
+            staircase = Staircase(
+                self._function(x.chain, unit, params, rounding), np.asarray([low]),
+                np.asarray([high]), np.asarray([ratio]), params,
             )  # fmt: skip
+            found = fit(staircase, self.where)
         else:
             nearest = dyadic.nearest(ratio, SCALE_LIMITS["half_even"])
             clamp = int(wanted.min()), int(wanted.max())
@@ -308,9 +310,7 @@ class Quantizer:
             self.deviates(found.differing, found.accumulators, _NEAREST)
         return found
 
-    def _requantize(
-        self, acc: ir.Value, found: Fit, params: QuantParams, axis: int
-    ) -> ir.Value:
+    def _requantize(self, acc: ir.Value, found: Fit, params: QuantParams, axis: int) -> ir.Value:
         return self.builder.requantize(
             acc, params, multiplier=[m for m, _ in found.scales],
             shift=[s for _, s in found.scales], axis=axis, clamp_min=found.clamp[0],

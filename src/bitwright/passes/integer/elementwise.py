@@ -124,7 +124,7 @@ def _affine(
     zero, one = np.zeros(1), np.ones(1)
     match op.operation.name:
         case "bw.add":
-            (index, constant), = wide.items()
+            ((index, constant),) = wide.items()
             signs = (op.lhs_multiplier.value, op.rhs_multiplier.value)
             return one * signs[1 - index], constant * signs[index]
         case "bw.mul":

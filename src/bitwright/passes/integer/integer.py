@@ -280,18 +280,14 @@ def _matmul(state: _Conversion, op: Any, computed: Mapping[int, Value]) -> Value
     return products.matmul(op, lhs, rhs, state.builder)
 
 
-def _side(
-    state: _Conversion, op: Any, computed: Mapping[int, Value], index: int
-) -> Codes | None:
+def _side(state: _Conversion, op: Any, computed: Mapping[int, Value], index: int) -> Codes | None:
     """An operand of an operation on two tensors, one of them perhaps a quantized constant."""
     if index in computed:
         return state.operand(op, computed[index])
     return state.constant_codes(op.operands[index])
 
 
-def _pair(
-    state: _Conversion, op: Any, computed: Mapping[int, Value]
-) -> tuple[Codes, Codes] | None:
+def _pair(state: _Conversion, op: Any, computed: Mapping[int, Value]) -> tuple[Codes, Codes] | None:
     """Both operands as integers; None where the operation is a chain of one of them."""
     values = [computed.get(index) for index in (0, 1)]
     if any(
@@ -310,7 +306,7 @@ def _add(state: _Conversion, op: Any, computed: Mapping[int, Value]) -> Value | 
     if pair is not None and signs[0] == 1:
         return real(Added(*pair, signs[1], shape_of(op.result)))
     if len(computed) == 1 and signs == (1, 1):
-        (index, x), = computed.items()
+        ((index, x),) = computed.items()
         constant = op.operands[1 - index]
         if isinstance(x, Real) and isinstance(x.source, Product) and x.plain and not x.moves:
             values = constant_value(constant)

@@ -62,9 +62,7 @@ def _code(op: Any, value: ir.Value) -> int:
     return int(params.quantize(number))
 
 
-def _axis(
-    op: Any, axis: int | None, before: tuple[int, ...], after: tuple[int, ...]
-) -> int | None:
+def _axis(op: Any, axis: int | None, before: tuple[int, ...], after: tuple[int, ...]) -> int | None:
     """Where the channels of axis `axis` are afterwards; None where they are on no axis."""
     if axis is None or op.operation.name not in ("bw.reshape", "bw.transpose"):
         return axis

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch_mlir import ir
 
+from bitwright.ir import graph
 from bitwright.ir.checks import ints
 from bitwright.ir.reference import constant_value
 from bitwright.ir.types import shape_of, value_params
@@ -89,7 +90,7 @@ def _product(
     outputs = len(found.integers)
     return Product(
         x, np.ascontiguousarray(found.integers), scales, np.zeros(outputs, np.int64), unit,
-        attributes, shape_of(op.result),
+        attributes, shape_of(op.result), graph.location_name(op),
     )  # fmt: skip
 
 

@@ -79,6 +79,7 @@ class Product:
         bias: in units of the accumulator.
         unit: what one unit stands for; one number, or one for each output.
         attributes: of `conv2d`; None for `linear`.
+        name: the model's own.
     """
 
     x: ir.Value
@@ -88,6 +89,7 @@ class Product:
     unit: NDArray[np.float32]
     attributes: dict[str, Any] | None
     shape: tuple[int, ...]
+    name: str
 
 
 @dataclass(frozen=True)
