@@ -18,7 +18,7 @@ from bitwright.flows.models import import_model
 from bitwright.flows.overlay import OverlayBuild, build_overlay, write_overlay
 from bitwright.fpga.pll import plan_clock
 from bitwright.ir import graph, reference, serialize
-from bitwright.ir.types import is_plain, shape_of
+from bitwright.ir.types import is_plain, quant_params, shape_of
 from bitwright.passes.quantize import Quantize
 from bitwright.progress import ProgressCallback, silent
 from bitwright.report import Report

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch_mlir import ir
 from torch_mlir.dialects import ext
 
-from bitwright.ir import graph
-from bitwright.ir.bw import BwOperation
+from bitwright.ir.bw import BwOperation, ConstantOp
 from bitwright.ir.bw_quantize import expect_integer, integer_range
 from bitwright.ir.checks import VerifyError, expect_activation, expect_shape
 from bitwright.ir.types import dtype_of, is_accumulator, is_float, shape_of, value_params
@@ -56,11 +56,12 @@ class MultiThresholdOp(BwOperation, name="multi_threshold", traits=[ext.Pure]):
             raise VerifyError(
                 f"{grid[1]} thresholds for {self.result.type}; expected at most {self._most(real)}"
             )
-        thresholds = graph.constant_of(self.thresholds)
-        if thresholds is None:
+        owner = self.thresholds.owner
+        if isinstance(owner, ir.Block) or owner.name != ConstantOp.OPERATION_NAME:
             raise VerifyError("thresholds are computed at run time, expected a constant")
-        if thresholds.ndim == 2:  # else data in the .npz of a saved module
-            _expect_ascending(thresholds)
+        data = owner.attributes["value"]
+        if isinstance(data, ir.DenseElementsAttr):  # else it lies beside the text
+            _expect_ascending(np.asarray(data).reshape(grid))
 
     def _most(self, real: bool) -> int:
         if not real:
