@@ -178,6 +178,8 @@ def test_movement_and_sharing(tmp_path: Path) -> None:
             ("flat", flat),
             ("columns", builder.concat([x, builder.transpose(x, (0, 1, 2, 3))], 3)),
             ("turned", builder.transpose(joined, (0, 3, 1, 2))),
+            ("part", builder.slice(x, (0, 1, 0, 0), (1, 2, 2, 1), (1, 1, 2, 1))),
+            ("reversed", builder.slice(x, (0, 2, 1, 0), (1, 3, 1, 1), (1, -1, 1, 1))),
             ("padded", builder.pad(x, (0, 1, 0, 2), (0, 0, 3, 1), -100)),
             ("reused", builder.table(squared, params, list(range(-128, 128)))),
             ("squared", squared),
@@ -215,7 +217,7 @@ def test_requantize_corners(tmp_path: Path) -> None:
     compare(builder.finish([*outputs, ("each", each)]), tmp_path, rng)
 
 
-@pytest.mark.parametrize("rounding", ["half_away", "tflite"])
+@pytest.mark.parametrize("rounding", ["half_away", "half_even", "tflite"])
 def test_fixed_point_requantize_corners(tmp_path: Path, rounding: str) -> None:
     rng = np.random.default_rng(8)
     builder = Builder([("x", (1, 12), n.activation(0))])
@@ -349,5 +351,5 @@ def test_every_integer_operation_is_compared() -> None:
     assert sorted(kind.removeprefix("bw.") for kind in KERNELS) == [
         "add", "concat", "conv2d", "fixed_point_softmax", "integer_avg_pool2d", "integer_softmax",
         "linear", "matmul", "max_pool2d", "mul", "multi_threshold", "pad", "reduce_sum",
-        "requantize", "scaled_add", "sum_pool2d", "table", "transpose",
+        "requantize", "scaled_add", "slice", "sum_pool2d", "table", "transpose",
     ]  # fmt: skip

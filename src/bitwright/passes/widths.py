@@ -98,7 +98,7 @@ def value_range(value: ir.Value) -> Interval:
             low, high = value_range(operation.input)
             reached = ints(operation.table)[low + 128 : high + 129]
             return min(reached), max(reached)
-        case "bw.max_pool2d" | "bw.reshape" | "bw.transpose":
+        case "bw.max_pool2d" | "bw.reshape" | "bw.slice" | "bw.transpose":
             return value_range(operation.input)
         case "bw.pad":
             low, high = value_range(operation.input)

@@ -30,6 +30,7 @@ KERNELS: dict[str, Callable[[Kernel, Values, Any], None]] = {
     "bw.integer_softmax": pooling.integer_softmax,
     "bw.fixed_point_softmax": fixed_point.softmax,
     "bw.transpose": movement.transpose,
+    "bw.slice": movement.slice_,
     "bw.concat": movement.concat,
     "bw.pad": movement.pad,
 }

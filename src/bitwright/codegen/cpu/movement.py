@@ -1,4 +1,4 @@
-"""Kernels that only move elements: `transpose`, `concat`, `pad`, and the copy to an output."""
+"""Kernels that only move elements: `transpose`, `slice`, `concat`, `pad`, copies to an output."""
 
 from typing import Any
 
@@ -17,6 +17,17 @@ def transpose(kernel: Kernel, values: Values, op: Any) -> None:
     source = ", ".join(names[perm.index(axis)] for axis in range(len(perm)))
     x, y = values.view(kernel, op.input), values.view(kernel, op.result)
     kernel.copy(" ".join(names), (x, source), (y, ", ".join(names)))
+
+
+def slice_(kernel: Kernel, values: Values, op: Any) -> None:
+    """The elements that a view with other strides sees."""
+    x, y = values.view(kernel, op.input), values.view(kernel, op.result)
+    strides = row_major(x.shape)
+    offset = sum(start * stride for start, stride in zip(ints(op.starts), strides, strict=True))
+    steps = [step * stride for step, stride in zip(ints(op.steps), strides, strict=True)]
+    indices = ", ".join(names := [f"d{axis}" for axis in range(len(steps))])
+    source = kernel.strided(x, y.shape, steps, offset)
+    kernel.copy(" ".join(names), (source, indices), (y, indices))
 
 
 def concat(kernel: Kernel, values: Values, op: Any) -> None:

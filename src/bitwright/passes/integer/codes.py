@@ -78,6 +78,8 @@ class Quantizer:
             case Codes():
                 return self._of_codes(x, x.source, params, rounding)
             case FloatInput():
+                if self._is_own_grid(x, value_params(x.source.value), params):
+                    return x.source.value
                 if not x.plain:
                     raise FloatBetweenMarkers(
                         f"{self.where} quantizes what has been computed in float from an input. "
@@ -97,6 +99,14 @@ class Quantizer:
                 return self._of_added(x, x.source, params, rounding)
             case Softmax():
                 return self._of_softmax(x, x.source, params)
+
+    def _is_own_grid(self, x: Real, held: QuantParams, params: QuantParams) -> bool:
+        """Whether a scale and an offset come before the quantize that `held` contains already."""
+        if x.plain or x.chain.scale is None or x.chain.scale.size != 1:
+            return False
+        scale = params.scale / float(x.chain.scale.item())
+        zero_point = params.zero_point + float(x.chain.offset.reshape(-1)[0]) / params.scale
+        return bool(np.isclose(scale, held.scale, rtol=1e-12) and zero_point == held.zero_point)
 
     def _of_codes(self, x: Real, source: Codes, params: QuantParams, rounding: str) -> ir.Value:
         held = source.params

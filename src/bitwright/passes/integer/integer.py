@@ -161,6 +161,8 @@ class _Conversion:
             return self._quantize(op, computed[0])
         if kind == DEQUANTIZE:
             return self._dequantize(op, computed[0])
+        if kind == MULTI_THRESHOLD:
+            return self._count(op, computed[0])
         if kind in movement.KINDS:
             return movement.move(self.builder, op, computed)
         handler = _HANDLERS.get(kind)
