@@ -86,12 +86,13 @@ def count_reached(x: NDArray[Any], thresholds: NDArray[Any], axis: int) -> NDArr
     """How many of its channel's thresholds each element of `x` has reached.
 
     Args:
-        x: numbers of any shape.
+        x: numbers of any shape; one on `axis` counts as C equal ones.
         thresholds: [C, n] for C indices of `axis`, or [1, n]; ascending rows.
     """
     if len(thresholds) == 1:
         return np.searchsorted(thresholds[0], x, side="right")
     moved = np.moveaxis(x, axis, 0)
+    moved = np.broadcast_to(moved, (len(thresholds), *moved.shape[1:]))
     counted = np.stack(
         [
             np.searchsorted(row, part, side="right")

@@ -1,6 +1,7 @@
 """Outputs that are sums, as bytes: the overlay's outputs are int8, and the host adds them up.
 
-    linear(x, w, b) [1, O], an output  -->  reduce_sum(reshape [1, O, K] (requantize(linear [1, O·K])))
+    linear(x, w, b) [1, O], an output
+        -->  reduce_sum(reshape [1, O, K] (requantize(linear [1, O·K])))
 
 Each sum becomes K pieces clamp(a - c_k, -128, 127) with c_k = 255·k - 128·(K - 1). They tile the
 range from -128·K to 127·K: pieces below are at 127, those above at -128, and all of them add up to
@@ -24,8 +25,6 @@ from bitwright.passes.widths import accumulator_range
 
 PIECE = QuantParams((1.0,), 0, 8, -128, 127)
 MAX_PIECES = 256
-_TWICE = {"multiplier": [2], "shift": [1]}
-"""((a·2 + 1) >> 1) = a."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,8 @@ def _pieces(builder: Builder, operation: Any, operands: list[ir.Value]) -> ir.Va
         made = _pieces(builder, inner, [*operands[0].owner.operands])
         return builder.reshape(made, shape_of(operation.result))
     weighted = operation.operation.name in ("bw.linear", "bw.conv2d")
-    weight, bias = (graph.constant_of(value) for value in operands[1:]) if weighted else (None, None)
+    weight = graph.constant_of(operands[1]) if weighted else None
+    bias = graph.constant_of(operands[2]) if weighted else None
     if weight is None or bias is None:
         unsupported(
             operation,
@@ -100,7 +100,7 @@ def _pieces(builder: Builder, operation: Any, operands: list[ir.Value]) -> ir.Va
             padding=ints(operation.padding), dilation=ints(operation.dilation), groups=groups,
         )  # fmt: skip
     axis = len(shape_of(sums)) - 1 if operation.operation.name == "bw.linear" else 1
-    pieces = builder.requantize(sums, PIECE, axis=axis, **_TWICE)
+    pieces = builder.requantize(sums, PIECE, multiplier=[2], shift=[1], axis=axis)
     shape = shape_of(operation.result)
     split = builder.reshape(pieces, (*shape[: axis + 1], count, *shape[axis + 1 :]))
     return builder.reduce_sum(split, (axis + 1,), False)

@@ -14,6 +14,7 @@ from bitwright.frontend.onnx.node import Array, Handler, Node, Operand, shape
 from bitwright.frontend.onnx.qonnx import brief
 from bitwright.ir.bw_threshold import MAX_THRESHOLDS, count_reached
 
+_COUNTS = np.dtype(np.uint8)
 _LAYOUT_OF_RANK = {2: "NC", 3: "NWC", 4: "NCHW"}
 _TYPE = re.compile(r"(?P<kind>U?INT)(?P<bits>[1-9]\d?)")
 _NAMED_TYPES = {"": None, "FLOAT32": None, "BIPOLAR": (-1, 1), "BINARY": (0, 1), "TERNARY": (-1, 1)}
@@ -42,18 +43,19 @@ def multi_threshold(node: Node) -> Operand:
     operand, build = node.required(0), node.builder
     if not isinstance(operand, ir.Value):
         return values[count_reached(node.float_array(0, "tensor"), thresholds, axis)]
-    dtype = np.dtype(np.int8 if most < 128 else np.int16)
-    reached = build.multi_threshold(node.value(0), dtype, thresholds, axis)
     grid = (1,) * len(extents)
-    zero_point = float(-bias / scale)
-    exact = scale > 0 and zero_point.is_integer() and abs(zero_point) <= np.iinfo(dtype).max
-    if exact and np.array_equal((counts - zero_point).astype(np.float32) * scale, values):
-        zero = np.full(grid, zero_point, dtype)
-        return build.dequantize(reached, build.plain(np.full(grid, scale)), build.plain(zero))
-    real = build.cast(reached, np.dtype(np.float32))
-    return build.add(
-        build.mul(real, build.plain(np.full(grid, scale))), build.plain(np.full(grid, bias))
-    )
+    for repeat in (1, 2):  # two thresholds at once where the real zero lies between two counts
+        step, zero_point = scale / repeat, float(-bias / scale) * repeat
+        steps = np.repeat(thresholds, repeat, axis=1)
+        found = (repeat * counts - zero_point).astype(np.float32) * step
+        integral = zero_point.is_integer() and abs(zero_point) <= steps.shape[1] <= MAX_THRESHOLDS
+        if scale > 0 and integral and np.array_equal(found, values):
+            reached = build.multi_threshold(node.value(0), _COUNTS, steps, axis)
+            zero = np.full(grid, zero_point, _COUNTS)
+            return build.dequantize(reached, build.plain(np.full(grid, step)), build.plain(zero))
+    reached = build.multi_threshold(node.value(0), _COUNTS, thresholds, axis)
+    real = build.mul(build.cast(reached, np.dtype(np.float32)), build.plain(np.full(grid, scale)))
+    return build.add(real, build.plain(np.full(grid, bias)))
 
 
 def _channel_axis(node: Node, rank: int) -> int:

@@ -18,12 +18,14 @@ from bitwright.passes.integer.codes import SOFTMAX, Deviation, Quantizer
 from bitwright.passes.integer.errors import FloatBetweenMarkers
 from bitwright.passes.integer.markers import (
     DEQUANTIZE,
+    MULTI_THRESHOLD,
     QUANTIZE,
     Marker,
     check_zero_point,
     describe,
     grid_of,
     input_marker,
+    marker,
     marker_of,
     same_grid,
 )  # fmt: skip
@@ -182,6 +184,15 @@ class _Conversion:
         found = marker_of(op)
         assert not isinstance(x, Codes), "verified: the input of bw.quantize is float"
         return Codes(self._codes(x, found.params, op.rounding.value), found.offset)
+
+    def _count(self, op: Any, x: Value) -> Codes:
+        """Thresholds of real numbers: a monotone function, and codes that are its counts."""
+        assert not isinstance(x, Codes), "verified: thresholds of floats count floats"
+        thresholds = constant_value(op.thresholds)
+        assert thresholds is not None, "verified: thresholds are constant"
+        found = marker(describe(op), 1.0, 0, 0, thresholds.shape[1])
+        counts = elementwise.unary(op, x, {1: thresholds})
+        return Codes(self._codes(counts, found.params, "half_even"), found.offset)
 
     def _codes(self, x: Real | Joined, params: QuantParams, rounding: str) -> ir.Value:
         if isinstance(x, Real):

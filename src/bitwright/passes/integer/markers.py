@@ -9,12 +9,14 @@ from torch_mlir import ir
 
 from bitwright.ir import graph
 from bitwright.ir.bw_quantize import DequantizeOp, QuantizeOp, integer_range
+from bitwright.ir.bw_threshold import MultiThresholdOp
 from bitwright.ir.reference import constant_value
 from bitwright.ir.types import QuantParams, dtype_of, is_float, shape_of
 from bitwright.passes.integer.errors import FloatBetweenMarkers, UnsupportedMarker
 
 QUANTIZE = QuantizeOp.OPERATION_NAME
 DEQUANTIZE = DequantizeOp.OPERATION_NAME
+MULTI_THRESHOLD = MultiThresholdOp.OPERATION_NAME
 MOVES = frozenset(
     f"bw.{name}" for name in ("reshape", "transpose", "slice", "max_pool2d", "pad", "concat")
 )
