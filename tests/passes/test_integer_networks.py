@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from bitwright.codegen.cpu.library import build_library
 from bitwright.frontend.onnx import load
 from bitwright.ir import graph, reference
-from bitwright.ir.types import quant_params, shape_of, value_params
+from bitwright.ir.types import shape_of, value_params
 from bitwright.passes.integer import Integer, Integral
 from bitwright.passes.widths import prove
 from bitwright.runtime.library import load_library
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from qdq_networks import Grid, Network, run_onnx  # pyright: ignore[reportMissingImports]
+from qdq_networks import Network, run_onnx  # pyright: ignore[reportMissingImports]
 
 Array = NDArray[Any]
 SAMPLES = 12
@@ -156,3 +156,43 @@ def test_any_scales_are_within_a_step(name: str) -> None:
             equal.append(float((found == wanted).mean()))
             assert np.abs(found - wanted).max() <= 1, (seed, optimise)
     assert np.mean(equal) > 0.98
+
+
+_STEPS: tuple[Callable[[Network, str], str], ...] = (
+    lambda net, x: net.conv(x, 4, activation="Relu"),
+    lambda net, x: net.conv(x, 4, groups=2, per_channel=False),
+    lambda net, x: net.binary("Add", x, net.conv(x, 4, groups=4)),
+    lambda net, x: net.binary("Mul", x, net.unary("Sigmoid", x, 1.0)),
+    lambda net, x: net.unary("HardSwish", x, 200 * net.grids[x].scale),
+    lambda net, x: net.moved("MaxPool", x, net.shapes[x], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+    lambda net, x: net.moved(
+        "Pad",
+        net.moved("Slice", x, (1, 4, 7, 4), *(np.asarray(n) for n in ([1], [5], [3]))),
+        (1, 4, 7, 6),
+        np.asarray([0, 0, 0, 2, 0, 0, 0, 0]),
+        np.float32(0),
+    ),
+)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_networks(seed: int, tmp_path: Path) -> None:
+    """Four random steps: close to ONNX Runtime, and native code equal to the reference."""
+    net = Network(np.random.default_rng(seed), dtype="uint8" if seed % 2 else "int8")
+    start = value = net.input((1, 4, 7, 6), net.grid(4.0))
+    for _ in range(4):
+        value = _STEPS[net.rng.integers(len(_STEPS))](net, value)
+    proto = net.model(value, start)
+    integral = Integer().convert(load(proto.SerializeToString()))
+    prove(integral.module)
+    found, wanted = _codes(integral, proto, optimise=False)
+    assert (np.abs(found - wanted) <= 1).mean() > 0.99
+    item = graph.inputs(integral.module)[0]
+    params = value_params(item.value)
+    codes = net.rng.integers(params.qmin, params.qmax + 1, (5, 4, 7, 6)).astype(np.int8)
+    library = load_library(build_library(integral.module, tmp_path).library)
+    expected = reference.run(integral.module, {item.name: codes})
+    made = library.run({item.name: codes})
+    assert list(made) == list(expected)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(made[name], array)

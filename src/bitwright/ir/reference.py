@@ -75,18 +75,20 @@ def evaluate(
 
 def constant_value(value: ir.Value) -> Array | None:
     """What a value is that depends on constants only; None for any other."""
-    constant = graph.constant_of(value)
-    if constant is not None:
+    if (constant := graph.constant_of(value)) is not None:
         return constant.reshape(shape_of(value))
-    if isinstance(value.owner, ir.Block):
-        return None
-    operands: list[Array] = []
-    for operand in value.owner.operands:
-        array = constant_value(operand)
-        if array is None:
+    waiting, values = [value], dict[ir.Value, Array]()
+    while waiting:
+        current = waiting[-1]
+        if isinstance(current.owner, ir.Block):
             return None
-        operands.append(array)
-    return apply(value.owner.opview, *operands)
+        missing = [operand for operand in current.owner.operands if operand not in values]
+        if not missing:
+            operands = [values[operand] for operand in current.owner.operands]
+            values[current] = apply(current.owner.opview, *operands)
+            waiting.pop()
+        waiting += missing
+    return values[value]
 
 
 def apply(operation: Any, *operands: Array) -> Array:

@@ -1,7 +1,7 @@
 """Float modules with `bw.quantize` and `bw.dequantize` to integer modules; see `Integer`."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -83,16 +83,24 @@ class Integer:
         Raises:
             NotIntegerModel: a subclass that names the operation, and what to do about it.
         """
+        for operation in markers(module):
+            grid_of(operation)  # dynamic quantization is named before what computes its scale
         return _Conversion(module).run()
 
 
+def markers(module: ir.Module) -> Iterator[Any]:
+    """The quantize and dequantize operations of what is not constant."""
+    computed = {item.value for item in graph.inputs(module)}
+    for operation in graph.operations(module):
+        if any(operand in computed for operand in operation.operands):
+            computed.add(operation.result)
+            if operation.operation.name in (QUANTIZE, DEQUANTIZE):
+                yield operation
+
+
 def has_markers(module: ir.Module) -> bool:
-    """Whether activations are quantized: a marker that does not depend on constants only."""
-    return any(
-        operation.operation.name in (QUANTIZE, DEQUANTIZE)
-        and constant_value(operation.operands[0]) is None
-        for operation in graph.operations(module)
-    )
+    """Whether activations are quantized."""
+    return next(markers(module), None) is not None
 
 
 class _Conversion:
