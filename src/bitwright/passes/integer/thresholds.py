@@ -91,11 +91,15 @@ def steps_of(chain: Chain, product: Product, params: QuantParams, rounding: str)
 
 def _function(chain: Chain, product: Product, params: QuantParams, rounding: str) -> Function:
     unit = value_params(product.x).scale * np.asarray(product.weight_scales)
-    step = np.float32(params.scale)
+    step, bias = np.float32(params.scale), product.real_bias
 
     def codes(sums: Ints) -> Ints:
         with np.errstate(all="ignore"):
-            real: Array = chain.function((sums * unit).astype(np.float32))
+            if bias is None:
+                real: Array = (sums * unit).astype(np.float32)
+            else:
+                real = ((sums - product.bias) * unit).astype(np.float32) + bias
+            real = chain.function(real)
             whole = ROUND[rounding](real / step).astype(np.float64)
         return np.clip(whole + params.zero_point, params.qmin, params.qmax).astype(np.int64)
 

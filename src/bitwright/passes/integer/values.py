@@ -79,6 +79,7 @@ class Product:
         bias: in units of the accumulator.
         unit: what one unit stands for; one number, or one for each output.
         attributes: of `conv2d`; None for `linear`.
+        real_bias: the float32 numbers that `bias` stands for where they are not quantized.
         name: the model's own.
     """
 
@@ -90,6 +91,7 @@ class Product:
     attributes: dict[str, Any] | None
     shape: tuple[int, ...]
     name: str
+    real_bias: Array | None = None
 
 
 @dataclass(frozen=True)
