@@ -24,8 +24,11 @@ import qonnx_models as q
 SHAPE = (1, 3, 4, 64)
 # quarters and their neighbours in float32: ties, and all but ties
 _QUARTERS = np.arange(-96, 96, dtype=np.float32) / 4
-X = np.stack([_QUARTERS, np.nextafter(_QUARTERS, 99), np.nextafter(_QUARTERS, -99), _QUARTERS / 7])
-X = X.astype(np.float32).reshape(1, 3, 4, 64)
+X = (
+    np.stack([_QUARTERS, np.nextafter(_QUARTERS, 99), np.nextafter(_QUARTERS, -99), _QUARTERS / 7])
+    .astype(np.float32)
+    .reshape(1, 3, 4, 64)
+)
 CHANNELS = np.array([0.5, 0.25, 1.5], np.float32).reshape(1, 3, 1, 1)
 
 
