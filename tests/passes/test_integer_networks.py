@@ -75,7 +75,7 @@ def _functions(net: Network, x: str) -> str:
 
 def _normalized(net: Network, x: str) -> str:
     """A batch norm between the convolution and its quantize, one of its factors negative."""
-    weight, scales = net.weight((4, 4, 3, 3), 0, 127)
+    weight, scales = net.weight((4, 4, 3, 3), 0)
     made = net.node("Conv", [net.real(x), weight, net.bias(x, scales, 4)], pads=[1, 1, 1, 1])
     factor = np.float32([[[[0.5]], [[-2.0]], [[1.0]], [[0.25]]]])
     made = net.node("Relu", [net.node("Mul", [made, net.constant(factor)])])
@@ -87,6 +87,14 @@ def _attention(net: Network, x: str) -> str:
     turned = net.moved("Transpose", rows, (1, 42, 4), perm=[0, 2, 1])
     made = net.node("MatMul", [net.real(rows), net.real(turned)])
     return net.quantize(made, (1, 4, 4), net.grid(255 * 1500 * net.grids[x].scale ** 2))
+
+
+def _asymmetric(net: Network, x: str) -> str:
+    """Weights of 8 bits whose zero points make 9 of them, in groups and in a dense layer."""
+    y = net.conv(x, 8, groups=2, zero_point=140)
+    y = net.moved("Slice", y, (1, 8, 7, 1), *(np.asarray(n) for n in ([2], [3], [3])))
+    y = net.moved("Reshape", y, (1, 56), np.asarray([1, 56]))
+    return net.dense(y, 6, zero_point=115)
 
 
 NETWORKS: dict[str, Callable[[Network, str], str]] = {
@@ -101,6 +109,7 @@ NETWORKS: dict[str, Callable[[Network, str], str]] = {
     "normalized": _normalized,
     "moved": _shuffled,
     "attention": _attention,
+    "asymmetric": _asymmetric,
 }
 
 
