@@ -38,7 +38,6 @@ def rows(data_folder: Path) -> tuple[NDArray[np.int8], NDArray[np.int64], NDArra
     with (folder / "fpga_predictions_pynq_z2.csv").open() as file:
         printed = {row["file"]: int(row["pred"]) for row in csv.DictReader(file)}
     names = sorted(labels)
-    columns = [np.array([column[name] for name in names]) for column in (labels, printed)]
     with tarfile.open(folder / "kws_bin_files.tar") as archive:
         found = {
             Path(member.name).name: file.read()
@@ -47,7 +46,8 @@ def rows(data_folder: Path) -> tuple[NDArray[np.int8], NDArray[np.int64], NDArra
         }
     x = np.stack([np.frombuffer(found[name], np.int8) for name in names])
     assert x.shape == (1000, 490)
-    return x.reshape(-1, 1, 10, 49), *columns
+    classes = np.array([[labels[name], printed[name]] for name in names])
+    return x.reshape(-1, 1, 10, 49), classes[:, 0], classes[:, 1]
 
 
 @pytest.fixture(scope="module")
