@@ -92,6 +92,30 @@ def test_every_sum_gives_the_model_s_code(name: str, low: int, high: int, roundi
         np.testing.assert_array_equal(output.params.dequantize(found), wanted)
 
 
+@pytest.mark.parametrize("levels", [7, 40])
+def test_thresholds_of_floats(levels: int) -> None:
+    """QONNX's MultiThreshold behind a convolution, falling channels among it."""
+    rng = np.random.default_rng(levels)
+    build = Builder([("x", (1, CHANNELS, 16, 16), None)])
+    x = _quantized(build, build.inputs[0], 0.037, -128, 127)
+    grid = build.plain(np.ones((1, 1, 1, 1), np.float32)), build.plain(np.zeros((1,) * 4, np.int8))
+    weight = build.dequantize(build.plain(np.ones((CHANNELS, 1, 1, 1), np.int8)), *grid)
+    zeros = build.constant(np.zeros(CHANNELS, np.float32))
+    y = _batch_norm(build, build.conv2d(x, weight, zeros, groups=CHANNELS))
+    steps = np.sort(rng.uniform(-3, 3, (CHANNELS, levels)), axis=1).astype(np.float32)
+    counts = build.multi_threshold(y, np.dtype(np.uint8), steps)
+    grid = build.plain(np.ones((1,) * 4, np.float32)), build.plain(np.zeros((1,) * 4, np.uint8))
+    module = build.finish([("y", build.dequantize(counts, *grid))])
+    integer = Integer().run(module)
+    codes = np.tile(np.arange(-128, 128).reshape(1, 1, 16, 16), (1, CHANNELS, 1, 1))
+    real = codes.astype(np.float32) * np.float32(0.037)
+    (output,) = graph.outputs(integer)
+    found = reference.run(integer, {"x": codes.astype(np.int8)})["y"]
+    np.testing.assert_array_equal(
+        output.params.dequantize(found), reference.run(module, {"x": real})["y"]
+    )
+
+
 def test_pure_scales_stay_a_requantize() -> None:
     text = str(Integer().run(_module(FUNCTIONS["relu"], 0, 7, "half_even", np.zeros(6, "f4"))))
     assert "bw.requantize" in text

@@ -144,7 +144,7 @@ class Quantizer:
 
     def _of_product(self, x: Real, source: Product, params: QuantParams, rounding: str) -> ir.Value:
         axis = 1 if source.attributes is not None else len(source.shape) - 1
-        if is_narrow(params) or (x.chain.scale is None and x.chain.monotone):
+        if is_narrow(params) or x.chain.counts:
             return self._of_narrow_product(x, source, params, rounding, axis)
         outputs = len(source.weight)
         scale, offset = self._affine(x.chain, params, rounding, source.unit)

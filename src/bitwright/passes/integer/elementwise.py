@@ -115,7 +115,10 @@ def _extended(op: Any, chain: Chain, step: Any, constants: dict[int, Array]) -> 
     if kind in CLAMPS:
         return replace(chain, function=function)
     rises = kind in (*_RISING, MULTI_THRESHOLD) or (kind == "bw.leaky_relu" and op.alpha.value >= 0)
-    return Chain(function, None, clamps=False, monotone=chain.monotone and rises)
+    return Chain(
+        function, None, clamps=False, monotone=chain.monotone and rises,
+        counts=kind == MULTI_THRESHOLD,
+    )  # fmt: skip
 
 
 def _affine(

@@ -33,6 +33,7 @@ from bitwright.passes.integer.values import (
     Codes,
     FloatInput,
     Joined,
+    Product,
     Real,
     Softmax,
     real,

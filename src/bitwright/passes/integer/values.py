@@ -135,6 +135,7 @@ class Chain:
             not affine. One number or one for each channel.
         clamps: whether it does no more than clamp.
         monotone: whether it never falls (never rises where the scale is negative).
+        counts: whether it ends in a count of thresholds.
     """
 
     function: Callable[[Array], Array] = identity
@@ -142,6 +143,7 @@ class Chain:
     offset: NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
     clamps: bool = True
     monotone: bool = True
+    counts: bool = False
 
 
 @dataclass(frozen=True)
