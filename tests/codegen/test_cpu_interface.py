@@ -160,7 +160,7 @@ def test_weights_are_constants() -> None:
     acc = builder.named("dense").linear(x, w, builder.constant(np.zeros(3, int)))
     y = builder.requantize(acc, PARAMS, multiplier=[1], shift=[1])
     with pytest.raises(NotIntegerError) as caught:
-        lower(builder.finish([("y", y)]))
+        lower(builder.finish([("y", y)]), cpu_level("host"))
     assert str(caught.value) == (
         "dense (bw.linear) has a weight that is computed; expected a bw.constant. Use bw.matmul "
         "for two computed operands"

@@ -17,6 +17,7 @@ from bitwright.flows.layers import layers_of
 from bitwright.flows.models import import_model
 from bitwright.flows.overlay import OverlayBuild, build_overlay, write_overlay
 from bitwright.fpga.pll import plan_clock
+from bitwright.frontend.onnx import Shapes
 from bitwright.ir import graph, reference, serialize
 from bitwright.ir.types import is_plain, quant_params, shape_of
 from bitwright.passes.quantize import Quantize
@@ -56,6 +57,7 @@ def compile_model(
     machine: Mapping[str, int] | None = None,
     ranges: str = "minmax",
     clock: float | None = None,
+    shapes: Shapes | None = None,
     progress: ProgressCallback = silent,
 ) -> Report:
     """Build what `target` needs for a model into the folder `output`.
@@ -64,13 +66,17 @@ def compile_model(
     ONNX model with markers, is quantized already and keeps its arithmetic; there, such inputs are
     only what the library is compared with the reference on (random ones without).
 
+    Args:
+        shapes: `{"height": 224}` binds a symbolic dimension in all inputs that have it,
+            `{"x": (1, 3, 224, 224)}` all of those of one input.
+
     Raises:
         BitwrightError: one class for each thing that can be wrong; nothing is written then.
     """
     device = get(target)
     check_writable(output)
     progress("import the model", 0, 0)
-    imported = import_model(model)
+    imported = import_model(model, shapes)
     samples: dict[str, reference.Array] = {}
     if calibration is not None:
         samples = load_inputs(calibration, [item.name for item in graph.inputs(imported.module)])
@@ -146,12 +152,17 @@ def _model_section(path: Path, module: ir.Module) -> reports.Model:
     return reports.Model(
         name=path.stem,
         file=path.name,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256=_sha256(path),
         parameters=sum(layer.parameters for layer in layers),
         macs=sum(layer.macs for layer in layers),
         inputs=_tensors(graph.inputs(module)),
         outputs=_tensors(graph.outputs(module)),
     )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _tensors(items: list[graph.NamedValue]) -> tuple[reports.Tensor, ...]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch_mlir import ir
 
-from bitwright.frontend import onnx, tflite
+from bitwright.frontend import onnx, tflite, torch
 from bitwright.ir import graph
 from bitwright.ir.types import quant_params
 from bitwright.passes.fold import Fold
@@ -32,20 +32,36 @@ class Imported:
     deviations: tuple[Deviation, ...] = ()
 
 
-def import_model(path: Path) -> Imported:
-    """Import a TFLite file (by its suffix) as it is, or an ONNX file, folded or made integer.
+# Formats with fixed shapes, by their suffix.
+_FIXED = {".pt2": ("PyTorch", torch.load_file), ".tflite": ("TFLite", tflite.load)}
+
+
+def import_model(path: Path, shapes: onnx.Shapes | None = None) -> Imported:
+    """Import a TFLite or .pt2 file (by its suffix) or an ONNX file, folded or made integer.
+
+    Args:
+        shapes: sizes of symbolic dimensions and shapes of inputs, by name (ONNX only).
 
     Raises:
         ModelError: a file that cannot be imported.
+        ShapeBindingError: `shapes` that do not fit the model.
         NotIntegerModel: a quantized ONNX model of which something stays float.
         AccumulatorTooWide: a quantized model whose sums can leave 32 bits.
     """
-    return prepare(read_model(path))
+    return prepare(read_model(path, shapes))
 
 
-def read_model(path: Path) -> ir.Module:
+def read_model(path: Path, shapes: onnx.Shapes | None = None) -> ir.Module:
     """A model file as its frontend reads it; see `import_model`."""
-    return tflite.load(path) if path.suffix.lower() == ".tflite" else onnx.load(path)
+    if path.suffix.lower() not in _FIXED:
+        return onnx.load(path, shapes)
+    kind, read = _FIXED[path.suffix.lower()]
+    if shapes:
+        raise onnx.ShapeBindingError(
+            f"{path} is a {kind} file, whose shapes are fixed, and is given one for "
+            f"{next(iter(shapes))!r}; leave it out, or convert the model with other shapes"
+        )
+    return read(path)
 
 
 def prepare(module: ir.Module) -> Imported:

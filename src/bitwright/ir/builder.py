@@ -14,11 +14,15 @@ from torch_mlir import ir
 from torch_mlir.dialects import func
 
 from bitwright.ir import (
+    blobs,
     bw,
+    bw_decoder,
     bw_fixed_point,
     bw_float,
+    bw_order,
     bw_quantize,
     bw_threshold,
+    graph,
     reference_float,
     shapes,
 )  # fmt: skip
@@ -41,25 +45,32 @@ Pair = Sequence[int]
 
 
 class Builder:
-    """A `func.func @main` under construction, in a context of its own.
+    """A `func.func` under construction, in a module and a context of its own.
 
     Args:
         inputs: name, shape and type of each argument: None for float32, quantized, or a NumPy
             type for any other.
         context: an existing module's context, so that `copy` can take its operations over.
+        function: its name.
+        module: an existing module that gets one function more, instead of a new one.
     """
 
     def __init__(
         self,
         inputs: Sequence[tuple[str, Sequence[int], QuantParams | np.dtype[Any] | None]],
         context: ir.Context | None = None,
+        *,
+        function: str = graph.MAIN,
+        module: ir.Module | None = None,
     ) -> None:
+        if module is not None:
+            context = module.context
         self.context = new_context() if context is None else context
         with self.context, ir.Location.unknown():
-            self.module = ir.Module.create()
+            self.module = ir.Module.create() if module is None else module
             types = [tensor(shape, self._element(params)) for _, shape, params in inputs]
             with ir.InsertionPoint(self.module.body):
-                self._function = func.FuncOp("main", (types, []))
+                self._function = func.FuncOp(function, (types, []))
             self._function.arg_attrs = [
                 ir.DictAttr.get({"bw.name": ir.StringAttr.get(name)}) for name, _, _ in inputs
             ]
@@ -107,34 +118,51 @@ class Builder:
             return made.results[0]
 
     def constant(self, value: NDArray[Any], params: QuantParams | None = None) -> ir.Value:
-        """float32, int32 (accumulators) or, with `params`, int8 storage of a quantized tensor."""
-        with self.context, ir.Location.unknown():
-            value = np.ascontiguousarray(value)
+        """float32, int32 (accumulators) or, with `params`, int8 storage of a quantized tensor.
+
+        A large read-only array of that type, in any order, is kept and not copied (see
+        `bitwright.ir.blobs`).
+        """
+        with self.context:
             if params is not None:
-                value, element = value.astype(np.int8), quantized(params)
+                dtype, element = np.int8, quantized(params)
             elif value.dtype.kind == "f":
-                value, element = value.astype(np.float32), f32()
+                dtype, element = np.float32, f32()
             else:
-                value, element = value.astype(np.int32), i32()
-            attr = ir.DenseElementsAttr.get(value.reshape(-1)[:1] if value.ndim == 0 else value)
-            shape = value.shape if value.ndim else (1,)
-        return self.make(bw.ConstantOp, (shape, element), (), value=attr)
+                dtype, element = np.int32, i32()
+        array = np.asarray(value, dtype)
+        return self._constant(array if array.ndim else array.reshape(1), value, element)
 
     def plain(self, value: NDArray[Any]) -> ir.Value:
-        """A constant of any plain type, of any rank, kept as it is."""
+        """A constant of any plain type, of any rank, kept as it is.
+
+        A large read-only array is not copied (see `bitwright.ir.blobs`).
+        """
         value = np.asarray(value)
         if value.size == 0:
             raise ValueError(f"a constant of shape {list(value.shape)} has no elements")
-        if not reference_float.is_native(
+        large = value.nbytes >= blobs.LARGE_BYTES
+        if not large and not reference_float.is_native(
             value.dtype
         ):  # NumPy cannot read these out of an attribute again
             exact = np.float32 if reference_float.is_fraction(value.dtype) else np.int8
             return self.cast(self.plain(value.astype(exact)), value.dtype)
-        with self.context, ir.Location.unknown():
+        with self.context:
             element = element_of(value.dtype)
-            type_ = tensor(value.shape, element)
-            attr = ir.DenseElementsAttr.get(np.array(value, order="C"), type=type_)
-        return self.make(bw.ConstantOp, (value.shape, element), (), value=attr)
+        return self._constant(value, value, element)
+
+    def _constant(self, array: NDArray[Any], given: NDArray[Any], element: ir.Type) -> ir.Value:
+        """`array` was made from `given`, whose memory belongs to the caller."""
+        if array.nbytes >= blobs.LARGE_BYTES:
+            key = blobs.add(self.context, blobs.frozen(array, given))
+            with self.context:
+                data = bw.Blob.get(ir.StringAttr.get(key))
+        else:
+            with self.context, ir.Location.unknown():
+                type_ = tensor(array.shape, element)
+                array = np.asarray(array, order="C")
+                data = ir.DenseElementsAttr.get(array, type=type_ if is_plain(type_) else None)
+        return self.make(bw.ConstantOp, (array.shape, element), (), value=data)
 
     def function(self, name: str, x: ir.Value, **attributes: Any) -> ir.Value:
         """See `bw_float.FUNCTIONS`."""
@@ -183,6 +211,45 @@ class Builder:
             bw_quantize.DequantizeOp, (shape_of(x), element_type(scale)), (x, scale, zero_point)
         )
 
+    def rms_norm(self, x: ir.Value, weight: ir.Value, epsilon: float) -> ir.Value:
+        """See `bw_decoder.RmsNormOp`."""
+        return self.make(
+            bw_decoder.RmsNormOp, (shape_of(x), element_type(x)), (x, weight), epsilon=epsilon
+        )
+
+    def rope(
+        self, x: ir.Value, frequencies: ir.Value, position: ir.Value, *, pairs: str
+    ) -> ir.Value:
+        """See `bw_decoder.RopeOp`."""
+        return self.make(
+            bw_decoder.RopeOp, (shape_of(x), element_type(x)), (x, frequencies, position),
+            pairs=pairs,
+        )  # fmt: skip
+
+    def cache_update(self, cache: ir.Value, rows: ir.Value, position: ir.Value) -> ir.Value:
+        """See `bw_decoder.CacheUpdateOp`."""
+        return self.make(
+            bw_decoder.CacheUpdateOp, (shape_of(cache), element_type(cache)),
+            (cache, rows, position),
+        )  # fmt: skip
+
+    def attention(
+        self, query: ir.Value, key: ir.Value, value: ir.Value, position: ir.Value, *,
+        scale: float, window: int = 0, softcap: float = 0.0,
+    ) -> ir.Value:  # fmt: skip
+        """See `bw_decoder.AttentionOp`."""
+        shape = (*shape_of(query)[:3], shape_of(value)[-1])
+        return self.make(
+            bw_decoder.AttentionOp, (shape, element_type(query)), (query, key, value, position),
+            scale=scale, window=window, softcap=softcap,
+        )  # fmt: skip
+
+    def glu(self, gate: ir.Value, x: ir.Value, activation: str) -> ir.Value:
+        """See `bw_decoder.GluOp`."""
+        return self.make(
+            bw_decoder.GluOp, (shape_of(x), element_type(x)), (gate, x), activation=activation
+        )
+
     def slice(
         self, x: ir.Value, starts: Sequence[int], sizes: Sequence[int], steps: Sequence[int]
     ) -> ir.Value:
@@ -203,6 +270,20 @@ class Builder:
         return self.make(
             bw_float.GatherElementsOp, (shape_of(indices), element_type(x)), (x, indices),
             axis=axis,
+        )  # fmt: skip
+
+    def argsort(self, x: ir.Value, axis: int, descending: bool) -> ir.Value:
+        """See `bw_order.ArgsortOp`."""
+        result = (shape_of(x), np.dtype(np.int64))
+        return self.make(bw_order.ArgsortOp, result, (x,), axis=axis, descending=descending)
+
+    def scatter_elements(
+        self, x: ir.Value, indices: ir.Value, updates: ir.Value, axis: int, reduction: str
+    ) -> ir.Value:
+        """See `bw_order.ScatterElementsOp`."""
+        return self.make(
+            bw_order.ScatterElementsOp, (shape_of(x), element_type(x)), (x, indices, updates),
+            axis=axis, reduction=reduction,
         )  # fmt: skip
 
     def expand(self, x: ir.Value, shape: Sequence[int]) -> ir.Value:

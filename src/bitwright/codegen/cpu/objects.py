@@ -14,6 +14,9 @@ PIPELINE = (
     "expand-strided-metadata",
     "lower-affine",
     "convert-scf-to-cf",
+    "convert-vector-to-llvm",
+    "convert-math-to-llvm",
+    "convert-math-to-libm",
     "finalize-memref-to-llvm",
     "convert-func-to-llvm{use-bare-ptr-memref-call-conv=1}",
     "convert-arith-to-llvm",
@@ -27,7 +30,7 @@ PIPELINE = (
 _OPTIMISATION = 3
 
 
-def write_object(module: ir.Module, level: CpuLevel, path: Path) -> None:
+def write_object(module: ir.Module, level: CpuLevel, path: Path, entry: str = ENTRY) -> None:
     """Compile `module` (changed on the way) for `level` to a position-independent object.
 
     The bytes depend on the module and the level only.
@@ -36,7 +39,8 @@ def write_object(module: ir.Module, level: CpuLevel, path: Path) -> None:
         PassManager.parse(f"builtin.module({','.join(PIPELINE)})").run(module.operation)
         attributes = ir.Attribute.parse(
             f'["noinline", ["target-cpu", "{level.llvm_cpu}"], '
-            f'["target-features", "{level.llvm_features}"]]'
+            f'["target-features", "{level.llvm_features}"], '
+            f'["prefer-vector-width", "{level.vector_bits}"]]'
         )
         for operation in module.body.operations:
             if operation.operation.name == "llvm.func" and operation.regions[0].blocks:
@@ -47,5 +51,5 @@ def write_object(module: ir.Module, level: CpuLevel, path: Path) -> None:
             enable_object_dump=True,  # pyright: ignore[reportCallIssue]
             enable_pic=True,  # pyright: ignore[reportCallIssue]
         )
-        engine.raw_lookup(ENTRY)  # makes the engine compile
+        engine.raw_lookup(entry)  # makes the engine compile
         engine.dump_to_object_file(str(path))

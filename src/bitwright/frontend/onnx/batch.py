@@ -52,7 +52,7 @@ def _keeps_samples(single: Any, batched: Any, count: int, fixed: Set[ir.Value]) 
         return False
     if kind == "bw.constant":
         left, right = graph.constant_of(single.result), graph.constant_of(batched.result)
-        return np.array_equal(left, right)  # pyright: ignore[reportArgumentType]
+        return left is right or np.array_equal(left, right)  # pyright: ignore[reportArgumentType]
     a, b = shape_of(single.result), shape_of(batched.result)
     moves = kind in reference_float.INTERPRETERS and kind not in reference_float.ELEMENTWISE
     if not a or not b or moves:

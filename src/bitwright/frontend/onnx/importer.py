@@ -20,14 +20,18 @@ from bitwright.frontend.onnx import (
     attention,
     constants,
     convolution,
+    einsum,
     elementwise,
     functions,
     indexing,
     normalization,
     pooling,
     quantized,
+    quantized_products,
+    recurrent,
     reductions,
     resize,
+    selection,
 )  # fmt: skip
 from bitwright.frontend.onnx import (
     shape as shape_,
@@ -36,6 +40,7 @@ from bitwright.frontend.onnx import (
     source as source_,
 )
 from bitwright.frontend.onnx.batch import is_per_sample
+from bitwright.frontend.onnx.bind import Shapes
 from bitwright.frontend.onnx.domains import DOMAINS
 from bitwright.frontend.onnx.errors import (
     InvalidModelError,
@@ -47,6 +52,7 @@ from bitwright.frontend.onnx.node import (
     Handler,
     Node,
     Operand,
+    check_finite,
     checked_size,
     checked_weight,
     describe,
@@ -58,14 +64,18 @@ from bitwright.ir.builder import Builder
 HANDLERS: dict[str, Handler] = {
     **attention.HANDLERS,
     **convolution.HANDLERS,
+    **einsum.HANDLERS,
     **elementwise.HANDLERS,
     **functions.HANDLERS,
     **indexing.HANDLERS,
     **normalization.HANDLERS,
     **pooling.HANDLERS,
     **quantized.HANDLERS,
+    **quantized_products.HANDLERS,
+    **recurrent.HANDLERS,
     **reductions.HANDLERS,
     **resize.HANDLERS,
+    **selection.HANDLERS,
     **shape_.HANDLERS,
 }
 # Answered from the shapes of what is already built; foldable only through that.
@@ -74,16 +84,20 @@ _SHAPE_QUERIES = ("Shape", "Size")
 _KEPT = ("DequantizeLinear",)
 
 
-def load(source: str | Path | bytes) -> ir.Module:
+def load(source: str | Path | bytes, shapes: Shapes | None = None) -> ir.Module:
     """Import an ONNX model as a verified float module.
 
     Args:
-        source: a path, or the bytes of a file.
+        source: a path, or the bytes of a file. Large weights of a path stay in the file, which
+            must not change while the module is in use.
+        shapes: `{"height": 224}` binds a symbolic dimension in all inputs that have it,
+            `{"x": (1, 3, 224, 224)}` all of those of one input.
 
     Raises:
-        ModelError: a subclass that names the node, tensor or input at fault; nothing else.
+        ModelError: a subclass that names the node, tensor or input at fault.
+        ShapeBindingError: `shapes` that the model does not have, or has otherwise.
     """
-    model = source_.read(source)
+    model = source_.read(source, shapes)
     _reject_unknown(model)
     source_.check(model)
     batches = {item.batch for item in model.inputs}
@@ -178,7 +192,9 @@ class _Import:
             )
         for tensor in self._graph.initializer:
             try:
-                array = numpy_helper.to_array(tensor)
+                array = self._model.arrays.get(tensor.name)
+                if array is None:
+                    array = numpy_helper.to_array(tensor)
             except Exception as error:  # whatever NumPy says about the bytes
                 raise InvalidModelError(
                     f"{self._model.name}: tensor {tensor.name!r} of shape {list(tensor.dims)} "
@@ -186,7 +202,7 @@ class _Import:
                 ) from None
             # A lone value may be an infinite bound of Clip; those are checked where they are used.
             if array.dtype.kind == "f" and array.size > 1:
-                checked_weight(array, tensor.name, self._model.name)
+                check_finite(array, tensor.name, self._model.name)
             self._values[tensor.name] = array
 
     def _lookup(self, name: str, where: str) -> Operand:

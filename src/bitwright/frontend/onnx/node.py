@@ -24,6 +24,7 @@ from bitwright.ir.types import dtype_of, is_float, shape_of
 Array = NDArray[Any]
 Operand = ir.Value | Array
 MAX_ELEMENTS = 1 << 28
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,22 @@ class Node:
 
     def integer(self, name: str, default: int) -> int:
         """An integer attribute."""
-        return int(self.attribute(name, default))
+        value = self.attribute(name, default)
+        return value if isinstance(value, int) else self.fail_attribute(name, value, "an integer")
 
     def number(self, name: str, default: float) -> float:
         """A float attribute."""
-        return float(self.attribute(name, default))
+        value = self.attribute(name, default)
+        if not isinstance(value, (int, float)):
+            self.fail_attribute(name, value, "a number")
+        return float(value)
 
     def integers(self, name: str, default: Sequence[int]) -> list[int]:
         """An integer list attribute."""
-        return [int(value) for value in self.attribute(name, default)]
+        values = self.attribute(name, default)
+        if isinstance(values, (int, float, str)) or any(isinstance(v, float) for v in values):
+            self.fail_attribute(name, values, "a list of integers")
+        return [int(value) for value in values]
 
     def operand(self, index: int) -> Operand | None:
         """An operand, None where left out."""
@@ -184,28 +192,42 @@ def shape(operand: Operand) -> tuple[int, ...]:
     return shape_of(operand) if isinstance(operand, ir.Value) else operand.shape
 
 
+def operand_dtype(operand: Operand) -> np.dtype[Any]:
+    """Element type of a value or constant."""
+    return dtype_of(operand) if isinstance(operand, ir.Value) else operand.dtype
+
+
 def checked_weight(array: Array, name: str, where: str) -> Array:
-    """`array` as float32.
+    """`array` as float32, itself where it is that.
 
     Raises:
         UnsupportedTypeError: where it is not float.
         NonFiniteWeightError: where values are NaN or infinite.
     """
+    check_finite(array, name, where)
+    return array.astype(np.float32, copy=False)
+
+
+def check_finite(array: Array, name: str, where: str) -> None:
+    """Raise what `checked_weight` raises; takes little memory beside the array."""
     if array.dtype.kind != "f":
         raise UnsupportedTypeError(
             f"{where}: tensor {name!r} has element type {array.dtype}; supported: float32"
         )
-    with np.errstate(over="ignore"):
-        array = array.astype(np.float32)
-    if not np.isfinite(array).all():
-        nans = int(np.isnan(array).sum())
-        infinite = int(np.isinf(array).sum())
+    nans = infinite = 0
+    flat = array.ravel(order="K")  # a view where nothing lies between the elements
+    for start in range(0, flat.size, _CHUNK):
+        with np.errstate(over="ignore"):
+            chunk = flat[start : start + _CHUNK].astype(np.float32, copy=False)
+        if not np.isfinite(chunk).all():
+            nans += int(np.isnan(chunk).sum())
+            infinite += int(np.isinf(chunk).sum())
+    if nans or infinite:
         raise NonFiniteWeightError(
             f"{where}: tensor {name!r} of shape {list(array.shape)} holds {nans} NaN and "
             f"{infinite} infinite values among {array.size}; expected finite weights. "
             "Train or export the model again"
         )
-    return array
 
 
 def checked_size(extents: Sequence[int], where: str, most: int = MAX_ELEMENTS) -> tuple[int, ...]:
