@@ -22,6 +22,7 @@ from bitwright.passes.legalize import Legalize
 from bitwright.passes.partition import partition
 from bitwright.passes.quantize import Quantize
 from bitwright.passes.quantize.ties import check_quantizable, kind_of
+from bitwright.passes.split_sums import SplitSums
 from bitwright.passes.tile import Tile, has_instruction
 from bitwright.targets.target import CpuTarget, FpgaTarget
 
