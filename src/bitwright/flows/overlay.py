@@ -21,6 +21,7 @@ from bitwright.ir.machine import Machine
 from bitwright.passes.allocate import Allocate
 from bitwright.passes.legalize import Legalize
 from bitwright.passes.partition import Parts, partition
+from bitwright.passes.split_sums import SplitSums
 from bitwright.passes.tile import Tile
 from bitwright.targets.target import FpgaTarget, MachinePreset, Resources
 
@@ -57,7 +58,7 @@ def build_overlay(
     """
     fixed = dict(machine or {})
     _check_names(fixed)
-    parts = partition(module)
+    parts = partition(SplitSums().run(module))
     legal = Legalize().run(parts.core)
     smallest = target.presets[-1]
     if "lanes" in fixed or "rows" in fixed:

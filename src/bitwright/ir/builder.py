@@ -5,7 +5,7 @@ y = builder.relu(builder.inputs[0])
 module = builder.finish([("y", y)])
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from bitwright.ir import (
     bw_float,
     bw_order,
     bw_quantize,
+    bw_threshold,
     graph,
     reference_float,
     shapes,
@@ -472,6 +473,16 @@ class Builder:
             clamp_max=params.qmax if clamp_max is None else clamp_max,
         )  # fmt: skip
 
+    def multi_threshold(
+        self, x: ir.Value, result: QuantParams | np.dtype[Any], thresholds: NDArray[Any],
+        axis: int = 1,
+    ) -> ir.Value:  # fmt: skip
+        """See `bw_threshold.MultiThresholdOp`; thresholds are [C, n] or [1, n]."""
+        return self.make(
+            bw_threshold.MultiThresholdOp, (shape_of(x), result), (x, self.constant(thresholds)),
+            axis=axis,
+        )  # fmt: skip
+
     def table(self, x: ir.Value, params: QuantParams, table: Sequence[int]) -> ir.Value:
         """See `bw.TableOp`."""
         return self.make(bw.TableOp, (shape_of(x), params), (x,), table=[int(t) for t in table])
@@ -515,12 +526,19 @@ class Builder:
             table=[int(t) for t in table],
         )  # fmt: skip
 
-    def finish(self, outputs: Sequence[tuple[str, ir.Value]]) -> ir.Module:
+    def finish(
+        self, outputs: Sequence[tuple[str, ir.Value]], scales: Mapping[str, float] | None = None
+    ) -> ir.Module:
         """Return the verified module with these named results.
+
+        Args:
+            outputs: name and value of each.
+            scales: by name, what one unit stands for in an output of sums (i32).
 
         Raises:
             IrError: where an operation does not verify.
         """
+        scales = scales or {}
         with self.context, ir.Location.unknown():
             with ir.InsertionPoint(self._block):
                 func.ReturnOp([value for _, value in outputs])
@@ -529,7 +547,13 @@ class Builder:
                 ir.FunctionType.get([value.type for value in self.inputs], types)
             )
             self._function.attributes["res_attrs"] = ir.ArrayAttr.get(
-                [ir.DictAttr.get({"bw.name": ir.StringAttr.get(name)}) for name, _ in outputs]
+                [
+                    ir.DictAttr.get(
+                        {"bw.name": ir.StringAttr.get(name)}
+                        | ({"bw.scale": attribute(scales[name])} if name in scales else {})
+                    )
+                    for name, _ in outputs
+                ]
             )
         verify(self.module)
         return self.module

@@ -1,6 +1,7 @@
 """Split a quantized module into what the host and what the overlay computes.
 
-The host does what moves or reshapes whole tensors at the model's border, and a final softmax:
+The host does what moves or reshapes whole tensors at the model's border, a final softmax, and the
+last additions of sums that leave the overlay in bytes (`split_sums`):
 
     x -> transpose -> conv -> ... -> linear -> integer_softmax -> y
     before: x -> transpose        core: conv -> ... -> linear        after: integer_softmax -> y
@@ -24,6 +25,7 @@ _MOVES = frozenset({bw.ReshapeOp.OPERATION_NAME, bw.TransposeOp.OPERATION_NAME})
 _AFTER = _MOVES | {
     bw.IntegerSoftmaxOp.OPERATION_NAME,
     bw_fixed_point.FixedPointSoftmaxOp.OPERATION_NAME,
+    bw.ReduceSumOp.OPERATION_NAME,
 }
 
 

@@ -29,6 +29,7 @@ PASSES: dict[str, str] = {
     "fold": "bitwright.passes.fold:Fold",
     "integer": "bitwright.passes.integer:Integer",
     "quantize": "bitwright.passes.quantize:Quantize",
+    "split-sums": "bitwright.passes.split_sums:SplitSums",
     "partition": "bitwright.passes.partition:Partition",
     "legalize": "bitwright.passes.legalize:Legalize",
     "tile": "bitwright.passes.tile:Tile",
