@@ -96,6 +96,7 @@ def _program(legal: ir.Module, preset: MachinePreset, fixed: dict[str, int]) -> 
         rows=preset.rows,
         requant_lanes=fixed.pop("requant_lanes", preset.requant_lanes),
         acc_bits=fixed.pop("acc_bits", 0),
+        multiplier_bits=fixed.pop("multiplier_bits", 0),
     )
     return Allocate(**fixed).run(tile.run(legal))
 

@@ -73,6 +73,11 @@ def evaluate(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+def interpret(operation: Any, *operands: Array) -> Array:
+    """What one operation makes of arrays; an elementwise one takes any that broadcast."""
+    return np.asarray(_INTERPRETERS[operation.operation.name](operation, *operands))
+
+
 def check_inputs(named: Sequence[tuple[str, ir.Value]], inputs: Mapping[str, Array]) -> None:
     """Raise `InputError` unless `inputs` holds exactly these tensors with their shape and type."""
     expected = ", ".join(name for name, _ in named)
@@ -153,7 +158,7 @@ def _evaluate(
     results = graph.outputs(module)
     for index, operation in enumerate(graph.operations(module)):
         operands = [values[operand] for operand in operation.operands]
-        result = np.asarray(_INTERPRETERS[operation.operation.name](operation, *operands))
+        result = interpret(operation, *operands)
         values[operation.result] = result
         if observe:
             observe(operation.result, result)
