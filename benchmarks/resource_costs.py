@@ -115,7 +115,10 @@ def main() -> None:
         for cell, names in MODEL.items():
             table = np.array([[resources.features(m)[name] for name in names] for m in machines])
             goal = np.array([counts[cell] for counts in found], float)
-            fit, _ = nnls(table / goal[:, None], np.ones(len(goal)))  # relative errors
+            narrow = np.array([not machine.wide for machine in machines])
+            fit, _ = nnls((table / goal[:, None])[narrow], np.ones(narrow.sum()))  # relative errors
+            count = table[~narrow, -1]
+            fit[-1] = (goal - table @ fit)[~narrow] @ count / (count @ count)
             costs[family][cell] = {n: round(float(c), 4) for n, c in zip(names, fit, strict=True)}
             errors = table @ fit / goal - 1
             print(family, cell, costs[family][cell], "errors", np.round(100 * errors, 1), "%")

@@ -60,8 +60,8 @@ def test_a_model_of_moves_alone_is_refused() -> None:
     builder = Builder([("x", (1, 2, 3), X)])
     module = builder.finish([("y", builder.transpose(builder.inputs[0], (0, 2, 1)))])
     assert _error(NothingForTheOverlay, module) == (
-        "The model has no operation for the overlay: all of it is reshaping, transposing or a "
-        "softmax; compile it with --target cpu"
+        "The model has no operation for the overlay: all of it is reshaping, transposing, "
+        "padding or a softmax; compile it with --target cpu"
     )
 
 

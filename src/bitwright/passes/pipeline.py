@@ -28,6 +28,7 @@ class Pass(Protocol):
 PASSES: dict[str, str] = {
     "fold": "bitwright.passes.fold:Fold",
     "quantize": "bitwright.passes.quantize:Quantize",
+    "space-to-depth": "bitwright.passes.space_to_depth:SpaceToDepth",
     "partition": "bitwright.passes.partition:Partition",
     "legalize": "bitwright.passes.legalize:Legalize",
     "tile": "bitwright.passes.tile:Tile",
