@@ -103,6 +103,35 @@ def _machine_parameters(
     return result
 
 
+def _shapes(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> dict[str, tuple[int, ...]]:
+    """`("x=1,3,224,224", "N=128")` to a dictionary."""
+    result: dict[str, tuple[int, ...]] = {}
+    for item in value:
+        name, _, sizes = (part.strip() for part in item.rpartition("="))
+        numbers = [number.strip() for number in sizes.split(",")]
+        if not name or not all(number.isascii() and number.isdecimal() for number in numbers):
+            raise click.BadParameter(
+                f"'{item}' is not of the form NAME=SIZE,..., such as x=1,3,224,224", ctx, param
+            )
+        if name in result:
+            raise click.BadParameter(f"'{name}' is given twice", ctx, param)
+        result[name] = tuple(int(number) for number in numbers)
+    return result
+
+
+_SHAPE = click.option(
+    "--shape",
+    "shapes",
+    metavar="NAME=SIZE,...",
+    multiple=True,
+    callback=_shapes,
+    help="Size of a symbolic dimension (N=128), or shape of an input (x=1,3,224,224); ONNX only. "
+    "May be repeated.",
+)
+
+
 @click.group(
     cls=_FrontDoor,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -159,6 +188,7 @@ def main(debug: bool) -> None:
     callback=_machine_parameters,
     help="Machine parameters, such as lanes=8,rows=16; the target's own choice for the rest.",
 )
+@_SHAPE
 @click.option("--clock", type=float, help="The machine's clock in MHz; default: the target's.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 @click.option(
@@ -172,6 +202,7 @@ def compile_command(
     activations: int,
     ranges: str,
     machine: dict[str, int] | None,
+    shapes: dict[str, tuple[int, ...]],
     clock: float | None,
     seed: int,
     output: Path,
@@ -199,6 +230,7 @@ def compile_command(
             machine=machine,
             ranges=ranges,
             clock=clock,
+            shapes=shapes,
             progress=progress,
         )
     _console().print(report_table([report], f"built in {output}"))
@@ -321,21 +353,29 @@ def doctor() -> None:
 @main.command()
 @click.argument("model", type=_FILE)
 @click.option("--target", "-t", help="Also say what this target does not support, and why.")
+@_SHAPE
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/inspect.md) for scripts.")
 @click.option("--html", type=_FILE, help="Write a page that draws the graph here, and no table.")
-def inspect(model: Path, target: str | None, as_json: bool, html: Path | None) -> None:
+def inspect(
+    model: Path,
+    target: str | None,
+    shapes: dict[str, tuple[int, ...]],
+    as_json: bool,
+    html: Path | None,
+) -> None:
     """Show what MODEL (an ONNX or TFLite file) consists of, layer by layer.
 
     \b
     Examples:
       bitwright inspect model.onnx
       bitwright inspect model.onnx --target ulx3s-85f
+      bitwright inspect model.onnx --shape batch=1 --shape length=128
       bitwright inspect model.onnx --html graph.html
       bitwright inspect model.onnx --json | jq .totals
     """
     from bitwright import api
 
-    inspection = api.inspect(model, target)
+    inspection = api.inspect(model, target, shapes=shapes)
     if html is not None:
         inspection.save_html(html)
     if as_json:

@@ -1,5 +1,6 @@
-"""Writing files and folders so that nothing half-written is ever seen."""
+"""Writing files and folders so that nothing half-written is ever seen or used."""
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Callable
@@ -35,3 +36,20 @@ def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+_SEAL = b"BWSHA256"
+
+
+def seal(path: Path) -> None:
+    """Append the checksum of a file to it; loaders of shared libraries do not read that far."""
+    data = path.read_bytes()
+    with path.open("ab") as file:
+        file.write(hashlib.sha256(data).digest() + _SEAL)
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a file ends with the checksum of what comes before, as `seal` leaves it."""
+    data = path.read_bytes()
+    end = len(data) - hashlib.sha256().digest_size - len(_SEAL)
+    return end >= 0 and data[end:] == hashlib.sha256(data[:end]).digest() + _SEAL

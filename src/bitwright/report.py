@@ -73,14 +73,29 @@ class Target:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Deviation:
+    """A layer of a quantized model that is not its own arithmetic for every operand.
+
+    `differing` of `values` accumulators (or pairs of operands) give a neighbouring integer; both
+    are 0 where they are not counted.
+    """
+
+    layer: str
+    differing: int
+    values: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Quantization:
     """How the model was made integer."""
 
     weight_bits: int
     activation_bits: int
     ranges: Literal["minmax", "percentile", "mse"] = "minmax"
-    rounding: Literal["half_up", "tflite"] = "half_up"
+    rounding: Literal["half_up", "half_even", "tflite"] = "half_up"
     calibration_samples: int = 0
+    deviations: tuple[Deviation, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,7 +265,9 @@ class Report:
         kinds = sections["resources"].items()
         sections["model"] = Model(**model)
         sections["target"] = Target(**sections["target"])
-        sections["quantization"] = Quantization(**sections["quantization"])
+        made = sections["quantization"]
+        made["deviations"] = tuple(Deviation(**item) for item in made["deviations"])
+        sections["quantization"] = Quantization(**made)
         sections["cycles"] = Cycles(**cycles)
         sections["bit_exact"] = BitExact(
             **{rung: value and Comparison(**value) for rung, value in rungs}

@@ -157,7 +157,7 @@ def test_accumulators_do_not_leave() -> None:
     builder = Builder([("x", (1, 4), PARAMS)])
     module = builder.finish([("y", builder.add(builder.inputs[0], builder.inputs[0]))])
     with pytest.raises(NotIntegerError) as caught:
-        lower(module)
+        lower(module, cpu_level("host"))
     assert str(caught.value) == (
         "Output 'y' is tensor<1x4xi32>; the inputs and outputs of a CPU library are int8, so end "
         "the model in a requantize"
@@ -171,7 +171,7 @@ def test_weights_are_constants() -> None:
     acc = builder.named("dense").linear(x, w, builder.constant(np.zeros(3, int)))
     y = builder.requantize(acc, PARAMS, multiplier=[1], shift=[1])
     with pytest.raises(NotIntegerError) as caught:
-        lower(builder.finish([("y", y)]))
+        lower(builder.finish([("y", y)]), cpu_level("host"))
     assert str(caught.value) == (
         "dense (bw.linear) has a weight that is computed; expected a bw.constant. Use bw.matmul "
         "for two computed operands"

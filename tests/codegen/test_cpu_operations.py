@@ -14,6 +14,7 @@ from bitwright.codegen.cpu.lower import KERNELS
 from bitwright.ir import graph, reference
 from bitwright.ir.builder import Builder
 from bitwright.ir.bw import MAX_MULTIPLIER, MAX_SHIFT, SCALE_LIMITS
+from bitwright.ir.types import shape_of
 from bitwright.runtime.library import Library, load_library
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -70,6 +71,88 @@ def test_convolutions(tmp_path: Path) -> None:
     ]
     outputs.append(("grey_wide", n.conv(builder, rng, grey, 6, (3, 3), padding=(1, 1, 1, 1))))
     outputs.append(("grey_narrow", n.conv(builder, rng, grey, 6, (3, 7), stride=(1, 2))))
+    compare(builder.finish(outputs), tmp_path, rng)
+
+
+ROUNDINGS = ("half_up", "half_away", "half_even", "tflite")
+
+
+@pytest.mark.parametrize("rounding", ROUNDINGS)
+def test_convolutions_of_images_inside(tmp_path: Path, rounding: str) -> None:
+    """Between other operations, where images have their channels last and sums are fused."""
+    rng = np.random.default_rng(31)
+    sizes = {"few": (1, 3, 9, 10), "odd": (1, 8, 9, 11), "wide": (1, 16, 7, 9)}
+    sizes["deep"] = (1, 48, 6, 5)
+    # about the same real scales in the narrow and in the wide form
+    least, shifts = (1 << 30, (40, 43)) if rounding == "tflite" else (1 << 14, (24, 28))
+    builder = Builder([(name, shape, n.random_activation(rng)) for name, shape in sizes.items()])
+    outputs: list[tuple[str, ir.Value]] = []
+    for (name, shape), given in zip(sizes.items(), builder.inputs, strict=True):
+        x = n._random_table(builder, rng, given)
+        channels = shape[1]
+        for number, (filters, kernel, options) in enumerate((
+            (5, (3, 3), {"padding": (1, 1, 1, 1)}),
+            (40, (3, 2), {"stride": (2, 2), "padding": (0, 2, 1, 3)}),
+            (33, (1, 1), {}),
+            (80, (1, 1), {"stride": (2, 2)}),
+            (16, (2, 3), {"dilation": (2, 1)}),
+            (16, (2, 2), {"dilation": (2, 2)}),
+            (channels, (3, 3), {"groups": channels, "padding": (1, 1, 1, 1)}),
+            (channels, (2, 3), {"groups": channels, "stride": (2, 2), "padding": (1, 0, 1, 2)}),
+            (channels, (3, 3), {"groups": channels, "dilation": (1, 2)}),
+            (2 * channels, (3, 3), {"groups": channels}),
+            (7, shape[2:], {}),
+        )):  # fmt: skip
+            each = (filters, channels // options.get("groups", 1), *kernel)
+            acc = builder.conv2d(
+                x, n.weight(builder, rng, each), n.bias(builder, rng, filters), **options
+            )
+            scales = 1 if number % 3 == 0 else filters
+            y = builder.requantize(
+                acc, n.random_activation(rng), rounding=rounding,
+                multiplier=rng.integers(least, 2 * least, scales).tolist(),
+                shift=rng.integers(*shifts, scales).tolist(),
+            )  # fmt: skip
+            outputs.append((f"{name}{number}", n._random_table(builder, rng, y)))
+    compare(builder.finish(outputs), tmp_path, rng)
+
+
+def test_images_in_either_layout(tmp_path: Path) -> None:
+    """Every operation that takes an image with its channels last, or gives one."""
+    rng = np.random.default_rng(32)
+    params = n.activation(-9)
+    builder = Builder([("x", (1, 6, 8, 9), params), ("rows", (1, 8, 9, 6), params)])
+    given, rows = builder.inputs
+    x = builder.table(given, params, rng.integers(-128, 128, 256).tolist())
+    y = builder.transpose(rows, (0, 3, 1, 2))
+    z = n.conv(builder, rng, x, 6, (3, 3), padding=(1, 1, 1, 1))
+    joined = builder.concat([builder.table(z, params, list(range(-128, 128))), y, x], 1)
+    pooled = builder.max_pool2d(joined, kernel=(3, 2), stride=(2, 2), padding=(1, 1, 0, 0))
+    mean = builder.integer_avg_pool2d(
+        pooled, kernel=(2, 2), stride=(1, 1), padding=(1, 0, 0, 1), clamp_max=90
+    )
+    row = builder.constant(rng.integers(-128, 128, (1, 6, 1, 9)), n.activation(5))
+    sums = {
+        "same": builder.add(x, y, 3, 5),
+        "row": builder.add(x, row, 2, 7),
+        "product": builder.mul(y, x),
+        "total": builder.sum_pool2d(x, kernel=(8, 9), stride=(1, 1)),
+        "window": builder.sum_pool2d(y, kernel=(2, 3), stride=(2, 2), padding=(0, 1, 1, 0)),
+        "reduced": builder.reduce_sum(joined, (2, 3), True),
+    }
+    back = builder.transpose(pooled, (0, 2, 3, 1))
+    outputs = [("joined", joined), ("mean", mean), ("back", back)]
+    for name, acc in sums.items():
+        made = n.requantize(builder, rng, acc, 4000.0)
+        outputs += [(name, made), (f"{name}_inside", n._random_table(builder, rng, made))]
+    outputs.append(("sliced", builder.slice(joined, (0, 1, 0, 2), (1, 9, 4, 3), (1, 2, 2, 1))))
+    framed = builder.pad(mean, (0, 1, 2, 0), (0, 2, 0, 1), 17)
+    flat = builder.reshape(framed, (1, int(np.prod(shape_of(framed)))))
+    dense = builder.linear(
+        flat, n.weight(builder, rng, (21, shape_of(flat)[1])), n.bias(builder, rng, 21)
+    )
+    outputs += [("framed", framed), ("dense", n.requantize(builder, rng, dense, 40000.0))]
+    outputs.append(("softmax", builder.integer_softmax(x, 1, n.exponentials(0.1))))
     compare(builder.finish(outputs), tmp_path, rng)
 
 
@@ -178,6 +261,8 @@ def test_movement_and_sharing(tmp_path: Path) -> None:
             ("flat", flat),
             ("columns", builder.concat([x, builder.transpose(x, (0, 1, 2, 3))], 3)),
             ("turned", builder.transpose(joined, (0, 3, 1, 2))),
+            ("part", builder.slice(x, (0, 1, 0, 0), (1, 2, 2, 1), (1, 1, 2, 1))),
+            ("reversed", builder.slice(x, (0, 2, 1, 0), (1, 3, 1, 1), (1, -1, 1, 1))),
             ("padded", builder.pad(x, (0, 1, 0, 2), (0, 0, 3, 1), -100)),
             ("reused", builder.table(squared, params, list(range(-128, 128)))),
             ("squared", squared),
@@ -215,7 +300,7 @@ def test_requantize_corners(tmp_path: Path) -> None:
     compare(builder.finish([*outputs, ("each", each)]), tmp_path, rng)
 
 
-@pytest.mark.parametrize("rounding", ["half_away", "tflite"])
+@pytest.mark.parametrize("rounding", ["half_away", "half_even", "tflite"])
 def test_fixed_point_requantize_corners(tmp_path: Path, rounding: str) -> None:
     rng = np.random.default_rng(8)
     builder = Builder([("x", (1, 12), n.activation(0))])
@@ -329,6 +414,6 @@ def test_every_integer_operation_is_compared() -> None:
     """Fails for a new kernel until a test above has it."""
     assert sorted(kind.removeprefix("bw.") for kind in KERNELS) == [
         "add", "concat", "conv2d", "fixed_point_softmax", "integer_avg_pool2d", "integer_softmax",
-        "linear", "matmul", "max_pool2d", "mul", "pad", "reduce_sum", "requantize", "scaled_add",
-        "sum_pool2d", "table", "transpose",
+        "linear", "matmul", "max_pool2d", "mul", "pad", "reduce_sum", "requantize", "reshape",
+        "scaled_add", "slice", "sum_pool2d", "table", "transpose",
     ]  # fmt: skip

@@ -30,6 +30,7 @@ from bitwright.errors import BitwrightError
 from bitwright.flows.check_target import check_target
 from bitwright.frontend.onnx import HANDLERS, load
 from bitwright.frontend.onnx.constants import FOLDABLE
+from bitwright.frontend.onnx.domains import DOMAINS
 from bitwright.ir import graph, reference
 from bitwright.ir.types import is_float
 from bitwright.passes.fold import Fold
@@ -276,6 +277,8 @@ def document() -> str:
             f"| {name} | {imported} | {row.run_time} | {row.constants} | {row.total} | {row.cpu} | "
             f"{row.overlay} |"
         )
+    lines += ["", "## Other domains", "", "The standard's tests do not cover these operators.", ""]
+    lines += [f"- `{name}`: {', '.join(sorted(own))}" for name, own in sorted(DOMAINS.items())]
     return "\n".join(lines) + "\n"
 
 

@@ -2,11 +2,14 @@
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper
 
 from bitwright.frontend.onnx import load
 from bitwright.ir import graph, reference
+from bitwright.ir.checks import ints
 from bitwright.ir.types import shape_of
+from bitwright.passes.fold import Fold
 
 
 def _kinds(module):
@@ -29,7 +32,7 @@ def test_a_shape_computed_from_the_batch_is_a_constant(model, agree):
     assert _kinds(agree(model(nodes, {"x": ("N", 3, 4, 5)}, weights), samples=3)) == ["reshape"]
 
 
-def test_weights_are_dequantized_sliced_and_cast_at_import(model, agree):
+def test_constants_are_cast_at_import_and_dequantized_weights_stay(model, agree):
     nodes = [
         helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["w0"], axis=0),
         helper.make_node("Transpose", ["w0"], ["w1"], perm=[1, 0]),
@@ -49,7 +52,7 @@ def test_weights_are_dequantized_sliced_and_cast_at_import(model, agree):
     }  # fmt: skip
     for opset in (13, 17, 23):
         module = agree(model(nodes, {"x": (1, 4)}, weights, opset))
-        assert _kinds(module) == ["linear", "add"]
+        assert _kinds(module) == ["dequantize", "transpose", "slice", "matmul", "add"]
 
 
 def test_several_inputs_outputs_and_a_split_constant(model, agree):
@@ -135,3 +138,17 @@ def test_a_fixed_batch_is_kept_where_samples_mix(model, agree):
     for nodes in mixing.values():
         module = agree(model(nodes, {"x": (4, 3)}, weights))
         assert shape_of(graph.inputs(module)[0].value) == (4, 3)
+
+
+@pytest.mark.parametrize("value", [-np.inf, np.finfo(np.float32).min])
+def test_a_pad_that_never_wins_belongs_to_the_maximum(model, agree, value):
+    nodes = [
+        helper.make_node("Pad", ["x", "pads", "value"], ["p"]),
+        helper.make_node("MaxPool", ["p"], ["y"], kernel_shape=[3, 3], strides=[2, 2]),
+    ]
+    weights = {"pads": np.int64([0, 0, 1, 1, 0, 0, 1, 0]), "value": np.float32(value)}
+    module = agree(model(nodes, {"x": ("N", 2, 6, 7)}, weights))
+    assert _kinds(module) == ["pad", "max_pool2d"]
+    (pool,) = [o for o in graph.operations(Fold().run(module)) if o.operation.name != "bw.constant"]
+    assert pool.operation.name == "bw.max_pool2d"
+    assert ints(pool.padding) == (1, 1, 1, 0)

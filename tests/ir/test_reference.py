@@ -54,6 +54,24 @@ def test_conv2d_is_the_sum_of_products(seed: int) -> None:
         assert (found[sample] == expected).all()
 
 
+def test_plain_integers_accumulate_exactly_and_wrap() -> None:
+    random = np.random.default_rng(0)
+    int32 = np.dtype(np.int32)
+    x = random.integers(-(2**15), 2**15, (1, 6, 5, 4)).astype(int32)
+    w = random.integers(-(2**15), 2**15, (4, 3, 2, 3)).astype(int32)
+    builder = Builder([("x", x.shape, int32)])
+    acc = builder.conv2d(
+        builder.inputs[0], builder.plain(w), builder.plain(np.zeros(4, int32)), stride=(1, 2),
+        padding=(1, 0, 2, 1), groups=2,
+    )  # fmt: skip
+    found = reference.run(builder.finish([("y", acc)]), {"x": x})["y"]
+    args = (0, [1, 2], [1, 0, 2, 1], [1, 1], 2)
+    expected = _naive_conv(x[0], w, np.zeros(4, np.int64), *args)
+    assert np.abs(expected).max() > 2**31  # some wrap, none loses its low bits
+    assert found.dtype == int32
+    assert (found[0] == expected.astype(np.int64).astype(np.int32)).all()
+
+
 def test_requantize_rounds_half_up_and_clamps() -> None:
     acc = np.array([[3, 1, -1, -3, 1000, -1000, 2, 0]], dtype=np.int32)
     found = reference.requantize_integers(acc, np.array(1), np.array(1), 10, -100, 100)

@@ -1,14 +1,18 @@
 """Modules on disk: text plus data, both directions, and the time of a 20 MB model."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
+from torch_mlir import ir
 
-from bitwright.ir import reference, serialize
+from bitwright.ir import graph, reference, serialize
 from bitwright.ir.builder import Builder
-from bitwright.ir.context import IrError, parse
+from bitwright.ir.bw import Blob, ConstantOp
+from bitwright.ir.context import IrError, clone, parse
 
 
 def _linear(inputs: int, outputs: int):  # type: ignore[no-untyped-def]
@@ -69,3 +73,113 @@ def test_memories_of_programs_come_back(tmp_path: Path) -> None:
     serialize.save(module, tmp_path / "p.mlir")
     assert "bw.blob" in (tmp_path / "p.mlir").read_text()
     assert str(serialize.load(tmp_path / "p.mlir")) == str(module)
+
+
+def test_large_constants_are_shared_and_mapped(tmp_path: Path) -> None:
+    weight = np.random.default_rng(0).normal(size=(300, 200)).astype(np.float32)
+    weight.flags.writeable = False
+    builder = Builder([("x", (1, 200), None)])
+    constant = builder.constant(weight)
+    assert graph.constant_of(constant) is weight
+    transposed = builder.constant(weight.T)
+    inner = builder.linear(builder.inputs[0], constant, builder.constant(np.zeros(300, np.float32)))
+    outer = builder.linear(inner, transposed, builder.constant(np.zeros(200, np.float32)))
+    module = builder.finish([("y", outer)])
+    assert '#bw.blob<"w0">' in str(module)
+    copy = clone(module)
+    serialize.save(copy, tmp_path / "m.mlir")
+    loaded = serialize.load(tmp_path / "m.mlir")
+    assert str(loaded) == str(module)
+    for found in (copy, loaded):
+        arrays = [graph.constant_of(operation.result) for operation in graph.operations(found)]
+        assert (arrays[0] == weight).all()
+        assert (arrays[1] == weight.T).all()
+        assert not arrays[0].flags.writeable  # type: ignore[union-attr]
+    x = {"x": np.ones((1, 200), np.float32)}
+    assert (reference.run(loaded, x)["y"] == reference.run(module, x)["y"]).all()
+
+
+def test_a_writable_array_is_copied() -> None:
+    builder = Builder([("x", (200,), None)])
+    array = np.ones((300, 200), np.float32)
+    values = [builder.constant(array), builder.constant(array[:, ::-1]), builder.plain(array)]
+    array[:] = 0
+    for value in values:
+        assert (graph.constant_of(value) == 1).all()
+    assert array.flags.writeable
+
+
+@pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, ml_dtypes.int4, np.float16, np.bool_])
+def test_large_constants_of_every_plain_type(tmp_path: Path, dtype: type) -> None:
+    builder = Builder([("x", (1,), None)])
+    array = (np.arange(70000 * 2) % 7).reshape(2, -1).astype(dtype)
+    module = builder.finish([("y", builder.plain(array))])
+    serialize.save(module, tmp_path / "m.mlir")
+    found = reference.run(serialize.load(tmp_path / "m.mlir"), {"x": np.ones(1, np.float32)})["y"]
+    assert found.dtype == array.dtype
+    assert (found == array).all()
+
+
+def test_a_large_constant_of_another_shape_does_not_verify() -> None:
+    builder = Builder([("x", (1,), None)])
+    value = builder.constant(np.zeros((300, 200), np.float32))
+    with builder.context:
+        blob = Blob.get(ir.StringAttr.get("w0"))
+    wrong = builder.make(ConstantOp, ((200, 300), None), (), value=blob)
+    with pytest.raises(IrError, match="result has shape"):
+        builder.finish([("y", value), ("z", wrong)])
+
+
+def test_text_without_its_data_is_named() -> None:
+    builder = Builder([("x", (1,), None)])
+    value = builder.constant(np.zeros((300, 200), np.float32))
+    module = parse(str(builder.finish([("y", value)])))
+    with pytest.raises(IrError) as error:
+        reference.run(module, {"x": np.ones(1, np.float32)})
+    assert str(error.value) == (
+        "The data of the constant 'w0' is not in memory; read the module from a file that has its "
+        ".npz beside it (`bitwright opt -o` writes both)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda data: data[:-30], "File is not a zip file"),
+        (lambda data: data.replace(b"\0\0\x80?", b"\0\0\0?", 1),
+         "its member 'c0.npy' is damaged (wrong checksum)"),
+        (lambda data: b"", "cannot mmap an empty file"),
+    ],
+)  # fmt: skip
+def test_damaged_data_is_named(
+    tmp_path: Path, change: Callable[[bytes], bytes], reason: str
+) -> None:
+    builder = Builder([("x", (1,), None)])
+    module = builder.finish([("y", builder.constant(np.ones((300, 200), np.float32)))])
+    path, data = tmp_path / "m.mlir", tmp_path / "m.npz"
+    serialize.save(module, path)
+    data.write_bytes(change(data.read_bytes()))
+    with pytest.raises(IrError) as error:
+        serialize.load(path)
+    assert str(error.value) == (
+        f"Cannot read the constants {data} of {path}: {reason}; compile the model again"
+    )
+
+
+def test_compressed_data_and_data_of_another_module_are_named(tmp_path: Path) -> None:
+    builder = Builder([("x", (1,), None)])
+    module = builder.finish([("y", builder.plain(np.ones((300, 200), np.float32)))])
+    path, data = tmp_path / "m.mlir", tmp_path / "m.npz"
+    serialize.save(module, path)
+    np.savez_compressed(data, c0=np.ones((300, 200), np.float32))
+    with pytest.raises(IrError, match=r"its member 'c0\.npy' is compressed; expected it stored"):
+        serialize.load(path)
+    np.savez(data, c0=np.ones((300, 200), np.int8))
+    with pytest.raises(IrError, match=f"The constant 'c0' in {data} does not fit {path}: "):
+        serialize.load(path)
+    np.savez(data, c0=np.ones((200, 300), np.float32))
+    with pytest.raises(IrError, match=r"does not verify: [\s\S]*result has shape"):
+        serialize.load(path)
+    np.savez(data, c0=np.ones(3, dtype=object))
+    with pytest.raises(IrError, match=r"its member 'c0\.npy' holds Python objects"):
+        serialize.load(path)

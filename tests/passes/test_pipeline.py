@@ -108,7 +108,8 @@ ERRORS = {
         pipeline.UnknownPassError, "There is no pass 'folt'; the passes are: example, fold",
     ),
     "fold{weights=4}": (
-        pipeline.UnknownOptionError, "Pass fold has no option 'weights'; its options are: none",
+        pipeline.UnknownOptionError,
+        "Pass fold has no option 'weights'; its options are: dequantize",
     ),
     "example{bits=4}": (
         pipeline.UnknownOptionError,

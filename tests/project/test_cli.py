@@ -73,6 +73,7 @@ def test_compile_passes_everything_on(api: FakeApi) -> None:
         *("compile", "m.onnx", "--target", "ulx3s-85f", "--calibration", "c.npz"),
         *("--weights", "4", "--activations", "6", "--ranges", "mse", "--seed", "5"),
         *("--machine", "lanes=8, rows=16", "--clock", "80", "-o", "there"),
+        *("--shape", "x=1, 3,8,8", "--shape", "a=b=4"),
     )
     assert result.exit_code == 0, result.output
     assert api.calls == [
@@ -87,6 +88,7 @@ def test_compile_passes_everything_on(api: FakeApi) -> None:
                 "machine": {"lanes": 8, "rows": 16},
                 "ranges": "mse",
                 "clock": 80.0,
+                "shapes": {"x": (1, 3, 8, 8), "a=b": (4,)},
             },
         )
     ]
@@ -105,6 +107,7 @@ def test_compile_defaults(api: FakeApi) -> None:
         "machine": None,
         "ranges": "minmax",
         "clock": None,
+        "shapes": {},
     }
 
 
@@ -141,13 +144,14 @@ class FakeInspection:
 def test_inspect(api: FakeApi, tmp_path: Path) -> None:
     api.result = FakeInspection()
     assert invoke("inspect", "m.onnx").stdout == "ten layers\n"
-    assert invoke("inspect", "m.onnx", "-t", "cpu", "--json").stdout == '{"layers": []}\n'
+    arguments = ("-t", "cpu", "--json", "--shape", "N=2")
+    assert invoke("inspect", "m.onnx", *arguments).stdout == '{"layers": []}\n'
     page = tmp_path / "graph.html"
     assert invoke("inspect", "m.onnx", "--html", str(page)).stdout == ""
     assert page.read_text() == "<html>"
     assert api.calls[:2] == [
-        ("inspect", (Path("m.onnx"), None), {}),
-        ("inspect", (Path("m.onnx"), "cpu"), {}),
+        ("inspect", (Path("m.onnx"), None), {"shapes": {}}),
+        ("inspect", (Path("m.onnx"), "cpu"), {"shapes": {"N": (2,)}}),
     ]
 
 
@@ -237,6 +241,18 @@ def test_compile_without_calibration(api: FakeApi) -> None:
             ("compile", "m", "-t", "cpu", "-c", "c", "--machine", "lanes"),
             "Invalid value for '--machine': 'lanes' is not of the form NAME=NUMBER, "
             "such as lanes=8",
+        ),
+        *(
+            (
+                ("inspect", "m", "--shape", text),
+                f"Invalid value for '--shape': '{text}' is not of the form NAME=SIZE,..., such as "
+                "x=1,3,224,224",
+            )
+            for text in ("x", "=3", "x=", "x=1,,3", "x=-1", "x=1.5")
+        ),
+        (
+            ("inspect", "m", "--shape", "x=1", "--shape", "x=1"),
+            "Invalid value for '--shape': 'x' is given twice",
         ),
     ],
 )

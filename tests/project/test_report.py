@@ -126,6 +126,7 @@ def test_the_schema_and_the_classes_have_the_same_fields() -> None:
         "Tensor": document["$defs"]["tensor"],
         "Comparison": document["$defs"]["comparison"],
         "Resource": document["$defs"]["resource"],
+        "Deviation": document["properties"]["quantization"]["properties"]["deviations"]["items"],
         "Step": document["properties"]["cycles"]["properties"]["steps"]["items"],
     }
     for name, part in parts.items():

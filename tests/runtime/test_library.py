@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bitwright.codegen.cpu.library import build_library
+from bitwright.files import seal
 from bitwright.ir import reference
 from bitwright.ir.builder import Builder
 from bitwright.ir.types import QuantParams
@@ -42,6 +43,20 @@ def test_two_inputs_and_outputs_in_real_numbers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found["swapped"], right.dequantize(expected["swapped"]))
     assert {array.dtype for array in found.values()} == {np.dtype(np.float32)}
 
+    given = [np.ascontiguousarray(integers[name][:1]) for name in ("left", "right")]
+    call = library.bound(given)
+    for sample in range(6):
+        for array, name in zip(given, ("left", "right"), strict=True):
+            array[:] = integers[name][sample]
+        call()
+        for array, name in zip(call.outputs, expected, strict=True):
+            np.testing.assert_array_equal(array, expected[name][sample : sample + 1])
+    with pytest.raises(LibraryError) as refused:
+        library.bound(given[:1])
+    assert str(refused.value) == (
+        "The inputs are int8 [1, 3, 4]; expected contiguous int8 [1, 3, 4], int8 [1, 3, 4]"
+    )
+
     with pytest.raises(TensorError) as caught:
         library.run({"left": real["left"]})
     assert str(caught.value) == "Input 'right' is missing; the model's inputs are: left, right"
@@ -57,15 +72,44 @@ def test_no_such_file(tmp_path: Path) -> None:
     assert caught.value.exit_code == 6
 
 
+def _unsealed(path: Path) -> str:
+    return (
+        f"{path} is not a library that Bitwright made, or is truncated or changed since: it does "
+        "not end with its checksum. Give the libmodel.so of a build folder, or compile the model "
+        "again"
+    )
+
+
 def test_not_a_library(tmp_path: Path) -> None:
     path = tmp_path / "libmodel.so"
-    path.write_text("hello")
+    path.write_text("hello" * 100)
+    with pytest.raises(LibraryError) as caught:
+        load_library(path)
+    assert str(caught.value) == _unsealed(path)
+    seal(path)
     with pytest.raises(LibraryError) as caught:
         load_library(path)
     assert str(caught.value) == (
-        f"{path} is not a shared library of this system: {path}: file too short; compile the model "
-        "here"
+        f"{path} is not a shared library of this system: {path}: invalid ELF header; compile the "
+        "model here"
     )
+
+
+def test_a_truncated_or_changed_library(tmp_path: Path) -> None:
+    params = QuantParams((0.1,), 0, 8, -128, 127)
+    builder = Builder([("x", (1, 3, 4), params)])
+    module = builder.finish([("y", builder.transpose(builder.inputs[0], (0, 2, 1)))])
+    path = build_library(module, tmp_path, model="mover").library
+    data = path.read_bytes()
+    assert load_library(path).model == "mover"
+    middle = len(data) // 2
+    flipped = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+    for index, changed in enumerate((data[:middle], data[:-1], data + b"\0", flipped, b"")):
+        other = tmp_path / f"{index}.so"
+        other.write_bytes(changed)
+        with pytest.raises(LibraryError) as caught:
+            load_library(other)
+        assert str(caught.value) == _unsealed(other)
 
 
 def _library(folder: Path, text: str) -> Path:
@@ -75,18 +119,19 @@ def _library(folder: Path, text: str) -> Path:
     return path
 
 
-def test_somebody_elses_library(tmp_path: Path) -> None:
-    path = _library(tmp_path, "int other(void) { return 1; }\n")
+def test_the_code_of_somebody_elses_library_does_not_run(tmp_path: Path) -> None:
+    path = _library(
+        tmp_path,
+        "#include <stdlib.h>\n__attribute__((constructor)) static void run(void) { abort(); }\n",
+    )
     with pytest.raises(LibraryError) as caught:
         load_library(path)
-    assert str(caught.value) == (
-        f"{path} is a shared library but not one that Bitwright made (no bw_abi_version); give the "
-        "libmodel.so of a build folder"
-    )
+    assert str(caught.value) == _unsealed(path)
 
 
 def test_another_interface_version(tmp_path: Path) -> None:
     path = _library(tmp_path, "int bw_abi_version(void) { return 7; }\n")
+    seal(path)
     with pytest.raises(LibraryError) as caught:
         load_library(path)
     assert str(caught.value) == (

@@ -38,7 +38,7 @@ def test_the_library_needs_no_calibration(folder: Path) -> None:
     report = json.loads((folder / "build" / "report.json").read_text())
     assert report["quantization"] == {
         "weight_bits": 8, "activation_bits": 8, "ranges": "minmax", "rounding": "tflite",
-        "calibration_samples": 0,
+        "calibration_samples": 0, "deviations": [],
     }  # fmt: skip
     assert report["bit_exact"]["cpu"]["mismatches"] == 0
     assert report["bit_exact"]["cpu"]["samples"] == 16

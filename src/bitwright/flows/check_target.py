@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from torch_mlir import ir
 
+from bitwright.codegen.cpu.level import cpu_level
 from bitwright.codegen.cpu.lower import lower
 from bitwright.errors import BitwrightError
 from bitwright.flows.overlay import build_overlay
@@ -124,7 +125,7 @@ def _by_passes(quantized: ir.Module, device: CpuTarget | FpgaTarget) -> dict[str
         BitwrightError: what is wrong with the model as a whole.
     """
     if isinstance(device, CpuTarget):
-        lower(quantized)
+        lower(quantized, cpu_level("host"))
         return {}
     smallest = device.presets[-1]
     tile = Tile(smallest.lanes, smallest.rows, smallest.requant_lanes)

@@ -17,6 +17,7 @@ from bitwright.flows.layers import layers_of
 from bitwright.flows.models import import_model
 from bitwright.flows.overlay import OverlayBuild, build_overlay, write_overlay
 from bitwright.fpga.pll import plan_clock
+from bitwright.frontend.onnx import Shapes
 from bitwright.ir import graph, reference, serialize
 from bitwright.ir.types import QuantParams, quant_params, shape_of
 from bitwright.passes.quantize import Quantize
@@ -56,13 +57,18 @@ def compile_model(
     machine: Mapping[str, int] | None = None,
     ranges: str = "minmax",
     clock: float | None = None,
+    shapes: Shapes | None = None,
     progress: ProgressCallback = silent,
 ) -> Report:
     """Build what `target` needs for a model into the folder `output`.
 
-    An ONNX model is quantized, for which `calibration` has typical inputs. A TFLite model is
-    quantized already and keeps its arithmetic; there, such inputs are only what the library is
-    compared with the reference on (random ones without).
+    A float model is quantized, for which `calibration` has typical inputs. A TFLite model, or an
+    ONNX model with markers, is quantized already and keeps its arithmetic; there, such inputs are
+    only what the library is compared with the reference on (random ones without).
+
+    Args:
+        shapes: `{"height": 224}` binds a symbolic dimension in all inputs that have it,
+            `{"x": (1, 3, 224, 224)}` all of those of one input.
 
     Raises:
         BitwrightError: one class for each thing that can be wrong; nothing is written then.
@@ -70,13 +76,14 @@ def compile_model(
     device = get(target)
     check_writable(output)
     progress("import the model", 0, 0)
-    imported = import_model(model)
+    imported = import_model(model, shapes)
     samples: dict[str, reference.Array] = {}
     if calibration is not None:
         samples = load_inputs(calibration, [item.name for item in graph.inputs(imported.module)])
     if imported.quantized:
         _check_bits(model, weights=weights, activations=activations)
         quantized = imported.module
+        weights, activations = _bits(quantized)
     else:
         if calibration is None:
             raise MissingCalibration(
@@ -94,8 +101,9 @@ def compile_model(
         target=reports.Target(name=device.name, kind=device.kind),
         quantization=reports.Quantization(
             weight_bits=weights, activation_bits=activations, ranges=ranges,  # pyright: ignore
-            rounding="tflite" if imported.quantized else "half_up",
+            rounding=imported.rounding,
             calibration_samples=0 if imported.quantized else count,
+            deviations=tuple(reports.Deviation(**vars(item)) for item in imported.deviations),
         ),
         tools=tool_versions(TOOLS),
         seeds={"compile": seed},
@@ -129,17 +137,32 @@ def _check_bits(model: Path, *, weights: int, activations: int) -> None:
         )
 
 
+def _bits(module: ir.Module) -> tuple[int, int]:
+    """The most bits of a weight and of an activation of an integer module."""
+    layers = layers_of(module)
+    weights = [layer.weight_bits for layer in layers if layer.weight_bits is not None]
+    params = [quant_params(item.value.type) for item in graph.inputs(module)]
+    params += [quant_params(operation.result.type) for operation in graph.operations(module)
+               if graph.constant_of(operation.result) is None]  # fmt: skip
+    return max(weights, default=IMPORTED_BITS), max(item.bits for item in params if item)
+
+
 def _model_section(path: Path, module: ir.Module) -> reports.Model:
     layers = layers_of(module)
     return reports.Model(
         name=path.stem,
         file=path.name,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256=_sha256(path),
         parameters=sum(layer.parameters for layer in layers),
         macs=sum(layer.macs for layer in layers),
         inputs=_tensors(graph.inputs(module)),
         outputs=_tensors(graph.outputs(module)),
     )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _tensors(items: list[graph.NamedValue]) -> tuple[reports.Tensor, ...]:

@@ -14,9 +14,11 @@ from bitwright.files import replace_file
 from bitwright.flows.check_target import Verdict, check_target
 from bitwright.flows.graph_page import page
 from bitwright.flows.layers import Layer, layers_of, layers_table, output_sources
-from bitwright.flows.models import import_model
+from bitwright.flows.models import prepare, read_model
+from bitwright.frontend.onnx import Shapes
 from bitwright.ir import graph
 from bitwright.ir.types import shape_of
+from bitwright.passes.integer import NotIntegerModel
 from bitwright.targets import get
 
 SCHEMA_VERSION = 1
@@ -125,21 +127,29 @@ class Inspection:
         replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def inspect(model: Path, target: str | None = None) -> Inspection:
-    """The layers of a model; those of an ONNX file after folding.
+def inspect(model: Path, target: str | None = None, *, shapes: Shapes | None = None) -> Inspection:
+    """The layers of a model; those of a float model after folding, of a quantized one as integers.
 
     Args:
         target: a name from `bitwright targets`, to find out what it does not support.
+        shapes: as for `compile_model`.
 
     Raises:
         ModelError: a file that cannot be imported.
+        ShapeBindingError: `shapes` that do not fit the model.
         UnknownTarget: a target that is not known.
     """
     device = None if target is None else get(target)
-    module = import_model(model).module
-    return inspection_of(
-        module, str(model), None if device is None else check_target(module, device)
-    )
+    module = read_model(model, shapes)
+    verdict = None
+    try:
+        module = prepare(module).module
+    except NotIntegerModel as error:  # shown as it was read
+        if device is not None:
+            verdict = Verdict(device.name, device.kind, "passes", model=(str(error),))
+    else:
+        verdict = None if device is None else check_target(module, device)
+    return inspection_of(module, str(model), verdict)
 
 
 def inspection_of(module: ir.Module, name: str, verdict: Verdict | None = None) -> Inspection:

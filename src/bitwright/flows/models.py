@@ -2,31 +2,74 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from torch_mlir import ir
 
 from bitwright.frontend import onnx, tflite
+from bitwright.ir import graph
+from bitwright.ir.types import quant_params
 from bitwright.passes.fold import Fold
+from bitwright.passes.integer import Deviation, Integer, has_markers
 from bitwright.passes.widths import prove
+
+Rounding = Literal["half_up", "half_even", "tflite"]
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A module; `quantized` where its integers and their arithmetic came with the model."""
+    """A module that is ready to be quantized, or that came quantized.
+
+    Attributes:
+        quantized: whether its integers and their arithmetic came with the model.
+        rounding: of its sums where it is quantized, else of those that `quantize` will make.
+        deviations: where a quantized model is not its own arithmetic to the last integer.
+    """
 
     module: ir.Module
     quantized: bool
+    rounding: Rounding = "half_up"
+    deviations: tuple[Deviation, ...] = ()
 
 
-def import_model(path: Path) -> Imported:
-    """Import a TFLite file (by its suffix) as it is, or an ONNX file, folded.
+def import_model(path: Path, shapes: onnx.Shapes | None = None) -> Imported:
+    """Import a TFLite file (by its suffix) as it is, or an ONNX file, folded or made integer.
+
+    Args:
+        shapes: sizes of symbolic dimensions and shapes of inputs, by name (ONNX only).
 
     Raises:
         ModelError: a file that cannot be imported.
+        ShapeBindingError: `shapes` that do not fit the model.
+        NotIntegerModel: a quantized ONNX model of which something stays float.
         AccumulatorTooWide: a quantized model whose sums can leave 32 bits.
     """
-    if path.suffix.lower() == ".tflite":
-        module = tflite.load(path)
+    return prepare(read_model(path, shapes))
+
+
+def read_model(path: Path, shapes: onnx.Shapes | None = None) -> ir.Module:
+    """A model file as its frontend reads it; see `import_model`."""
+    if path.suffix.lower() != ".tflite":
+        return onnx.load(path, shapes)
+    if shapes:
+        raise onnx.ShapeBindingError(
+            f"{path} is a TFLite file, whose shapes are fixed, and is given one for "
+            f"{next(iter(shapes))!r}; leave it out, or convert the model with other shapes"
+        )
+    return tflite.load(path)
+
+
+def prepare(module: ir.Module) -> Imported:
+    """What a frontend has read, folded where it is float, else made integer and proved.
+
+    Weights that are quantized while activations are not are read as the floats that they stand
+    for.
+    """
+    if all(quant_params(item.value.type) is not None for item in graph.inputs(module)):
         prove(module)
-        return Imported(module, quantized=True)
-    return Imported(Fold().run(onnx.load(path)), quantized=False)
+        return Imported(module, quantized=True, rounding="tflite")
+    if has_markers(module):
+        integral = Integer().convert(module)
+        prove(integral.module)
+        return Imported(integral.module, True, "half_even", integral.deviations)
+    return Imported(Fold(dequantize=True).run(module), quantized=False)

@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 from torch_mlir.dialects import func
 
-from bitwright.ir import bw, bw_fixed_point, bw_float, bw_quantize, reference_float, shapes
+from bitwright.ir import (
+    blobs,
+    bw,
+    bw_fixed_point,
+    bw_float,
+    bw_order,
+    bw_quantize,
+    reference_float,
+    shapes,
+)  # fmt: skip
 from bitwright.ir.context import new_context, verify
 from bitwright.ir.types import (
     QuantParams,
@@ -99,34 +108,51 @@ class Builder:
             return made.results[0]
 
     def constant(self, value: NDArray[Any], params: QuantParams | None = None) -> ir.Value:
-        """float32, int32 (accumulators) or, with `params`, int8 storage of a quantized tensor."""
-        with self.context, ir.Location.unknown():
-            value = np.ascontiguousarray(value)
+        """float32, int32 (accumulators) or, with `params`, int8 storage of a quantized tensor.
+
+        A large read-only array of that type, in any order, is kept and not copied (see
+        `bitwright.ir.blobs`).
+        """
+        with self.context:
             if params is not None:
-                value, element = value.astype(np.int8), quantized(params)
+                dtype, element = np.int8, quantized(params)
             elif value.dtype.kind == "f":
-                value, element = value.astype(np.float32), f32()
+                dtype, element = np.float32, f32()
             else:
-                value, element = value.astype(np.int32), i32()
-            attr = ir.DenseElementsAttr.get(value.reshape(-1)[:1] if value.ndim == 0 else value)
-            shape = value.shape if value.ndim else (1,)
-        return self.make(bw.ConstantOp, (shape, element), (), value=attr)
+                dtype, element = np.int32, i32()
+        array = np.asarray(value, dtype)
+        return self._constant(array if array.ndim else array.reshape(1), value, element)
 
     def plain(self, value: NDArray[Any]) -> ir.Value:
-        """A constant of any plain type, of any rank, kept as it is."""
+        """A constant of any plain type, of any rank, kept as it is.
+
+        A large read-only array is not copied (see `bitwright.ir.blobs`).
+        """
         value = np.asarray(value)
         if value.size == 0:
             raise ValueError(f"a constant of shape {list(value.shape)} has no elements")
-        if not reference_float.is_native(
+        large = value.nbytes >= blobs.LARGE_BYTES
+        if not large and not reference_float.is_native(
             value.dtype
         ):  # NumPy cannot read these out of an attribute again
             exact = np.float32 if reference_float.is_fraction(value.dtype) else np.int8
             return self.cast(self.plain(value.astype(exact)), value.dtype)
-        with self.context, ir.Location.unknown():
+        with self.context:
             element = element_of(value.dtype)
-            type_ = tensor(value.shape, element)
-            attr = ir.DenseElementsAttr.get(np.array(value, order="C"), type=type_)
-        return self.make(bw.ConstantOp, (value.shape, element), (), value=attr)
+        return self._constant(value, value, element)
+
+    def _constant(self, array: NDArray[Any], given: NDArray[Any], element: ir.Type) -> ir.Value:
+        """`array` was made from `given`, whose memory belongs to the caller."""
+        if array.nbytes >= blobs.LARGE_BYTES:
+            key = blobs.add(self.context, blobs.frozen(array, given))
+            with self.context:
+                data = bw.Blob.get(ir.StringAttr.get(key))
+        else:
+            with self.context, ir.Location.unknown():
+                type_ = tensor(array.shape, element)
+                array = np.asarray(array, order="C")
+                data = ir.DenseElementsAttr.get(array, type=type_ if is_plain(type_) else None)
+        return self.make(bw.ConstantOp, (array.shape, element), (), value=data)
 
     def function(self, name: str, x: ir.Value, **attributes: Any) -> ir.Value:
         """See `bw_float.FUNCTIONS`."""
@@ -195,6 +221,20 @@ class Builder:
         return self.make(
             bw_float.GatherElementsOp, (shape_of(indices), element_type(x)), (x, indices),
             axis=axis,
+        )  # fmt: skip
+
+    def argsort(self, x: ir.Value, axis: int, descending: bool) -> ir.Value:
+        """See `bw_order.ArgsortOp`."""
+        result = (shape_of(x), np.dtype(np.int64))
+        return self.make(bw_order.ArgsortOp, result, (x,), axis=axis, descending=descending)
+
+    def scatter_elements(
+        self, x: ir.Value, indices: ir.Value, updates: ir.Value, axis: int, reduction: str
+    ) -> ir.Value:
+        """See `bw_order.ScatterElementsOp`."""
+        return self.make(
+            bw_order.ScatterElementsOp, (shape_of(x), element_type(x)), (x, indices, updates),
+            axis=axis, reduction=reduction,
         )  # fmt: skip
 
     def expand(self, x: ir.Value, shape: Sequence[int]) -> ir.Value:

@@ -3,7 +3,8 @@
 Layout is NCHW. An operation whose inputs are quantized (`!quant.uniform`) computes in integers:
 `conv2d`, `linear`, `matmul`, `add`, `mul`, `sum_pool2d` and `reduce_sum` give i32 accumulators
 that one `requantize` brings back; pooling by maximum, tables and shape operations stay in the
-quantized type. What each one computes is defined by `bitwright.ir.reference`.
+quantized type. Convolutions and products of plain integers give that type, as its arithmetic wraps.
+What each one computes is defined by `bitwright.ir.reference`.
 """
 
 # Operations get their operands and attributes as annotations that the dialect machinery reads.
@@ -14,7 +15,7 @@ from typing import Any
 from torch_mlir import ir
 from torch_mlir.dialects import ext
 
-from bitwright.ir import shapes
+from bitwright.ir import blobs, shapes
 from bitwright.ir.checks import (
     VerifyError,
     check_weighted,
@@ -59,9 +60,14 @@ class BwOperation(Bw.Operation):
 
 
 class Blob(Bw.Attribute, name="blob"):
-    """Stands for data that lies in the `.npz` beside the text; only in saved modules."""
+    """Stands for data outside of MLIR: in `bitwright.ir.blobs`, or in the `.npz` beside a text."""
 
     key: ir.StringAttr
+
+
+def blob_key(blob: ir.Attribute) -> str:
+    """The key of a `Blob`."""
+    return ir.StringAttr(blob.key).value
 
 
 class ConstantOp(BwOperation, name="constant", traits=[ext.Pure]):
@@ -72,6 +78,9 @@ class ConstantOp(BwOperation, name="constant", traits=[ext.Pure]):
 
     def check(self) -> None:
         if isinstance(self.value, Blob):
+            array = blobs.find(self.context, blob_key(self.value))
+            if array is not None:
+                expect_shape(self.result, array.shape)
             return
         if not isinstance(self.value, ir.DenseElementsAttr):
             raise VerifyError(f"value must be dense elements, found {self.value.type}")

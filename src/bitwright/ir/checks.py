@@ -4,7 +4,14 @@ from typing import Any
 
 from torch_mlir import ir
 
-from bitwright.ir.types import is_accumulator, is_float, is_plain, quant_params, shape_of
+from bitwright.ir.types import (
+    element_type,
+    is_accumulator,
+    is_float,
+    is_plain,
+    quant_params,
+    shape_of,
+)  # fmt: skip
 
 
 class VerifyError(ValueError):
@@ -82,8 +89,11 @@ def check_weighted(input: ir.Value, weight: ir.Value, bias: ir.Value, result: ir
     outputs = shape_of(weight)[0]
     if shape_of(bias) != (outputs,):
         raise VerifyError(f"bias has shape {shape_of(bias)}, expected ({outputs},)")
-    if is_float(input):
-        expect_float(weight, bias, result)
+    if is_plain(input):
+        for value in (weight, bias, result):
+            expect_same_type(value, input)
+        if not is_float(input) and not isinstance(element_type(input), ir.IntegerType):
+            raise VerifyError(f"input is {input.type}, expected f32 or integers")
         return
     expect_activation(input, "input")
     expect_weight(weight)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 from torch_mlir.dialects import func
 
-from bitwright.ir import bw
+from bitwright.ir import blobs, bw
 from bitwright.ir.context import IrError
 
 
@@ -77,11 +77,25 @@ def operations(module: ir.Module) -> Iterator[Any]:
 
 
 def constant_of(value: ir.Value) -> NDArray[Any] | None:
-    """Data of a value that a `bw.constant` makes, else None. Shared memory: do not write."""
+    """Data of a value that a `bw.constant` makes, else None. Shared memory: do not write.
+
+    Raises:
+        IrError: a large constant of a text that was parsed without its data.
+    """
     owner = value.owner
     if isinstance(owner, ir.Block) or owner.name != bw.ConstantOp.OPERATION_NAME:
         return None
-    return np.array(owner.attributes["value"], copy=False)
+    data = owner.attributes["value"]
+    if not isinstance(data, bw.Blob):
+        return np.array(data, copy=False)
+    key = bw.blob_key(data)
+    array = blobs.find(owner.context, key)
+    if array is None:
+        raise IrError(
+            f"The data of the constant {key!r} is not in memory; read the module from a file that "
+            "has its .npz beside it (`bitwright opt -o` writes both)"
+        )
+    return array
 
 
 def location_name(operation: Any) -> str:

@@ -73,8 +73,26 @@ def evaluate(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def interpret(operation: Any, *operands: Array) -> Array:
-    """What one operation makes of arrays; an elementwise one takes any that broadcast."""
+def constant_value(value: ir.Value) -> Array | None:
+    """What a value is that depends on constants only; None for any other."""
+    if (constant := graph.constant_of(value)) is not None:
+        return constant.reshape(shape_of(value))
+    waiting, values = [value], dict[ir.Value, Array]()
+    while waiting:
+        current = waiting[-1]
+        if isinstance(current.owner, ir.Block):
+            return None
+        missing = [operand for operand in current.owner.operands if operand not in values]
+        if not missing:
+            operands = [values[operand] for operand in current.owner.operands]
+            values[current] = apply(current.owner.opview, *operands)
+            waiting.pop()
+        waiting += missing
+    return values[value]
+
+
+def apply(operation: Any, *operands: Array) -> Array:
+    """What one operation computes of these arrays."""
     return np.asarray(_INTERPRETERS[operation.operation.name](operation, *operands))
 
 
@@ -158,7 +176,7 @@ def _evaluate(
     results = graph.outputs(module)
     for index, operation in enumerate(graph.operations(module)):
         operands = [values[operand] for operand in operation.operands]
-        result = interpret(operation, *operands)
+        result = apply(operation, *operands)
         values[operation.result] = result
         if observe:
             observe(operation.result, result)
@@ -257,8 +275,7 @@ def _mul(op: Any, lhs: Array, rhs: Array) -> Array:
 
 
 def _max_pool2d(op: Any, x: Array) -> Array:
-    params = _params(op.input)
-    lowest = -np.inf if params is None else -128
+    lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     view = _windows(
         x, ints(op.kernel), ints(op.stride), ints(op.padding), ints(op.dilation), lowest
     )
@@ -410,7 +427,7 @@ def _clip(x: Array, low: float, high: float) -> Array:
 _INTERPRETERS: dict[str, Callable[..., Array]] = {
     **reference_float.INTERPRETERS,
     **reference_quantize.INTERPRETERS,
-    "bw.constant": lambda op: np.asarray(op.value).reshape(shape_of(op.result)),
+    "bw.constant": lambda op: np.asarray(graph.constant_of(op.result)).reshape(shape_of(op.result)),
     "bw.conv2d": _conv2d,
     "bw.linear": _linear,
     "bw.matmul": _matmul,

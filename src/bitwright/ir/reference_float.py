@@ -8,6 +8,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
+from bitwright.ir import reference_order
 from bitwright.ir.checks import ints
 from bitwright.ir.types import dtype_of, shape_of
 
@@ -206,6 +207,7 @@ def _conv_transpose2d(op: Any, x: Array, weight: Array) -> Array:
 
 
 INTERPRETERS: dict[str, Callable[..., Array]] = {
+    **reference_order.INTERPRETERS,
     **{f"bw.{name}": _function(name) for name in _FUNCTIONS},
     **{f"bw.{name}": _binary(name) for name in _BINARIES},
     "bw.reduce_max": _reduction(np.max),

@@ -8,6 +8,8 @@ from torch_mlir import ir
 
 from bitwright.ir import reference
 from bitwright.ir.builder import Builder
+from bitwright.ir.bw_quantize import DequantizeOp
+from bitwright.ir.types import is_float
 from bitwright.passes import fold_affine, fold_layout, fold_windows
 from bitwright.passes.rewrite import Match, Rewriter, Rule, to_fixed_point
 
@@ -26,11 +28,17 @@ class Fold:
     The rules stand in `fold_affine.py`, `fold_layout.py` and `fold_windows.py`; each module's
     description shows its own `before --> after`. Requires: a float module. The result computes the
     same function, up to float rounding; inputs and outputs keep their names and shapes.
+
+    Args:
+        dequantize: whether constants that are dequantized become floats; else their integers stay.
     """
+
+    dequantize: bool = False
 
     def run(self, module: ir.Module) -> ir.Module:
         """Return the rewritten module, in the same context."""
-        return to_fixed_point(module, RULES)
+        more = {DequantizeOp.OPERATION_NAME: (_dequantized,)} if self.dequantize else {}
+        return to_fixed_point(module, {**RULES, **more})
 
 
 MAX_CONSTANT = 1 << 24
@@ -45,6 +53,14 @@ def _constant(rewriter: Rewriter, match: Match) -> ir.Value | None:
     operands = [scratch.constant(array) for array in constants]
     module = scratch.finish([("result", scratch.copy(match.operation, operands))])
     return rewriter.builder.constant(reference.run(module, {})["result"])
+
+
+def _dequantized(rewriter: Rewriter, match: Match) -> ir.Value | None:
+    """dequantize(constants) --> constant."""
+    array = reference.constant_value(match.operation.result)
+    if array is None or not is_float(match.operation.result) or not array.ndim:
+        return None
+    return rewriter.builder.constant(array)
 
 
 RULES: Mapping[str, Sequence[Rule]] = {

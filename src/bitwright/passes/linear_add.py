@@ -52,7 +52,7 @@ def linear_add(add: Any, requantize: Any) -> LinearAdd | None:
     """
     codes = [np.arange(low, high + 1) for low, high in map(value_range, (add.lhs, add.rhs))]
     left, right = np.meshgrid(*codes, indexing="ij")
-    wanted = reference.interpret(requantize, reference.interpret(add, left, right)).ravel()
+    wanted = reference.apply(requantize, reference.apply(add, left, right)).ravel()
     order = np.argsort(wanted, kind="stable")
     zero_point = value_params(requantize.result).zero_point
     pairs = _Pairs(

@@ -27,6 +27,7 @@ class Pass(Protocol):
 
 PASSES: dict[str, str] = {
     "fold": "bitwright.passes.fold:Fold",
+    "integer": "bitwright.passes.integer:Integer",
     "quantize": "bitwright.passes.quantize:Quantize",
     "space-to-depth": "bitwright.passes.space_to_depth:SpaceToDepth",
     "partition": "bitwright.passes.partition:Partition",

@@ -13,6 +13,7 @@ from torch_mlir import ir
 
 from bitwright.ir import graph
 from bitwright.ir.builder import Builder
+from bitwright.ir.bw_quantize import DequantizeOp
 from bitwright.ir.types import is_float, is_plain, quant_params, shape_of
 
 Array = NDArray[Any]
@@ -98,7 +99,9 @@ class Match:
 
 
 def _is_other(operation: Any) -> bool:
-    """Whether it works on plain numbers that are not float32, which no rule is about."""
+    """Whether it works on plain numbers that are not float32, which few rules are about."""
+    if operation.operation.name == DequantizeOp.OPERATION_NAME:
+        return False
     values = (*operation.operands, operation.result)
     return any(is_plain(value) and not is_float(value) for value in values)
 

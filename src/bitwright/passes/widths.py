@@ -96,7 +96,7 @@ def value_range(value: ir.Value) -> Interval:
             low, high = value_range(operation.input)
             reached = ints(operation.table)[low + 128 : high + 129]
             return min(reached), max(reached)
-        case "bw.max_pool2d" | "bw.reshape" | "bw.transpose":
+        case "bw.max_pool2d" | "bw.reshape" | "bw.slice" | "bw.transpose":
             return value_range(operation.input)
         case "bw.pad":
             low, high = value_range(operation.input)
@@ -124,12 +124,18 @@ def _weighted(operation: Any) -> Interval:
         products = [w * a * fan_in for w in (params.qmin, params.qmax) for a in (low, high)]
         least, greatest = np.asarray([min(products)]), np.asarray([max(products)])
     else:
-        rows = weight.astype(np.int64).reshape(len(weight), -1)
-        positive, negative = np.maximum(rows, 0).sum(axis=1), np.minimum(rows, 0).sum(axis=1)
-        least = positive * low + negative * high
-        greatest = positive * high + negative * low
+        least, greatest = weighted_range(weight, low, high)
     offset = _bias(bias)
     return int((least + offset).min()), int((greatest + offset).max())
+
+
+def weighted_range(
+    weight: NDArray[Any], low: int, high: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Least and greatest sum of each output (axis 0), every input between `low` and `high`."""
+    rows = weight.astype(np.int64).reshape(len(weight), -1)
+    positive, negative = np.maximum(rows, 0).sum(axis=1), np.minimum(rows, 0).sum(axis=1)
+    return positive * low + negative * high, positive * high + negative * low
 
 
 def _fan_in(weight: ir.Value) -> int:
@@ -164,12 +170,14 @@ def _scaled_add(operation: Any) -> Interval:
     return least, greatest
 
 
-def _products(lhs: ir.Value, rhs: ir.Value, count: int) -> Interval:
+def products_range(lhs: ir.Value, rhs: ir.Value, count: int) -> Interval:
+    """Least and greatest sum of `count` products of two quantized values."""
     ends = [a * b * count for a in _centred(lhs) for b in _centred(rhs)]
     return min(ends), max(ends)
 
 
-def _summed(value: ir.Value, count: int, padded: bool) -> Interval:
+def summed_range(value: ir.Value, count: int, padded: bool) -> Interval:
+    """Least and greatest sum of `count` elements, with zeros among them where `padded`."""
     low, high = _centred(value)
     if padded:
         low, high = min(low, 0), max(high, 0)
@@ -179,17 +187,17 @@ def _summed(value: ir.Value, count: int, padded: bool) -> Interval:
 def _reduce_sum(operation: Any) -> Interval:
     shape = shape_of(operation.input)
     count = int(np.prod([shape[axis] for axis in ints(operation.axes)]))
-    return _summed(operation.input, count, False)
+    return summed_range(operation.input, count, False)
 
 
 _RANGES: dict[str, Callable[[Any], Interval]] = {
     "bw.conv2d": _weighted,
     "bw.linear": _weighted,
-    "bw.matmul": lambda op: _products(op.lhs, op.rhs, shape_of(op.lhs)[-1]),
+    "bw.matmul": lambda op: products_range(op.lhs, op.rhs, shape_of(op.lhs)[-1]),
     "bw.add": _add,
     "bw.scaled_add": _scaled_add,
-    "bw.mul": lambda op: _products(op.lhs, op.rhs, 1),
-    "bw.sum_pool2d": lambda op: _summed(
+    "bw.mul": lambda op: products_range(op.lhs, op.rhs, 1),
+    "bw.sum_pool2d": lambda op: summed_range(
         op.input, int(np.prod(ints(op.kernel))), any(ints(op.padding))
     ),
     "bw.reduce_sum": _reduce_sum,

@@ -1,7 +1,7 @@
 """Loads and runs the shared library that `codegen.cpu` makes; needs no other file of the build."""
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitwright.errors import BitwrightError
+from bitwright.files import is_sealed
 from bitwright.runtime.tensors import TensorInfo, finish, prepare
 
 ABI_VERSION = 1
@@ -74,6 +75,10 @@ class Library:
         pointers = ctypes.POINTER(ctypes.c_void_p)
         self._run.argtypes = [ctypes.c_void_p, pointers, pointers]
 
+    def bound(self, inputs: Sequence[NDArray[np.int8]]) -> "BoundLibrary":
+        """The library with fixed memory for one sample; see `BoundLibrary`."""
+        return BoundLibrary(self, inputs)
+
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Outputs by name: int8 for int8 inputs, float32 for real ones.
 
@@ -89,34 +94,71 @@ class Library:
         for index in range(batch.samples):
             given = batch.sample(index, self.inputs)
             results = [np.empty(info.shape, np.int8) for info in self.outputs]
-            status = self._run(arena.ctypes.data, _pointers(given), _pointers(results))
-            if status != 0:
-                raise LibraryError(f"{self.path}: bw_run_with returned {status}; expected 0")
+            self.call(arena.ctypes.data, _pointers(given), _pointers(results))
             runs.append(results)
         return finish(self.outputs, runs, batch.real)
+
+    def call(self, arena: int, inputs: Any, outputs: Any) -> None:
+        """`bw_run_with` on addresses that are right; prefer `run` and `bound`."""
+        status = self._run(arena, inputs, outputs)
+        if status != 0:
+            raise LibraryError(f"{self.path}: bw_run_with returned {status}; expected 0")
+
+
+class BoundLibrary:
+    """A call without arguments, copies and allocations, from one thread at a time.
+
+    Each call reads `inputs` anew and writes `outputs`, int8 in the order of the library's.
+
+    Raises:
+        LibraryError: an input of another number, shape or type, or not contiguous.
+    """
+
+    def __init__(self, library: Library, inputs: Sequence[NDArray[np.int8]]) -> None:
+        expected = [(np.dtype(np.int8), info.shape, True) for info in library.inputs]
+        found = [(array.dtype, array.shape, array.flags.c_contiguous) for array in inputs]
+        if found != expected:
+            raise LibraryError(
+                f"The inputs are {', '.join(f'{t} {list(s)}' for t, s, _ in found)}; expected "
+                f"contiguous {', '.join(f'{t} {list(s)}' for t, s, _ in expected)}"
+            )
+        self.inputs = list(inputs)
+        self.outputs = [np.empty(info.shape, np.int8) for info in library.outputs]
+        self._library = library
+        self._arena = _aligned(library.arena_bytes)
+        self._addresses = (
+            self._arena.ctypes.data, _pointers(self.inputs), _pointers(self.outputs),
+        )  # fmt: skip
+
+    def __call__(self) -> None:
+        self._library.call(*self._addresses)
 
 
 def load_library(path: Path) -> Library:
     """Load `path` and check that this machine can run it.
 
+    Loading a damaged library can end the process, and loading any runs code of it; so the checksum
+    that `codegen` left in the file is compared before.
+
     Raises:
-        LibraryError: no such file, not a library of ours, another interface version.
+        LibraryError: no such file, not a library of ours or damaged, another interface version.
         CpuTooOldError: this processor lacks an instruction that the code uses.
     """
     path = Path(path)
     if not path.is_file():
         raise LibraryError(f"There is no library {path}; `bitwright compile --target cpu` makes it")
+    if not is_sealed(path):
+        raise LibraryError(
+            f"{path} is not a library that Bitwright made, or is truncated or changed since: it "
+            "does not end with its checksum. Give the libmodel.so of a build folder, or compile "
+            "the model again"
+        )
     try:
         library = ctypes.CDLL(str(path.resolve()))
         version = int(library.bw_abi_version())
     except OSError as error:
         raise LibraryError(
             f"{path} is not a shared library of this system: {error}; compile the model here"
-        ) from None
-    except AttributeError:
-        raise LibraryError(
-            f"{path} is a shared library but not one that Bitwright made (no bw_abi_version); give "
-            "the libmodel.so of a build folder"
         ) from None
     if version != ABI_VERSION:
         raise LibraryError(

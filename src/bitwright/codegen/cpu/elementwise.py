@@ -12,7 +12,7 @@ from bitwright.ir.checks import ints
 from bitwright.ir.types import shape_of, value_params
 
 
-def add(kernel: Kernel, values: Values, op: Any) -> None:
+def add(kernel: Kernel, values: Values, op: Any, requantize: Any | None = None) -> None:
     """Each operand minus its zero point, times its multiplier."""
     _binary(
         kernel, values, op,
@@ -23,10 +23,11 @@ def add(kernel: Kernel, values: Values, op: Any) -> None:
         %h = arith.muli %y, %mr : i32
         %r = arith.addi %l, %h : i32
         """,
+        requantize,
     )  # fmt: skip
 
 
-def scaled_add(kernel: Kernel, values: Values, op: Any) -> None:
+def scaled_add(kernel: Kernel, values: Values, op: Any, requantize: Any | None = None) -> None:
     """Each operand shifted left, scaled in 64 bits, and added."""
     sides: list[str] = []
     for side, name in (("l", "lhs"), ("r", "rhs")):
@@ -44,32 +45,42 @@ def scaled_add(kernel: Kernel, values: Values, op: Any) -> None:
         %total = arith.addi %lt, %rt : i64
         %r = arith.trunci %total : i64 to i32
     """
-    _binary(kernel, values, op, "%one = arith.constant 1 : i64\n" + "".join(sides) + sum_)
+    _binary(kernel, values, op, "".join(sides) + sum_, requantize)
 
 
-def mul(kernel: Kernel, values: Values, op: Any) -> None:
+def mul(kernel: Kernel, values: Values, op: Any, requantize: Any | None = None) -> None:
     """The product of the operands minus their zero points."""
-    _binary(kernel, values, op, "%r = arith.muli %x, %y : i32")
+    _binary(kernel, values, op, "%r = arith.muli %x, %y : i32", requantize)
 
 
-def _binary(kernel: Kernel, values: Values, op: Any, combine: str) -> None:
-    shape = shape_of(op.result)
-    if shape_of(op.lhs) == shape_of(op.rhs):
-        shape = (count(shape),)
-    names = [f"d{axis}" for axis in range(len(shape))]
-    left, left_at = _broadcast(kernel, values, op.lhs, shape, names)
-    right, right_at = _broadcast(kernel, values, op.rhs, shape, names)
-    body = "\n".join(
-        [
-            centred("%i0", "i8", zero_point(op.lhs), "x"),
-            centred("%i1", "i8", zero_point(op.rhs), "y"),
-            combine,
-        ]
-    )
-    out = values.view(kernel, op.result, shape)
+def _binary(
+    kernel: Kernel, values: Values, op: Any, combine: str, requantize: Any | None = None
+) -> None:
+    """The sum that `combine` makes as %r of %x and %y; with `requantize`, the integer of it."""
+    target = op.result if requantize is None else requantize.result
+    shape = shape_of(target)
+    layouts = {values.is_channels_last(value) for value in (op.lhs, op.rhs, target)}
+    if shape_of(op.lhs) == shape_of(op.rhs) and len(layouts) == 1:
+        names, dims = ["e"], "e"
+        left, right, out = (values.flat(kernel, value) for value in (op.lhs, op.rhs, target))
+        left_at = right_at = "e"
+    else:
+        names = [f"d{axis}" for axis in range(len(shape))]
+        dims = values.order(target, names)
+        out = values.view(kernel, target)
+        left, left_at = _broadcast(kernel, values, op.lhs, shape, names)
+        right, right_at = _broadcast(kernel, values, op.rhs, shape, names)
+    lines = [
+        centred("%i0", "i8", zero_point(op.lhs), "x"),
+        centred("%i1", "i8", zero_point(op.rhs), "y"),
+        combine,
+    ]
+    if requantize is not None:
+        lines.append(_single_scale(requantize) + _rescaled(requantize, "%r", "%q8"))
     kernel.generic(
-        " ".join(names), [(left, left_at), (right, right_at)], (out, ", ".join(names)), body
-    )
+        dims, [(left, left_at), (right, right_at)], (out, ", ".join(names)), "\n".join(lines),
+        result="%r" if requantize is None else "%q8",
+    )  # fmt: skip
 
 
 def _broadcast(
@@ -77,6 +88,8 @@ def _broadcast(
 ) -> tuple[View, str]:
     """A view without the axes of extent 1, and the loops that index the others."""
     own = shape_of(value)
+    if own == out:
+        return values.view(kernel, value), ", ".join(names)
     if count(own) == count(out):
         return values.view(kernel, value, out), ", ".join(names)
     aligned = names[len(names) - len(own) :]
@@ -103,6 +116,17 @@ ROUNDED = {
         %q = arith.addi %p0, %away : i64
         %t = arith.shrsi %q, %s : i64
     """,
+    "half_even": """
+        %before = arith.subi %s, %one : i64
+        %half = arith.shli %one, %before : i64
+        %below = arith.subi %half, %one : i64
+        %p = arith.muli %a, %m : i64
+        %floor = arith.shrsi %p, %s : i64
+        %odd = arith.andi %floor, %one : i64
+        %p0 = arith.addi %p, %below : i64
+        %q = arith.addi %p0, %odd : i64
+        %t = arith.shrsi %q, %s : i64
+    """,
     "tflite": tflite_scaled("a", "m", "s", "t"),
 }
 """Lines that make %t of the accumulator %a, the multiplier %m and the shift %s, all i64."""
@@ -113,46 +137,65 @@ def requantize(kernel: Kernel, values: Values, op: Any) -> None:
     shape = shape_of(op.input)
     multipliers = np.asarray(ints(op.multiplier), dtype=np.int32)
     shifts = np.asarray(ints(op.shift), dtype=np.int32)
+    parameters: list[tuple[View, str]] = []
     if len(set(zip(multipliers.tolist(), shifts.tolist(), strict=True))) == 1:
-        split = (1, 1, count(shape))
-        parameters: list[tuple[View, str]] = []
-        given = f"""
-            %m = arith.constant {multipliers[0]} : i64
-            %s = arith.constant {shifts[0]} : i64
-        """
+        given = _single_scale(op)
     else:
-        axis = op.axis.value
-        split = (count(shape[:axis]), shape[axis], count(shape[axis + 1 :]))
-        parameters = [(kernel.constant(multipliers), "c"), (kernel.constant(shifts), "c")]
+        axis = "c" if not values.is_channels_last(op.result) else "d1"
+        parameters = [(kernel.constant(multipliers), axis), (kernel.constant(shifts), axis)]
         given = """
             %m = arith.extui %i1 : i32 to i64
             %s = arith.extui %i2 : i32 to i64
         """
-    acc = values.view(kernel, op.input, split)
-    out = values.view(kernel, op.result, split)
-    zero = value_params(op.result).zero_point
-    body = f"""
-        %a = arith.extsi %i0 : i32 to i64
+    body = given + _rescaled(op, "%i0", "%r")
+    if values.is_channels_last(op.result):
+        names = [f"d{axis}" for axis in range(4)]
+        at, dims = ", ".join(names), values.order(op.result, names)
+        acc, out = values.view(kernel, op.input), values.view(kernel, op.result)
+    else:
+        axis = op.axis.value
+        split = (count(shape[:axis]), shape[axis], count(shape[axis + 1 :]))
+        at, dims = "a, c, b", "a c b"
+        acc, out = values.view(kernel, op.input, split), values.view(kernel, op.result, split)
+    kernel.generic(dims, [(acc, at), *parameters], (out, at), body)
+
+
+def _single_scale(op: Any) -> str:
+    """Lines that make %m and %s of a requantize with one scale."""
+    return f"""
+        %m = arith.constant {ints(op.multiplier)[0]} : i64
+        %s = arith.constant {ints(op.shift)[0]} : i64
+    """
+
+
+def _rescaled(op: Any, sums: str, to: str) -> str:
+    """Lines that make the i8 `to` of the i32 `sums`, of %m and %s."""
+    return f"""
+        %a = arith.extsi {sums} : i32 to i64
         %one = arith.constant 1 : i64
         {ROUNDED[op.rounding.value]}
-        %z = arith.constant {zero} : i64
+        %z = arith.constant {value_params(op.result).zero_point} : i64
         %v = arith.addi %t, %z : i64
         %low = arith.constant {op.clamp_min.value} : i64
         %high = arith.constant {op.clamp_max.value} : i64
         %v0 = arith.maxsi %v, %low : i64
         %v1 = arith.minsi %v0, %high : i64
-        %r = arith.trunci %v1 : i64 to i8
+        {to} = arith.trunci %v1 : i64 to i8
     """
-    kernel.generic("a c b", [(acc, "a, c, b"), *parameters], (out, "a, c, b"), given + body)
 
 
 def table(kernel: Kernel, values: Values, op: Any) -> None:
     """table[x + 128]."""
-    size = (count(shape_of(op.input)),)
     entries = kernel.constant(np.asarray(ints(op.table), dtype=np.int8))
-    x, y = values.view(kernel, op.input, size), values.view(kernel, op.result, size)
+    if values.is_channels_last(op.input) == values.is_channels_last(op.result):
+        names = ["e"]
+        x, y = values.flat(kernel, op.input), values.flat(kernel, op.result)
+    else:
+        names = [f"d{axis}" for axis in range(len(shape_of(op.input)))]
+        x, y = values.view(kernel, op.input), values.view(kernel, op.result)
+    at = ", ".join(names)
     kernel.generic(
-        "e", [(x, "e")], (y, "e"),
+        " ".join(names), [(x, at)], (y, at),
         f"""
         %x = arith.extsi %i0 : i8 to i64
         %c128 = arith.constant 128 : i64

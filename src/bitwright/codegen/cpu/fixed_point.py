@@ -12,9 +12,10 @@ from bitwright.ir.types import shape_of
 
 
 def tflite_scaled(value: str, multiplier: str, shift: str, to: str) -> str:
-    """Body lines: `%<to>` is `fixed_point.scale`; all are i64, and `%one` is 1."""
+    """Body lines: `%<to>` is `fixed_point.scale`; all are i64."""
     n = f"%{to}_"
     return f"""
+        {n}1 = arith.constant 1 : i64
         {n}31 = arith.constant 31 : i64
         {n}0 = arith.constant 0 : i64
         {n}63 = arith.constant 63 : i64
@@ -29,8 +30,8 @@ def tflite_scaled(value: str, multiplier: str, shift: str, to: str) -> str:
         {n}nudge = arith.constant {1 << 30} : i64
         {n}q = arith.addi {n}p, {n}nudge : i64
         {n}h = arith.shrsi {n}q, {n}31 : i64
-        {n}power = arith.shli %one, {n}right : i64
-        {n}half = arith.shrui {n}power, %one : i64
+        {n}power = arith.shli {n}1, {n}right : i64
+        {n}half = arith.shrui {n}power, {n}1 : i64
         {n}sign = arith.shrsi {n}h, {n}63 : i64
         {n}divides = arith.cmpi sgt, {n}right, {n}0 : i64
         {n}away = arith.select {n}divides, {n}sign, {n}0 : i64

@@ -31,6 +31,16 @@ class CpuLevel:
         return {"x86_64": "x86-64", "aarch64": "generic"}[self.machine]
 
     @property
+    def has_dot_products(self) -> bool:
+        """Whether it multiplies and adds bytes in vectors of 512 bits."""
+        return set(_DOT_PRODUCTS) <= set(self.features)
+
+    @property
+    def vector_bits(self) -> int:
+        """The width that LLVM vectorises loops for, at most."""
+        return 512 if self.has_dot_products else 256
+
+    @property
     def llvm_features(self) -> str:
         """The features as LLVM's feature string."""
         base = "+neon" if self.machine == "aarch64" else "+sse2"
@@ -40,6 +50,7 @@ class CpuLevel:
 _V2 = ("sse3", "ssse3", "sse4.1", "sse4.2", "popcnt")
 _V3 = (*_V2, "avx", "avx2", "bmi", "bmi2", "fma")
 _V4 = (*_V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
+_DOT_PRODUCTS = ("avx512vnni", "avx512vbmi")
 
 LEVELS = {
     level.name: level
@@ -48,6 +59,7 @@ LEVELS = {
         CpuLevel("x86-64-v2", "x86_64", _V2),
         CpuLevel("x86-64-v3", "x86_64", _V3),
         CpuLevel("x86-64-v4", "x86_64", _V4),
+        CpuLevel("x86-64-v4-vnni", "x86_64", (*_V4, *_DOT_PRODUCTS)),
         CpuLevel("armv8-a", "aarch64", ()),
     )
 }
@@ -83,7 +95,10 @@ def _host_features() -> set[str]:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return set()
-    spelled = {"pni": "sse3", "sse4_1": "sse4.1", "sse4_2": "sse4.2", "bmi1": "bmi"}
+    spelled = {
+        "pni": "sse3", "sse4_1": "sse4.1", "sse4_2": "sse4.2", "bmi1": "bmi",
+        "avx512_vnni": "avx512vnni",
+    }  # fmt: skip
     for line in lines:
         if line.startswith("flags"):
             return {spelled.get(flag, flag) for flag in line.split(":", 1)[1].split()}

@@ -15,7 +15,7 @@ from bitwright.codegen.cpu.interface import EXPORTS, Interface, header, interfac
 from bitwright.codegen.cpu.level import CpuLevel, cpu_level
 from bitwright.codegen.cpu.lower import lower
 from bitwright.codegen.cpu.objects import write_object
-from bitwright.files import OutputNotWritable
+from bitwright.files import OutputNotWritable, seal
 
 LIBRARY = "libmodel.so"
 HEADER = "model.h"
@@ -57,7 +57,7 @@ def build_library(
     """
     level = cpu_level("host") if level is None else level
     compiler = find_compiler()
-    lowered = lower(module)
+    lowered = lower(module, level)
     given = interface(module, model, level, lowered.arena_bytes)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,6 +68,7 @@ def build_library(
         ) from None
     try:
         _build(lowered.module, given, compiler, work)
+        seal(work / LIBRARY)
         for name in (LIBRARY, HEADER):
             (work / name).replace(folder / name)
     except CompileError:

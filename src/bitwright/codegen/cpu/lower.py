@@ -8,6 +8,8 @@ from torch_mlir import ir
 
 from bitwright.codegen.cpu import elementwise, fixed_point, movement, pooling, products
 from bitwright.codegen.cpu.errors import NotIntegerError
+from bitwright.codegen.cpu.fusion import FUSED, fusions
+from bitwright.codegen.cpu.level import CpuLevel
 from bitwright.codegen.cpu.program import Kernel, Program
 from bitwright.codegen.cpu.values import Values, element_of
 from bitwright.ir import graph
@@ -29,11 +31,11 @@ KERNELS: dict[str, Callable[[Kernel, Values, Any], None]] = {
     "bw.integer_softmax": pooling.integer_softmax,
     "bw.fixed_point_softmax": fixed_point.softmax,
     "bw.transpose": movement.transpose,
+    "bw.slice": movement.slice_,
     "bw.concat": movement.concat,
     "bw.pad": movement.pad,
+    "bw.reshape": movement.reshape,
 }
-
-_NO_CODE = ("bw.constant", "bw.reshape")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Lowered:
     arena_bytes: int
 
 
-def lower(module: ir.Module) -> Lowered:
+def lower(module: ir.Module, level: CpuLevel) -> Lowered:
     """Lower @main to kernels and an entry `network(arena, inputs..., outputs...)`.
 
     Raises:
@@ -53,14 +55,22 @@ def lower(module: ir.Module) -> Lowered:
     """
     _check(module)
     program = Program()
-    values = Values(module, program)
+    fused = fusions(module) if level.has_dot_products else {}
+    values = Values(module, program, channels_last=level.has_dot_products, fused=fused)
     step = 0
     for step, operation in enumerate(graph.operations(module)):
         kind = operation.operation.name
-        if kind in _NO_CODE:
+        if kind == "bw.constant" or values.is_view(operation) or operation.result in fused:
             continue
-        label = f"{kind.removeprefix('bw.')}_{graph.location_name(operation)}"
-        KERNELS[kind](program.kernel(label, step), values, operation)
+        sums = next(iter(operation.operands))
+        made_of = sums.owner.opview if sums in fused else operation
+        name = made_of.operation.name
+        label = f"{name.removeprefix('bw.')}_{graph.location_name(made_of)}"
+        kernel = program.kernel(label, step)
+        if sums in fused:
+            FUSED[name](kernel, values, made_of, operation)
+        else:
+            KERNELS[name](kernel, values, operation)
     for value, target in values.copies:
         movement.copy_out(program.kernel("copy_output", step), values, value, target)
     lowered = program.module(new_context())
@@ -77,7 +87,7 @@ def _check(module: ir.Module) -> None:
                 )
     for operation in graph.operations(module):
         kind = operation.operation.name
-        if kind not in KERNELS and kind not in _NO_CODE:
+        if kind not in KERNELS and kind != "bw.constant":
             raise NotIntegerError(
                 f"{graph.location_name(operation)} ({kind}) has no integer form; run the pass "
                 "`quantize` first"

@@ -14,6 +14,7 @@ PIPELINE = (
     "expand-strided-metadata",
     "lower-affine",
     "convert-scf-to-cf",
+    "convert-vector-to-llvm",
     "finalize-memref-to-llvm",
     "convert-func-to-llvm{use-bare-ptr-memref-call-conv=1}",
     "convert-arith-to-llvm",
@@ -36,7 +37,8 @@ def write_object(module: ir.Module, level: CpuLevel, path: Path) -> None:
         PassManager.parse(f"builtin.module({','.join(PIPELINE)})").run(module.operation)
         attributes = ir.Attribute.parse(
             f'["noinline", ["target-cpu", "{level.llvm_cpu}"], '
-            f'["target-features", "{level.llvm_features}"]]'
+            f'["target-features", "{level.llvm_features}"], '
+            f'["prefer-vector-width", "{level.vector_bits}"]]'
         )
         for operation in module.body.operations:
             if operation.operation.name == "llvm.func" and operation.regions[0].blocks:

@@ -27,17 +27,20 @@ def sum_pool2d(kernel: Kernel, values: Values, op: Any) -> None:
 def integer_avg_pool2d(kernel: Kernel, values: Values, op: Any) -> None:
     """Sums of the integers, then quotients by the number of elements in each window."""
     samples, channels, rows, columns = shape_of(op.result)
-    total = kernel.scratch("i32", (samples, channels, rows, columns))
-    x = padded(kernel, values.view(kernel, op.input), ints(op.padding), 0)
+    strides = values.strides(op.result)
+    flat = kernel.scratch("i32", (samples * channels * rows * columns,))
+    total = kernel.strided(flat, (samples, channels, rows, columns), strides)
+    x = padded(kernel, values, op.input, ints(op.padding), 0)
     body = "%x = arith.extsi %i0 : i8 to i32\n%r = arith.addi %o, %x : i32"
-    _windows(kernel, op, x, total, (1, 1), body)
+    _windows(kernel, op, x, total, (1, 1), body, values.is_channels_last(op.input))
     counts = pooled_elements(
         shape_of(op.input)[2:], ints(op.kernel), ints(op.stride), ints(op.padding)
     )
     # Half of the count moves the quotient away from zero before it is cut off.
     divisor = kernel.constant(counts.astype(np.int32))
     kernel.generic(
-        "n c y x", [(total, "n, c, y, x"), (divisor, "y, x")],
+        values.order(op.result, ("n", "c", "y", "x")),
+        [(total, "n, c, y, x"), (divisor, "y, x")],
         (values.view(kernel, op.result), "n, c, y, x"),
         f"""
         %two = arith.constant 2 : i32
@@ -60,20 +63,23 @@ def integer_avg_pool2d(kernel: Kernel, values: Values, op: Any) -> None:
 def _pool(
     kernel: Kernel, values: Values, op: Any, dilation: tuple[int, ...], fill: int, body: str
 ) -> None:
-    x = padded(kernel, values.view(kernel, op.input), ints(op.padding), fill)
-    _windows(kernel, op, x, values.view(kernel, op.result), dilation, body)
+    x = padded(kernel, values, op.input, ints(op.padding), fill)
+    last = values.is_channels_last(op.input)
+    _windows(kernel, op, x, values.view(kernel, op.result), dilation, body, last)
 
 
 def _windows(
-    kernel: Kernel, op: Any, x: View, out: View, dilation: tuple[int, ...], body: str
-) -> None:
+    kernel: Kernel, op: Any, x: View, out: View, dilation: tuple[int, ...], body: str,
+    channels_last: bool,
+) -> None:  # fmt: skip
+    """Reduce each window of `x` to an element of `out` by `body`."""
     (sy, sx), (dy, dx) = ints(op.stride), dilation
     kernel.fill(out, -128 if out.element == "i8" else 0)
     # linalg takes the extents of the window loops from an operand; nothing reads this one
     rows, columns = ints(op.kernel)
     window = kernel.strided(x, (rows, columns), (columns, 1))
     kernel.generic(
-        "n c y x i j",
+        "n y x i j c" if channels_last else "n c y x i j",
         [(x, f"n, c, y * {sy} + i * {dy}, x * {sx} + j * {dx}"), (window, "i, j")],
         (out, "n, c, y, x"), body, reduced="i j",
     )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch_mlir import ir
 
 from bitwright.codegen.cpu.program import Kernel, View, count, row_major
 from bitwright.codegen.cpu.values import Values, centred, weight_of, zero_point
@@ -44,19 +45,25 @@ def _deepened(weight: NDArray[Any]) -> NDArray[np.int8]:
     return np.pad(weight.astype(np.int8), widths)
 
 
-def padded(kernel: Kernel, x: View, padding: tuple[int, ...], fill: int) -> View:
-    """[N, C, H, W] with `fill` around it; `x` itself where there is no padding."""
-    top, left, bottom, right = padding
+def padded(
+    kernel: Kernel, values: Values, value: ir.Value, padding: tuple[int, ...], fill: int
+) -> View:
+    """An image with `fill` around it, in its own layout; itself where there is no padding."""
+    x = values.view(kernel, value)
     if not any(padding):
         return x
+    top, left, bottom, right = padding
     samples, channels, rows, columns = x.shape
     shape = (samples, channels, rows + top + bottom, columns + left + right)
-    target = kernel.scratch("i8", shape)
+    target = kernel.scratch("i8", (count(shape),))
     kernel.fill(target, fill)
-    strides = row_major(shape)
-    inner = kernel.strided(target, x.shape, strides, top * strides[2] + left)
-    kernel.copy("n c y x", (x, "n, c, y, x"), (inner, "n, c, y, x"))
-    return target
+    names = ("n", "c", "y", "x")
+    strides = values.strides_of(value, shape)
+    offset = top * strides[2] + left * strides[3]
+    inner = kernel.strided(target, x.shape, strides, offset)
+    at = ", ".join(names)
+    kernel.copy(values.order(value, names), (x, at), (inner, at))
+    return kernel.strided(target, shape, strides)
 
 
 def conv2d(kernel: Kernel, values: Values, op: Any) -> None:
@@ -78,7 +85,7 @@ def _direct(kernel: Kernel, values: Values, op: Any, weight: NDArray[Any]) -> No
     samples, outputs, rows, columns = shape_of(op.result)
     groups = op.groups.value
     (sy, sx), (dy, dx) = ints(op.stride), ints(op.dilation)
-    x = padded(kernel, values.view(kernel, op.input), ints(op.padding), zero_point(op.input))
+    x = padded(kernel, values, op.input, ints(op.padding), zero_point(op.input))
     taps = kernel.constant(weight.astype(np.int8).reshape(groups, -1, *weight.shape[2:]))
     acc = values.view(kernel, op.result, (samples, groups, outputs // groups, rows, columns))
     kernel.generic(

@@ -1,6 +1,6 @@
 """Where each value of a module lives, and how its elements are read inside a kernel."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +8,17 @@ import numpy as np
 from torch_mlir import ir
 
 from bitwright.codegen.cpu.errors import NotIntegerError
-from bitwright.codegen.cpu.program import BYTES, Kernel, Memory, Program, View, count
+from bitwright.codegen.cpu.program import (
+    BYTES,
+    Kernel,
+    Memory,
+    Program,
+    View,
+    count,
+    row_major,
+)
 from bitwright.ir import graph
+from bitwright.ir.checks import ints
 from bitwright.ir.types import is_accumulator, quant_params, shape_of
 
 
@@ -51,6 +60,14 @@ def weight_of(operation: Any, name: str) -> np.ndarray[Any, Any]:
     return np.array(array).reshape(shape_of(value))
 
 
+CHANNELS_LAST = (0, 2, 3, 1)
+_STRIDED = frozenset({
+    "bw.requantize", "bw.table", "bw.max_pool2d", "bw.integer_avg_pool2d", "bw.concat", "bw.pad",
+    "bw.slice", "bw.transpose",
+})  # fmt: skip
+"""Operations whose kernels write results of any layout."""
+
+
 @dataclass
 class _Lifetime:
     first: int
@@ -60,15 +77,31 @@ class _Lifetime:
 class Values:
     """The memory of every value: reshapes share, outputs are written in place, others are placed.
 
-    Steps are the positions of the operations in the function.
+    Steps are the positions of the operations in the function. A value is row-major, or, with
+    `channels_last`, images between operations are [N, H, W, C] in memory.
+
+    Args:
+        fused: sums that a requantize takes over in registers; they have no memory.
     """
 
-    def __init__(self, module: ir.Module, program: Program) -> None:
+    def __init__(
+        self, module: ir.Module, program: Program, *, channels_last: bool = False,
+        fused: Mapping[ir.Value, Any] | None = None,
+    ) -> None:  # fmt: skip
         self._memories: dict[ir.Value, Memory] = {}
         self._root: dict[ir.Value, ir.Value] = {}
         self._lifetimes: dict[ir.Value, _Lifetime] = {}
+        self._channels_last: set[ir.Value] = set()
+        self._fused = fused or {}
         self.copies: list[tuple[ir.Value, Memory]] = []
         operations = list(graph.operations(module))
+        if channels_last:
+            results = {item.value for item in graph.outputs(module)}
+            self._channels_last = {
+                op.result
+                for op in operations
+                if op.result not in results and op.operation.name in _STRIDED and _is_image(op)
+            }
         self._measure(operations)
         for index, item in enumerate(graph.inputs(module)):
             self._memories[item.value] = program.argument(f"in{index}", self._size(item.value))
@@ -105,24 +138,86 @@ class Values:
 
     def _measure(self, operations: Sequence[Any]) -> None:
         for step, operation in enumerate(operations):
-            for operand in operation.operands:
+            for operand in self._read(operation):
                 root = self._root.get(operand, operand)
                 if root in self._lifetimes:
                     self._lifetimes[root].last = step
-            if operation.operation.name == "bw.reshape":
+            if self.is_view(operation):
                 operand = operation.operands[0]
                 self._root[operation.result] = self._root.get(operand, operand)
-            elif operation.operation.name != "bw.constant":
+            elif operation.operation.name != "bw.constant" and operation.result not in self._fused:
                 self._lifetimes[operation.result] = _Lifetime(step, step)
+
+    def _read(self, operation: Any) -> list[ir.Value]:
+        """What the kernel of `operation` reads: in place of a fused sum, what it is made of."""
+        read: list[ir.Value] = []
+        for operand in operation.operands:
+            read += list(operand.owner.operands) if operand in self._fused else [operand]
+        return read
+
+    def is_view(self, operation: Any) -> bool:
+        """Whether the result of `operation` is its operand's memory, byte for byte."""
+        kind = operation.operation.name
+        if kind not in ("bw.reshape", "bw.transpose") or self.is_channels_last(operation.input):
+            return False
+        to_images = self.is_channels_last(operation.result)
+        return kind == "bw.reshape" or (to_images and ints(operation.perm) == (0, 3, 1, 2))
+
+    def is_channels_last(self, value: ir.Value) -> bool:
+        """Whether an image is [N, H, W, C] in memory."""
+        return value in self._channels_last
 
     def memory(self, value: ir.Value) -> Memory:
         """The memory of a value."""
         return self._memories[self._root.get(value, value)]
 
+    def strides(self, value: ir.Value) -> list[int]:
+        """Of its own axes."""
+        return self.strides_of(value, shape_of(value))
+
+    def strides_of(self, value: ir.Value, shape: Sequence[int]) -> list[int]:
+        """Of an image of another size in the layout of `value`."""
+        if not self.is_channels_last(value):
+            return row_major(shape)
+        last = row_major([shape[axis] for axis in CHANNELS_LAST])
+        return [last[CHANNELS_LAST.index(axis)] for axis in range(4)]
+
+    def order(self, value: ir.Value, names: Sequence[str]) -> str:
+        """The loops over its axes, in the order of its memory."""
+        return " ".join(
+            [names[a] for a in CHANNELS_LAST] if self.is_channels_last(value) else names
+        )
+
+    def flat(self, kernel: Kernel, value: ir.Value) -> View:
+        """All elements in the order of the memory."""
+        return kernel.access(self.memory(value), element_of(value), (count(shape_of(value)),))
+
     def view(self, kernel: Kernel, value: ir.Value, shape: Sequence[int] | None = None) -> View:
-        """The value inside a kernel, under its own shape or another of as many elements."""
-        wanted = shape_of(value) if shape is None else shape
-        return kernel.access(self.memory(value), element_of(value), wanted)
+        """The value inside a kernel under its own shape, or row-major under another.
+
+        Under another shape, an image with its channels last is copied first, so that such a view is
+        for reading only.
+        """
+        own = shape_of(value)
+        if not self.is_channels_last(value):
+            wanted = own if shape is None else shape
+            return kernel.access(self.memory(value), element_of(value), wanted)
+        image = kernel.strided(self.flat(kernel, value), own, self.strides(value))
+        if shape is None:
+            return image
+        dense = kernel.scratch(element_of(value), own)
+        names = ("n", "c", "y", "x")
+        kernel.copy(" ".join(names), (image, ", ".join(names)), (dense, ", ".join(names)))
+        return kernel.strided(dense, shape, row_major(shape))
+
+
+def _is_image(operation: Any) -> bool:
+    """Whether the layout of the result matters, and its kernel can write any."""
+    shape = shape_of(operation.result)
+    if len(shape) != 4 or shape[1] == 1 or shape[2] * shape[3] == 1:
+        return False
+    single = operation.operation.name != "bw.requantize" or len(ints(operation.multiplier)) == 1
+    return single or operation.axis.value == 1
 
 
 def centred(name: str, element: str, zero: int, to: str) -> str:

@@ -1,6 +1,6 @@
 """Whether a model that was exported with a fixed batch treats its samples one by one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 import numpy as np
@@ -30,18 +30,29 @@ def is_per_sample(single: ir.Module, batched: ir.Module) -> bool:
         return False
     count = shape_of(graph.inputs(batched)[0].value)[0]
     left, right = list(graph.operations(single)), list(graph.operations(batched))
-    return len(left) == len(right) and all(
-        _keeps_samples(a, b, count) for a, b in zip(left, right, strict=True)
-    )
+    if len(left) != len(right):
+        return False
+    fixed: set[ir.Value] = set()
+    """Values that depend on constants only, such as dequantized weights."""
+    for a, b in zip(left, right, strict=True):
+        if a.operation.name != "bw.constant" and all(value in fixed for value in a.operands):
+            if str(a.result.type) != str(b.result.type):
+                return False
+            fixed.add(a.result)
+        elif not _keeps_samples(a, b, count, fixed):
+            return False
+        elif a.operation.name == "bw.constant":
+            fixed.add(a.result)
+    return True
 
 
-def _keeps_samples(single: Any, batched: Any, count: int) -> bool:
+def _keeps_samples(single: Any, batched: Any, count: int, fixed: Set[ir.Value]) -> bool:
     kind = single.operation.name
     if kind != batched.operation.name:
         return False
     if kind == "bw.constant":
         left, right = graph.constant_of(single.result), graph.constant_of(batched.result)
-        return np.array_equal(left, right)  # pyright: ignore[reportArgumentType]
+        return left is right or np.array_equal(left, right)  # pyright: ignore[reportArgumentType]
     a, b = shape_of(single.result), shape_of(batched.result)
     moves = kind in reference_float.INTERPRETERS and kind not in reference_float.ELEMENTWISE
     if not a or not b or moves:
@@ -50,7 +61,7 @@ def _keeps_samples(single: Any, batched: Any, count: int) -> bool:
         return False
     if 0 in _AXES.get(kind, lambda op: set[int]())(single):
         return False
-    computed = [v for v in single.operands if graph.constant_of(v) is None]
+    computed = [v for v in single.operands if v not in fixed]
     ranks = {len(shape_of(value)) for value in computed}
     if kind == "bw.matmul":
         return len(computed) == len(list(single.operands)) and ranks == {len(a)} and len(a) > 2

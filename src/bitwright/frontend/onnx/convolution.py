@@ -1,40 +1,44 @@
 """Convolutions and matrix products."""
 
+import math
+
 import numpy as np
 from torch_mlir import ir
 
-from bitwright.frontend.onnx.node import Array, Handler, Node, Operand, checked_size, shape
+from bitwright.frontend.onnx.node import Handler, Node, Operand, checked_size, shape
 from bitwright.frontend.onnx.windows import as_2d, from_2d, transposed_window, window
 
 
 def conv(node: Node) -> Operand:
     """Conv, 1-D (as one row) and 2-D, with a constant weight."""
-    x, weight = node.value(0), node.float_array(1, "weight")
-    spatial = len(shape(x)) - 2
+    x, weight = node.value(0), node.weight(1, "weight")
+    return convolve(node, x, weight, _bias(node, math.prod(shape(weight)[:1])), 1)
+
+
+def convolve(node: Node, x: ir.Value, weight: ir.Value, bias: ir.Value, index: int) -> ir.Value:
+    """`x` with `weight`, by the attributes of Conv; errors name operand `index` as the weight."""
+    extents, spatial = shape(weight), len(shape(x)) - 2
     if spatial not in (1, 2):
         node.fail_operand(0, f"has shape {list(shape(x))}", "1-D [N, C, L] and 2-D [N, C, H, W]")
-    if weight.ndim != spatial + 2:
+    if len(extents) != spatial + 2:
         node.fail_operand(
-            1, f"has shape {list(weight.shape)}", f"a weight of rank {spatial + 2}, as the input"
+            index, f"has shape {list(extents)}", f"a weight of rank {spatial + 2}, as the input"
         )
-    kernel = node.integers("kernel_shape", weight.shape[2:])
-    if tuple(kernel) != weight.shape[2:]:
-        node.fail_attribute("kernel_shape", kernel, f"that of the weight, {weight.shape[2:]}")
+    kernel = node.integers("kernel_shape", extents[2:])
+    if tuple(kernel) != extents[2:]:
+        node.fail_attribute("kernel_shape", kernel, f"that of the weight, {extents[2:]}")
     sliding = window(node, shape(x)[2:], kernel)
-    if spatial == 1:
-        weight = weight[:, :, None, :]
     result = node.builder.conv2d(
-        as_2d(node, x), node.builder.constant(weight),
-        node.builder.constant(_bias(node, weight.shape[0])), stride=sliding.stride,
+        as_2d(node, x), as_2d(node, weight), bias, stride=sliding.stride,
         padding=sliding.padding, dilation=sliding.dilation, groups=node.integer("group", 1),
     )  # fmt: skip
     return from_2d(node, result, spatial)
 
 
-def _bias(node: Node, outputs: int) -> Array:
+def _bias(node: Node, outputs: int) -> ir.Value:
     if node.operand(2) is None:
-        return np.zeros(outputs, np.float32)
-    return node.float_array(2, "bias")
+        return node.builder.constant(np.zeros(outputs, np.float32))
+    return node.weight(2, "bias")
 
 
 def conv_transpose(node: Node) -> Operand:
@@ -80,7 +84,9 @@ def gemm(node: Node) -> Operand:
         if row.ndim < 2 or row.shape[0] == 1:
             bias = np.broadcast_to(row.reshape(-1) * np.float32(beta), bias.shape)
             folded = True
-    product = build.linear(x, build.constant(weight * np.float32(alpha)), build.constant(bias))
+    if alpha != 1.0:
+        weight = weight * np.float32(alpha)
+    product = build.linear(x, build.constant(weight), build.constant(bias))
     return product if folded else _plus(node, product, beta)
 
 
@@ -97,7 +103,7 @@ def matmul(node: Node) -> Operand:
     """A product with a constant matrix is `bw.linear`; any other is `bw.matmul`."""
     build, rhs = node.builder, node.required(1)
     if isinstance(rhs, ir.Value) or rhs.ndim > 2 or not node.all_float():
-        return _product(node, node.tensor(0), node.tensor(1))
+        return matrix_product(node, node.tensor(0), node.tensor(1))
     weight = node.float_array(1, "weight")
     vector = weight.ndim == 1
     columns = weight.reshape(-1, 1) if vector else weight
@@ -110,7 +116,7 @@ def matmul(node: Node) -> Operand:
     return product
 
 
-def _product(node: Node, lhs: ir.Value, rhs: ir.Value) -> ir.Value:
+def matrix_product(node: Node, lhs: ir.Value, rhs: ir.Value) -> ir.Value:
     """A matrix product of any plain type; a vector is a row on the left, a column on the right."""
     build = node.builder
     row, column = len(shape(lhs)) == 1, len(shape(rhs)) == 1

@@ -15,10 +15,16 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 def add(node: Node) -> Operand:
-    """Add."""
-    if not node.all_float():
+    """Add; a constant may be a mask with minus infinity."""
+    if not node.all_float() or any(_is_mask(operand) for operand in node.operands):
         return node.builder.add(node.tensor(0), node.tensor(1))
     return node.builder.add(node.value(0), node.value(1))
+
+
+def _is_mask(operand: Operand | None) -> bool:
+    if operand is None or isinstance(operand, ir.Value):
+        return False
+    return bool(np.isneginf(operand).any() and (operand < np.inf).all())
 
 
 def sub(node: Node) -> Operand:
@@ -71,7 +77,14 @@ def _plain(operation: Any) -> Handler:
 
 
 def clip(node: Node) -> Operand:
-    """Clip; bounds are operands since opset 11 (attributes before)."""
+    """Clip; bounds are operands since opset 11 (attributes before), and may be computed."""
+    given = [node.operand(index) for index in (1, 2)]
+    if not node.all_float() or any(isinstance(operand, ir.Value) for operand in given):
+        x = node.tensor(0)
+        for index, kind in ((1, "maximum"), (2, "minimum")):
+            if node.operand(index) is not None:
+                x = node.builder.binary(kind, x, node.tensor(index))
+        return x
     bounds = [
         _bound(node, 1, "min", -LARGEST),
         _bound(node, 2, "max", LARGEST),

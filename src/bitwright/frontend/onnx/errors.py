@@ -79,3 +79,9 @@ class NonFiniteWeightError(ModelError):
 
 class ExternalDataError(ModelError):
     """Weights in a file beside the model that cannot be read."""
+
+
+class ShapeBindingError(BitwrightError):
+    """Sizes of dimensions or inputs that a model does not have, or has otherwise."""
+
+    exit_code = 2

@@ -1,7 +1,6 @@
 """Functions of each element, comparisons, logic, choice and conversion, on any plain type."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import onnx
@@ -12,7 +11,6 @@ from bitwright.frontend.onnx.errors import UnsupportedAttributeError
 from bitwright.frontend.onnx.node import Handler, Node, Operand
 from bitwright.frontend.onnx.source import type_name
 from bitwright.ir import bw
-from bitwright.ir.reference_float import is_fraction
 from bitwright.ir.types import dtype_of
 
 _EXACT_INTEGERS = {"floor", "ceil", "round"}
@@ -140,74 +138,6 @@ def _converted(node: Node, target: int) -> Operand:
         ) from None
 
 
-def dequantize_linear(node: Node) -> Operand:
-    """(x - zero_point) * scale, per tensor, per axis or in blocks."""
-    build, x, scale = node.builder, node.tensor(0), node.tensor(1)
-    scale_type = dtype_of(scale)
-    output = node.integer("output_dtype", 0)
-    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(output)) if output else scale_type
-    wide = build.cast(x, np.dtype(np.float32))
-    if node.operand(2) is not None:
-        zero = _along(node, build.cast(node.tensor(2), np.dtype(np.float32)), x)
-        wide = build.add(wide, zero, 1, -1)
-    factor = _along(node, build.cast(scale, np.dtype(np.float32)), x)
-    return build.cast(build.mul(wide, factor), dtype)
-
-
-def quantize_linear(node: Node) -> Operand:
-    """saturate(round(x / scale) + zero_point), per tensor, per axis or in blocks."""
-    build, x, scale = node.builder, node.tensor(0), node.tensor(1)
-    float32 = np.dtype(np.float32)
-    if node.operand(2) is not None:
-        dtype = dtype_of(node.tensor(2))
-    else:
-        output = node.integer("output_dtype", onnx.TensorProto.UINT8) or onnx.TensorProto.UINT8
-        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(output))
-    precision = node.integer("precision", 0)
-    if precision not in (0, onnx.TensorProto.FLOAT):
-        node.fail_attribute("precision", type_name(precision), "float32")
-    factor = _along(node, build.cast(scale, float32), x)
-    codes = build.binary("div", build.cast(x, float32), factor)
-    zero = None
-    if node.operand(2) is not None:
-        zero = _along(node, build.cast(node.tensor(2), float32), x)
-    if is_fraction(dtype):
-        codes = codes if zero is None else build.add(codes, zero)
-        return build.cast(codes, dtype, bool(node.integer("saturate", 1)))
-    codes = build.function("round", codes)
-    codes = codes if zero is None else build.add(codes, zero)
-    info = _integer_range(dtype)
-    low, high = (build.plain(np.asarray(bound, np.float32)) for bound in info)
-    codes = build.binary("minimum", build.binary("maximum", codes, low), high)
-    return build.cast(codes, dtype)
-
-
-def _integer_range(dtype: np.dtype[Any]) -> tuple[int, int]:
-    bits = int("".join(c for c in dtype.name if c.isdigit()))
-    if dtype.name.startswith("u"):
-        return 0, (1 << bits) - 1
-    return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
-
-
-def _along(node: Node, factor: ir.Value, x: ir.Value) -> ir.Value:
-    """A scale or zero point as it broadcasts over `x`."""
-    from bitwright.frontend.onnx.node import shape
-
-    extents, own = shape(x), shape(factor)
-    if not own or own == (1,):
-        return node.builder.reshape(factor, (1,) * len(extents)) if extents else factor
-    axis = node.axis(node.integer("axis", 1), len(extents))
-    block = node.integer("block_size", 0)
-    if len(own) == 1 and not block:
-        return node.builder.reshape(
-            factor, [n if i == axis else 1 for i, n in enumerate(extents) for n in (own[0],)]
-        )
-    if not block or len(own) != len(extents):
-        node.fail_attribute("block_size", block, "a block size where scales have several axes")
-    repeats = np.arange(extents[axis]) // block
-    return node.builder.gather(factor, node.builder.plain(repeats), axis)
-
-
 _ANY: Mapping[str, str] = {
     "Abs": "abs", "Acos": "acos", "Acosh": "acosh", "Asin": "asin", "Asinh": "asinh",
     "Atan": "atan", "Atanh": "atanh", "BitwiseNot": "bitwise_not", "Ceil": "ceil", "Cos": "cos",
@@ -230,7 +160,6 @@ HANDLERS: dict[str, Handler] = {
     "Cast": cast,
     "CastLike": cast_like,
     "Celu": _function("celu", alpha=1.0),
-    "DequantizeLinear": dequantize_linear,
     "Elu": _function("elu", alpha=1.0),
     "Gelu": gelu,
     "IsInf": is_inf,
@@ -239,7 +168,6 @@ HANDLERS: dict[str, Handler] = {
     "Min": _chain("minimum"),
     "Mish": mish,
     "Mod": mod,
-    "QuantizeLinear": quantize_linear,
     "Selu": _function("selu", alpha=1.67326319217681884765625, gamma=1.05070102214813232421875),
     "Shrink": _function("shrink", lambd=0.5, bias=0.0),
     "Swish": swish,

@@ -1,8 +1,9 @@
 """ONNX to float `bw`: one walk over the nodes, each turned by the handler of its operator.
 
-Supported operators are the rows of `HANDLERS`; whatever depends on constants only is computed at
-import. A symbolic batch becomes 1; a fixed one becomes 1 as well where every sample goes its own
-way through the network (see `batch.py`), and is kept otherwise.
+Supported operators are the rows of `HANDLERS`, and of `domains.DOMAINS` outside of ai.onnx.
+Whatever of ai.onnx depends on constants only is computed at import. A symbolic batch becomes 1; a
+fixed one becomes 1 as well where every sample goes its own way through the network (see
+`batch.py`), and is kept otherwise.
 """
 
 import math
@@ -19,13 +20,17 @@ from bitwright.frontend.onnx import (
     attention,
     constants,
     convolution,
+    einsum,
     elementwise,
     functions,
     indexing,
     normalization,
     pooling,
+    quantized,
+    quantized_products,
     reductions,
     resize,
+    selection,
 )  # fmt: skip
 from bitwright.frontend.onnx import (
     shape as shape_,
@@ -34,6 +39,8 @@ from bitwright.frontend.onnx import (
     source as source_,
 )
 from bitwright.frontend.onnx.batch import is_per_sample
+from bitwright.frontend.onnx.bind import Shapes
+from bitwright.frontend.onnx.domains import DOMAINS
 from bitwright.frontend.onnx.errors import (
     InvalidModelError,
     UnsupportedOperatorError,
@@ -44,6 +51,7 @@ from bitwright.frontend.onnx.node import (
     Handler,
     Node,
     Operand,
+    check_finite,
     checked_size,
     checked_weight,
     describe,
@@ -55,29 +63,39 @@ from bitwright.ir.builder import Builder
 HANDLERS: dict[str, Handler] = {
     **attention.HANDLERS,
     **convolution.HANDLERS,
+    **einsum.HANDLERS,
     **elementwise.HANDLERS,
     **functions.HANDLERS,
     **indexing.HANDLERS,
     **normalization.HANDLERS,
     **pooling.HANDLERS,
+    **quantized.HANDLERS,
+    **quantized_products.HANDLERS,
     **reductions.HANDLERS,
     **resize.HANDLERS,
+    **selection.HANDLERS,
     **shape_.HANDLERS,
 }
 # Answered from the shapes of what is already built; foldable only through that.
 _SHAPE_QUERIES = ("Shape", "Size")
+# Never folded, so that the integers of a quantized weight stay visible.
+_KEPT = ("DequantizeLinear",)
 
 
-def load(source: str | Path | bytes) -> ir.Module:
+def load(source: str | Path | bytes, shapes: Shapes | None = None) -> ir.Module:
     """Import an ONNX model as a verified float module.
 
     Args:
-        source: a path, or the bytes of a file.
+        source: a path, or the bytes of a file. Large weights of a path stay in the file, which
+            must not change while the module is in use.
+        shapes: `{"height": 224}` binds a symbolic dimension in all inputs that have it,
+            `{"x": (1, 3, 224, 224)}` all of those of one input.
 
     Raises:
-        ModelError: a subclass that names the node, tensor or input at fault; nothing else.
+        ModelError: a subclass that names the node, tensor or input at fault.
+        ShapeBindingError: `shapes` that the model does not have, or has otherwise.
     """
-    model = source_.read(source)
+    model = source_.read(source, shapes)
     _reject_unknown(model)
     source_.check(model)
     batches = {item.batch for item in model.inputs}
@@ -94,20 +112,31 @@ def load(source: str | Path | bytes) -> ir.Module:
     return module if is_per_sample(module, kept) else kept
 
 
+def _handlers(domain: str) -> dict[str, Handler] | None:
+    """The operators of a domain, None for an unknown one."""
+    return HANDLERS if domain in DEFAULT_DOMAINS else DOMAINS.get(domain)
+
+
+def _is_foldable(node: onnx.NodeProto) -> bool:
+    return node.domain in DEFAULT_DOMAINS and node.op_type in constants.FOLDABLE
+
+
 def _reject_unknown(model: SourceModel) -> None:
     for node in model.proto.graph.node:
-        known = node.op_type in HANDLERS or node.op_type in constants.FOLDABLE
-        if node.domain not in DEFAULT_DOMAINS or not known:
+        if node.op_type not in (_handlers(node.domain) or {}) and not _is_foldable(node):
             raise _unsupported(node, model.opset)
 
 
 def _unsupported(node: onnx.NodeProto, opset: int) -> UnsupportedOperatorError:
-    at_import = ""
-    if node.op_type in constants.FOLDABLE and node.domain in DEFAULT_DOMAINS:
-        at_import = ", on a tensor computed at run time (on constants it is)"
+    handlers = _handlers(node.domain)
+    at_import = ", on a tensor computed at run time (on constants it is)"
+    if handlers is None:
+        supported = f"domains: ai.onnx, {', '.join(sorted(DOMAINS))}"
+    else:
+        supported = f"in domain {node.domain or 'ai.onnx'}: {', '.join(sorted(handlers))}"
     return UnsupportedOperatorError(
-        f"{describe(node, opset)} is not supported{at_import}; supported in domain ai.onnx: "
-        f"{', '.join(sorted(HANDLERS))}. Replace it in the model before the export"
+        f"{describe(node, opset)} is not supported{at_import if _is_foldable(node) else ''}; "
+        f"supported {supported}. Replace it in the model before the export"
     )
 
 
@@ -161,7 +190,9 @@ class _Import:
             )
         for tensor in self._graph.initializer:
             try:
-                array = numpy_helper.to_array(tensor)
+                array = self._model.arrays.get(tensor.name)
+                if array is None:
+                    array = numpy_helper.to_array(tensor)
             except Exception as error:  # whatever NumPy says about the bytes
                 raise InvalidModelError(
                     f"{self._model.name}: tensor {tensor.name!r} of shape {list(tensor.dims)} "
@@ -169,7 +200,7 @@ class _Import:
                 ) from None
             # A lone value may be an infinite bound of Clip; those are checked where they are used.
             if array.dtype.kind == "f" and array.size > 1:
-                checked_weight(array, tensor.name, self._model.name)
+                check_finite(array, tensor.name, self._model.name)
             self._values[tensor.name] = array
 
     def _lookup(self, name: str, where: str) -> Operand:
@@ -183,19 +214,16 @@ class _Import:
     def _import(self, node: onnx.NodeProto) -> None:
         where = describe(node, self._model.opset)
         operands = [self._lookup(name, where) if name else None for name in node.input]
-        if node.op_type in _SHAPE_QUERIES:
+        default = node.domain in DEFAULT_DOMAINS
+        if default and node.op_type in _SHAPE_QUERIES:
             self._values[node.output[0]] = _answer(node, operands[0])
             return
-        arrays: list[Array | None] = []
-        for operand in operands:
-            if isinstance(operand, ir.Value):
-                break
-            arrays.append(operand)
-        else:
+        arrays = [operand for operand in operands if not isinstance(operand, ir.Value)]
+        if default and node.op_type not in _KEPT and len(arrays) == len(operands):
             results = constants.evaluate(node, self._model.opset, arrays)
             self._values |= zip([name for name in node.output if name], results, strict=True)
             return
-        handler = HANDLERS.get(node.op_type)
+        handler = (_handlers(node.domain) or {}).get(node.op_type)
         if handler is None:
             raise _unsupported(node, self._model.opset)
         self._builder.named(node.name or node.output[0])

@@ -18,11 +18,13 @@ from bitwright.frontend.onnx.errors import (
     UnsupportedTypeError,
 )  # fmt: skip
 from bitwright.ir.builder import Builder
+from bitwright.ir.reference import constant_value
 from bitwright.ir.types import dtype_of, is_float, shape_of
 
 Array = NDArray[Any]
 Operand = ir.Value | Array
 MAX_ELEMENTS = 1 << 28
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,22 @@ class Node:
 
     def integer(self, name: str, default: int) -> int:
         """An integer attribute."""
-        return int(self.attribute(name, default))
+        value = self.attribute(name, default)
+        return value if isinstance(value, int) else self.fail_attribute(name, value, "an integer")
 
     def number(self, name: str, default: float) -> float:
         """A float attribute."""
-        return float(self.attribute(name, default))
+        value = self.attribute(name, default)
+        if not isinstance(value, (int, float)):
+            self.fail_attribute(name, value, "a number")
+        return float(value)
 
     def integers(self, name: str, default: Sequence[int]) -> list[int]:
         """An integer list attribute."""
-        return [int(value) for value in self.attribute(name, default)]
+        values = self.attribute(name, default)
+        if isinstance(values, (int, float, str)) or any(isinstance(v, float) for v in values):
+            self.fail_attribute(name, values, "a list of integers")
+        return [int(value) for value in values]
 
     def operand(self, index: int) -> Operand | None:
         """An operand, None where left out."""
@@ -106,11 +115,21 @@ class Node:
     def array(self, index: int, role: str) -> Array:
         """A constant operand; `role` says in an error what it is."""
         operand = self.required(index)
-        if isinstance(operand, ir.Value):
+        if not isinstance(operand, ir.Value):
+            return operand
+        array = constant_value(operand)  # such as dequantized integers
+        if array is None:
             self.fail_operand(
                 index, f"is the {role} and is computed at run time", f"a constant {role}"
             )
-        return operand
+        return array
+
+    def weight(self, index: int, role: str) -> ir.Value:
+        """A constant float operand as a value, so that the integers of a dequantized one stay."""
+        operand = self.required(index)
+        if isinstance(operand, ir.Value) and constant_value(operand) is not None:
+            return operand
+        return self.builder.constant(self.float_array(index, role))
 
     def float_array(self, index: int, role: str) -> Array:
         """A constant float operand with only finite values."""
@@ -159,9 +178,13 @@ Handler = Callable[[Node], Operand | Sequence[Operand]]
 
 
 def describe(proto: onnx.NodeProto, opset: int) -> str:
-    """`Node 'n' (Conv, domain ai.onnx, opset 17)`; an unnamed node goes by its first output."""
+    """`Node 'n' (Conv, domain ai.onnx, opset 17)`; an unnamed node goes by its first output.
+
+    The opset is that of ai.onnx; other domains hardly use theirs.
+    """
     name = proto.name or (proto.output[0] if proto.output else "")
-    return f"Node {name!r} ({proto.op_type}, domain {proto.domain or 'ai.onnx'}, opset {opset})"
+    version = f", opset {opset}" if proto.domain in ("", "ai.onnx") else ""
+    return f"Node {name!r} ({proto.op_type}, domain {proto.domain or 'ai.onnx'}{version})"
 
 
 def shape(operand: Operand) -> tuple[int, ...]:
@@ -169,28 +192,42 @@ def shape(operand: Operand) -> tuple[int, ...]:
     return shape_of(operand) if isinstance(operand, ir.Value) else operand.shape
 
 
+def operand_dtype(operand: Operand) -> np.dtype[Any]:
+    """Element type of a value or constant."""
+    return dtype_of(operand) if isinstance(operand, ir.Value) else operand.dtype
+
+
 def checked_weight(array: Array, name: str, where: str) -> Array:
-    """`array` as float32.
+    """`array` as float32, itself where it is that.
 
     Raises:
         UnsupportedTypeError: where it is not float.
         NonFiniteWeightError: where values are NaN or infinite.
     """
+    check_finite(array, name, where)
+    return array.astype(np.float32, copy=False)
+
+
+def check_finite(array: Array, name: str, where: str) -> None:
+    """Raise what `checked_weight` raises; takes little memory beside the array."""
     if array.dtype.kind != "f":
         raise UnsupportedTypeError(
             f"{where}: tensor {name!r} has element type {array.dtype}; supported: float32"
         )
-    with np.errstate(over="ignore"):
-        array = array.astype(np.float32)
-    if not np.isfinite(array).all():
-        nans = int(np.isnan(array).sum())
-        infinite = int(np.isinf(array).sum())
+    nans = infinite = 0
+    flat = array.ravel(order="K")  # a view where nothing lies between the elements
+    for start in range(0, flat.size, _CHUNK):
+        with np.errstate(over="ignore"):
+            chunk = flat[start : start + _CHUNK].astype(np.float32, copy=False)
+        if not np.isfinite(chunk).all():
+            nans += int(np.isnan(chunk).sum())
+            infinite += int(np.isinf(chunk).sum())
+    if nans or infinite:
         raise NonFiniteWeightError(
             f"{where}: tensor {name!r} of shape {list(array.shape)} holds {nans} NaN and "
             f"{infinite} infinite values among {array.size}; expected finite weights. "
             "Train or export the model again"
         )
-    return array
 
 
 def checked_size(extents: Sequence[int], where: str, most: int = MAX_ELEMENTS) -> tuple[int, ...]:

@@ -1,6 +1,6 @@
 """Pooling over windows and over whole planes, means over axes."""
 
-from bitwright.frontend.onnx.node import Handler, Node, Operand, shape
+from bitwright.frontend.onnx.node import Handler, Node, Operand, operand_dtype, shape
 from bitwright.frontend.onnx.windows import as_2d, from_2d, window
 
 
@@ -8,14 +8,18 @@ def _spatial_rank(node: Node) -> int:
     rank = node.rank(0) - 2
     if rank not in (1, 2):
         node.fail_operand(
-            0, f"has shape {list(shape(node.value(0)))}", "1-D [N, C, L] and 2-D [N, C, H, W]"
+            0, f"has shape {list(shape(node.required(0)))}", "1-D [N, C, L] and 2-D [N, C, H, W]"
         )
     return rank
 
 
+_BYTES = ("int8", "uint8")
+
+
 def max_pool(node: Node) -> Operand:
     """MaxPool; ceil_mode becomes padding, which never wins."""
-    spatial, x = _spatial_rank(node), node.value(0)
+    spatial = _spatial_rank(node)
+    x = node.tensor(0) if operand_dtype(node.required(0)).name in _BYTES else node.value(0)
     sliding = window(node, shape(x)[2:], node.integers("kernel_shape", ()))
     result = node.builder.max_pool2d(
         as_2d(node, x), kernel=sliding.kernel, stride=sliding.stride,

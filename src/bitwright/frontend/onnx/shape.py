@@ -99,21 +99,16 @@ def concat(node: Node) -> Operand:
     return node.builder.concat(values, node.axis(node.integer("axis", 0), len(shape(values[0]))))
 
 
+_COPYING = ("edge", "reflect", "wrap")
+
+
 def pad(node: Node) -> Operand:
-    """Pad with a constant; the axes are an operand since opset 18."""
+    """Pad with a number, -inf or copies; the axes are an operand since opset 18."""
     mode = node.attribute("mode", "constant")
-    if mode != "constant":
-        node.fail_attribute("mode", mode, "constant")
+    if mode not in ("constant", *_COPYING):
+        node.fail_attribute("mode", mode, ", ".join(("constant", *_COPYING)))
     x, rank = node.tensor(0), node.rank(0)
     amounts = node.integer_list(1, "amount of padding")
-    value = 0.0
-    if not is_float(x):
-        node.fail_operand(0, f"has element type {dtype_of(x)}", "float32")
-    if node.operand(2) is not None:
-        fill = node.float_array(2, "padding value")
-        if fill.size != 1:
-            node.fail_operand(2, f"has {fill.size} elements", "one number")
-        value = float(fill.reshape(-1)[0])
     axes = list(range(rank))
     if node.operand(3) is not None:
         axes = [node.axis(axis, rank) for axis in node.integer_list(3, "axes")]
@@ -123,7 +118,31 @@ def pad(node: Node) -> Operand:
     for index, axis in enumerate(axes):
         low[axis], high[axis] = amounts[index], amounts[index + len(axes)]
     checked_size([a + n + b for a, n, b in zip(low, shape(x), high, strict=True)], node.describe())
-    return node.builder.pad(x, low, high, value)
+    if mode == "constant":
+        return node.builder.pad(x, low, high, _padding_value(node, x))
+    for axis, extent in enumerate(shape(x)):
+        most = {"edge": extent + max(low[axis], high[axis]), "reflect": extent - 1}.get(
+            mode, extent
+        )
+        if max(low[axis], high[axis]) > most:
+            node.fail_operand(1, f"pads axis {axis} of {extent} by {amounts}", f"at most {most}")
+        if low[axis] or high[axis]:
+            places = np.pad(np.arange(extent), (low[axis], high[axis]), mode=mode)
+            x = node.builder.gather(x, node.builder.plain(places), axis)
+    return x
+
+
+def _padding_value(node: Node, x: ir.Value) -> float | int:
+    if not is_float(x) and dtype_of(x).kind not in "iu":
+        node.fail_operand(0, f"has element type {dtype_of(x)}", "float32, integers")
+    if node.operand(2) is None:
+        return 0
+    fill = node.array(2, "padding value")
+    if fill.size != 1:
+        node.fail_operand(2, f"has {fill.size} elements", "one number")
+    if is_float(x) and not np.isneginf(fill).all():  # which stands before a maximum
+        fill = node.float_array(2, "padding value")
+    return fill.reshape(-1)[0].item()
 
 
 def identity(node: Node) -> Operand:

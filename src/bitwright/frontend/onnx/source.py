@@ -1,17 +1,18 @@
 """Reads an ONNX file and brings it to the form that the importer walks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import external_data_helper, helper, inliner, shape_inference, version_converter
+from onnx import helper, inliner, shape_inference, version_converter
 
-from bitwright.frontend.onnx import wire
+from bitwright.frontend.onnx import external, wire
+from bitwright.frontend.onnx.bind import Shapes, bind, shown, suggestion
 from bitwright.frontend.onnx.errors import (
     DynamicShapeError,
-    ExternalDataError,
     InvalidModelError,
     ModelFileNotFoundError,
     NotOnnxError,
@@ -19,6 +20,7 @@ from bitwright.frontend.onnx.errors import (
     UnsupportedOpsetError,
     UnsupportedTypeError,
 )  # fmt: skip
+from bitwright.ir.blobs import LARGE_BYTES
 from bitwright.ir.context import new_context
 from bitwright.ir.types import element_of
 
@@ -43,36 +45,45 @@ class ModelInput:
 
 @dataclass(frozen=True)
 class SourceModel:
-    """A checked ONNX model: `name` for messages, its default-domain opset, its inputs."""
+    """A checked ONNX model: `name` for messages, its default-domain opset, its inputs.
+
+    `arrays` has the large initializers, whose data is not in `proto`.
+    """
 
     name: str
     proto: onnx.ModelProto
     opset: int
     inputs: tuple[ModelInput, ...]
+    arrays: Mapping[str, external.Array]
 
 
-def read(source: str | Path | bytes) -> SourceModel:
-    """Decode and check a model; functions are inlined and external weights read in.
+def read(source: str | Path | bytes, shapes: Shapes | None = None) -> SourceModel:
+    """Decode and check a model; functions are inlined, large and external weights mapped.
+
+    Args:
+        source: a path, or the bytes of a file.
+        shapes: sizes of symbolic dimensions and shapes of inputs, by name.
 
     Raises:
         ModelError: a subclass that says what is wrong with the file.
+        ShapeBindingError: `shapes` that do not fit the model.
     """
     if isinstance(source, bytes):
-        name, folder, data = "the model", None, source
+        name, folder, data = "the model", None, memoryview(source)
     else:
         path = Path(source)
         name, folder = str(path), path.parent
         try:
-            data = path.read_bytes()
+            data = external.view(path)
         except OSError as error:
             raise ModelFileNotFoundError(
                 f"Cannot read {name}: {error.strerror}; expected an ONNX file"
             ) from None
     proto = _decode(data, name)
     _check_names(proto, name)
-    proto = _modern(proto)
+    if _is_old(proto):
+        proto = _modern(_parsed(bytes(data), name))
     opset = _opset(proto, name)
-    _load_external(proto, folder, name)
     if proto.functions:
         try:
             proto = inliner.inline_local_functions(proto)
@@ -80,7 +91,8 @@ def read(source: str | Path | bytes) -> SourceModel:
             raise InvalidModelError(
                 f"{name}: its functions cannot be inlined: {_first_line(error)}"
             ) from None
-    return SourceModel(name, proto, opset, tuple(_inputs(proto, name)))
+    arrays = _take_out(proto, external.Files(name, data, folder))
+    return SourceModel(name, proto, opset, tuple(_inputs(proto, name, shapes or {})), arrays)
 
 
 def check(model: SourceModel) -> None:
@@ -97,11 +109,17 @@ def check(model: SourceModel) -> None:
             value.type.tensor_type.shape.dim, extents.get(value.name, ()), strict=False
         ):
             dim.dim_value = extent
+    _declare_without_data(proto)
     del proto.graph.value_info[:]
     for value in proto.graph.output:
         value.type.tensor_type.ClearField("shape")
+    _without_foreign(proto)
     checked = onnx.ModelProto()
     checked.CopyFrom(model.proto)
+    _declare_without_data(checked)
+    named = {entry.domain for entry in checked.opset_import}
+    for domain in {node.domain for node in checked.graph.node} - {*named, *DEFAULT_DOMAINS}:
+        checked.opset_import.append(helper.make_opsetid(domain, 1))  # often left out
     for value in checked.graph.output:
         if value.type.HasField("tensor_type"):
             # The checker wants a shape; many models leave it to inference.
@@ -115,20 +133,54 @@ def check(model: SourceModel) -> None:
         ) from None
 
 
+def _declare_without_data(proto: onnx.ModelProto) -> None:
+    """Make inputs of the initializers without data, which ONNX's checks would look for."""
+    graph = proto.graph
+    kept = [tensor for tensor in graph.initializer if not external.is_external(tensor)]
+    declared = {value.name for value in graph.input}
+    for tensor in graph.initializer:
+        if external.is_external(tensor) and tensor.name not in declared:
+            graph.input.append(
+                helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+            )
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
+def _without_foreign(proto: onnx.ModelProto) -> None:
+    """Leave out the nodes of other domains, and all that depends on them.
+
+    Shape inference does not know them, and ignores all contradictions in a model that has any.
+    """
+    unknown: set[str] = set()
+    kept: list[onnx.NodeProto] = []
+    for node in proto.graph.node:
+        if node.domain not in DEFAULT_DOMAINS or unknown.intersection(node.input):
+            unknown.update(node.output)
+        else:
+            kept.append(node)
+    if unknown:
+        del proto.graph.node[:]
+        proto.graph.node.extend(kept)
+        outputs = [item for item in proto.graph.output if item.name not in unknown]
+        del proto.graph.output[:]
+        proto.graph.output.extend(outputs)
+
+
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines)[:400] or type(error).__name__
 
 
-def _decode(data: bytes, name: str) -> onnx.ModelProto:
+def _decode(data: memoryview, name: str) -> onnx.ModelProto:
     if not data:
         raise NotOnnxError(f"{name} is empty; expected an ONNX model")
     envelope, needed = wire.inspect(data)
     if envelope is wire.Envelope.FOREIGN:
         raise NotOnnxError(
-            f"{name} is not an ONNX model: its {len(data)} bytes start with {data[:8].hex(' ')}, "
-            "and its fields are not those of an ONNX ModelProto; export the model to ONNX "
-            f"(opset {OLDEST_OPSET} to {NEWEST_OPSET})"
+            f"{name} is not an ONNX model: its {len(data)} bytes start with "
+            f"{bytes(data[:8]).hex(' ')}, and its fields are not those of an ONNX ModelProto; "
+            f"export the model to ONNX (opset {OLDEST_OPSET} to {NEWEST_OPSET})"
         )
     if envelope is wire.Envelope.TRUNCATED:
         needs = f"at least {needed}" if needed > len(data) else "more"
@@ -136,6 +188,10 @@ def _decode(data: bytes, name: str) -> onnx.ModelProto:
             f"{name} is a truncated ONNX model: it has {len(data)} bytes and needs {needs}; "
             "copy or export it again"
         )
+    return _parsed(wire.strip(data, LARGE_BYTES), name)
+
+
+def _parsed(data: bytes, name: str) -> onnx.ModelProto:
     proto = onnx.ModelProto()
     try:
         proto.ParseFromString(data)
@@ -181,47 +237,57 @@ def _opset(proto: onnx.ModelProto, name: str) -> int:
     )
 
 
+def _is_old(proto: onnx.ModelProto) -> bool:
+    versions = {entry.domain: entry.version for entry in proto.opset_import}
+    version = next((versions[d] for d in DEFAULT_DOMAINS if d in versions), OLDEST_OPSET)
+    return OLDEST_CONVERTED <= version < OLDEST_OPSET and len(versions) == 1
+
+
 def _modern(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Models of opset 7 to 10, brought to the oldest that the importer reads by ONNX's converter.
 
     What it cannot convert stays as it is, and is refused by its opset.
     """
-    versions = {entry.domain: entry.version for entry in proto.opset_import}
-    version = next((versions[d] for d in DEFAULT_DOMAINS if d in versions), OLDEST_OPSET)
-    if not OLDEST_CONVERTED <= version < OLDEST_OPSET or len(versions) > 1:
-        return proto
     try:
         return version_converter.convert_version(proto, OLDEST_OPSET)
     except Exception:  # the converter raises whatever its adapters do
         return proto
 
 
-def _load_external(proto: onnx.ModelProto, folder: Path | None, name: str) -> None:
-    external = [
-        tensor.name
-        for tensor in proto.graph.initializer
-        if external_data_helper.uses_external_data(tensor)
-    ]
-    if not external:
-        return
-    if folder is None:
-        raise ExternalDataError(
-            f"{name} keeps {len(external)} tensors in external files ({external[0]!r} first), "
-            "which bytes alone do not bring; give the path of the model instead"
-        )
-    try:
-        external_data_helper.load_external_data_for_model(proto, str(folder))
-    except Exception as error:  # missing file, escape from the folder, too short a file
-        raise ExternalDataError(
-            f"{name} keeps {len(external)} tensors in external files that cannot be read: "
-            f"{_first_line(error)}; put them beside the model"
-        ) from None
+def _take_out(proto: onnx.ModelProto, files: external.Files) -> dict[str, external.Array]:
+    """Large external tensors as arrays by name; small ones come into `proto`.
+
+    A Constant node with a large tensor becomes an initializer without data.
+    """
+    graph, arrays = proto.graph, dict[str, external.Array]()
+    for node in list(graph.node):
+        for item in node.attribute:
+            if not external.is_external(item.t):
+                continue
+            tensor, data = item.t, files.bytes_of(item.t)
+            if node.op_type == "Constant" and item.name == "value" and len(data) >= LARGE_BYTES:
+                tensor.name = node.output[0]
+                graph.initializer.append(tensor)
+                graph.node.remove(node)
+                break
+            tensor.CopyFrom(external.inlined(tensor, data))
+    for tensor in graph.initializer:
+        if not external.is_external(tensor):
+            continue
+        data = files.bytes_of(tensor)
+        if len(data) >= LARGE_BYTES:
+            arrays[tensor.name] = files.array(tensor)
+        else:
+            tensor.CopyFrom(external.inlined(tensor, data))
+    return arrays
 
 
-def _inputs(proto: onnx.ModelProto, name: str) -> list[ModelInput]:
+def _inputs(proto: onnx.ModelProto, name: str, shapes: Shapes) -> list[ModelInput]:
     constants = {tensor.name for tensor in proto.graph.initializer}
     constants |= {tensor.values.name for tensor in proto.graph.sparse_initializer}
-    found = [_input(value, name) for value in proto.graph.input if value.name not in constants]
+    values = [value for value in proto.graph.input if value.name not in constants]
+    bind(values, shapes, name)
+    found = [_input(value, name) for value in values]
     if not proto.graph.output:
         raise InvalidModelError(f"{name} has no outputs; expected at least one")
     if not found:
@@ -245,7 +311,7 @@ def _input(value: onnx.ValueInfoProto, name: str) -> ModelInput:
     if not value.type.tensor_type.HasField("shape"):
         raise DynamicShapeError(
             f"Input {value.name!r} of {name} has no shape; every dimension except the batch must "
-            "be fixed. Export the model with a fixed input shape"
+            f"be fixed. Give it with --shape {value.name}=SIZE,SIZE,... (the sizes that you use)"
         )
     found = _static(value.name, list(value.type.tensor_type.shape.dim), name)
     return replace(found, dtype=dtype)
@@ -265,9 +331,6 @@ def _dtype(element: int) -> np.dtype[Any] | None:
 
 
 def _static(input_name: str, dims: list[onnx.TensorShapeProto.Dimension], name: str) -> ModelInput:
-    shown = "[" + ", ".join(
-        str(dim.dim_value) if dim.HasField("dim_value") else (dim.dim_param or "?") for dim in dims
-    ) + "]"  # fmt: skip
     extents: list[int] = []
     for index, dim in enumerate(dims):
         if dim.HasField("dim_value") and dim.dim_value > 0:
@@ -275,15 +338,11 @@ def _static(input_name: str, dims: list[onnx.TensorShapeProto.Dimension], name: 
         elif index == 0:
             extents.append(1)
         else:
-            known = f"--dim_param {dim.dim_param} --dim_value 224" if dim.dim_param else (
-                f"--input_name {input_name} --input_shape 1,3,224,224"
-            )  # fmt: skip
             raise DynamicShapeError(
-                f"Input {input_name!r} of {name} has shape {shown}, where dimension {index} "
+                f"Input {input_name!r} of {name} has shape {shown(dims)}, where dimension {index} "
                 f"({dim.dim_param or dim.dim_value or '?'!r}) is dynamic; only the batch "
-                "(dimension 0) may be. Export the model with a fixed size, or fix it with "
-                f"python -m onnxruntime.tools.make_dynamic_shape_fixed {known} in.onnx out.onnx "
-                "(with the sizes that you use)"
+                f"(dimension 0) may be. Fix it with {suggestion(input_name, dims)} (the sizes "
+                "that you use), or export the model with a fixed size"
             )
     batch = extents[0] if len(extents) > 1 else 1
     return ModelInput(input_name, tuple(extents), batch)

@@ -3,7 +3,6 @@
 Source: LiteRT, kernels/internal/quantization_util.cc and kernels/kernel_util.cc.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,37 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitwright.ir import fixed_point
+from bitwright.ir.bw import SCALE_LIMITS
+from bitwright.ir.dyadic import LARGEST, Scale, multiplier, round_away, solve, starts
+from bitwright.ir.reference_quantize import round_half_away
 from bitwright.ir.types import QuantParams
 
-Scale = tuple[int, int]
-"""Multiplier and shift of a `tflite` requantize: real = multiplier / 2^shift."""
-
-LARGEST = 1 << 31
 SCALED_DIFFERENCE_BITS = 5
 LEAST, GREATEST = -128, 127
-
-
-def round_away(real: float) -> int:
-    """Nearest integer, ties away from zero (C's round)."""
-    whole = math.floor(abs(real))
-    return int(math.copysign(whole + (abs(real) - whole >= 0.5), real))
-
-
-def multiplier(real: float) -> Scale:
-    """`real` >= 0 as a Q31 multiplier and a shift (QuantizeMultiplier).
-
-    Raises:
-        ValueError: for 2^30 and more, which no layer scales by.
-    """
-    if not 0 <= real < 1 << 30:
-        raise ValueError(f"scales by {real:g}; expected a factor from 0 to below 2^30")
-    fraction, exponent = math.frexp(real)
-    fixed = round_away(fraction * LARGEST)
-    if fixed == LARGEST:
-        fixed, exponent = fixed // 2, exponent + 1
-    if exponent < -31:
-        return 0, fixed_point.HALF_BITS
-    return fixed, fixed_point.HALF_BITS - exponent
 
 
 def bounds(activation: str, params: QuantParams) -> tuple[int, int]:
@@ -70,39 +45,22 @@ def exact_multiplier(real: float, limit: int, greatest: int) -> Scale:
     """A `half_away` multiplier and shift that give round(acc * real) as float64 computes it.
 
     LiteRT's FULLY_CONNECTED scales its sums in float64 and rounds ties away from zero. That is
-    a staircase, odd and monotone in acc, so a multiplier gives the same integers exactly where
-    each step up to `greatest` (in size) begins at the same sum; only sums up to `limit` count.
+    odd in acc, so steps up to `greatest` and sums up to `limit` (both in size) settle it.
 
     Raises:
         ValueError: where no multiplier of 31 bits does; none is then close enough.
     """
-    first, shift = multiplier(real)
-    least, most = 0, LARGEST - 1
-    if first == 0:
+    if multiplier(real)[0] == 0:
         raise ValueError(f"scales by {real:g}; expected at least 2^-31")
-    for step in range(1, greatest + 1):
-        begin = _begin(real, step)
-        edge = (2 * step - 1) << (shift - 1)  # acc * multiplier reaches the step from here on
-        if begin > limit:
-            most = min(most, -(-edge // limit) - 1)
-            break
-        least = max(least, -(-edge // begin))
-        if begin > 1:
-            most = min(most, -(-edge // (begin - 1)) - 1)
-    if least > most:
+    steps, high = np.arange(1, greatest + 1, dtype=np.int64), np.asarray([limit])
+    begin = starts(lambda acc: round_half_away(acc * real), np.zeros(1, np.int64), high, steps)
+    found = solve(begin[:, 0], 0, limit, steps, "half_away", SCALE_LIMITS["half_away"])
+    if found is None:
         raise ValueError(
             f"scales sums of up to {limit} by {real:g}, which no multiplier of 31 bits does as "
             "float64 does"
         )
-    return min(max(first, least), most), shift
-
-
-def _begin(real: float, step: int) -> int:
-    """The least sum that float64 rounds to `step` or more."""
-    begin = max(1, math.floor((step - 0.5) / real) - 2)
-    while round_away(begin * real) < step:
-        begin += 1
-    return begin
+    return found
 
 
 def requantized_table(source: QuantParams, result: QuantParams) -> NDArray[np.int64]:

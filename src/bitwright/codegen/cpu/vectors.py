@@ -1,0 +1,126 @@
+"""Text of `vector` operations inside a kernel: index arithmetic, loops, loads, lanes."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from bitwright.codegen.cpu.program import Kernel, View
+
+LANES = 16
+"""int32 in a register of 512 bits."""
+INTS = f"vector<{LANES}xi32>"
+WIDE = f"vector<{LANES}xi64>"
+PAIRS = f"vector<{LANES // 2}xi64>"
+BYTES = f"vector<{4 * LANES}xi8>"
+RESULTS = f"vector<{LANES}xi8>"
+
+
+class VectorCode:
+    """Appends lines to a kernel; every method that makes a value returns its name."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+
+    def line(self, text: str) -> None:
+        """One line as it is."""
+        self._kernel.lines.append(text)
+
+    def make(self, text: str) -> str:
+        """The value of an operation."""
+        name = self._kernel.fresh()
+        self.line(f"{name} = {text}")
+        return name
+
+    def apply(self, operation: str, left: str, right: str, type_: str) -> str:
+        """An `arith` operation of two values of one type."""
+        return self.make(f"arith.{operation} {left}, {right} : {type_}")
+
+    def convert(self, operation: str, value: str, source: str, target: str) -> str:
+        """An `arith` or `vector` conversion."""
+        return self.make(f"{operation} {value} : {source} to {target}")
+
+    def splat(self, value: int, type_: str) -> str:
+        """The same number in every lane."""
+        return self.make(f"arith.constant dense<{value}> : {type_}")
+
+    def index(self, terms: Sequence[tuple[str, int]], offset: int = 0) -> str:
+        """offset plus the sum of index * factor."""
+        names = ", ".join(name for name, _ in terms)
+        dims = ", ".join(f"d{n}" for n in range(len(terms)))
+        total = " + ".join([*(f"d{n} * {factor}" for n, (_, factor) in enumerate(terms)),
+                            str(offset)])  # fmt: skip
+        return self.make(f"affine.apply affine_map<({dims}) -> ({total})>({names})")
+
+    def index_constant(self, value: int) -> str:
+        """A fixed index."""
+        return self._kernel.integer(value, "index")
+
+    def interleave(self, parts: Sequence[str]) -> str:
+        """Byte i of each of four vectors of 16, side by side, for each i."""
+        half = f"vector<{2 * LANES}xi8>"
+        low, high = (
+            self.make(f"vector.shuffle {a}, {b} [{_alternating(LANES, 1)}] : {RESULTS}, {RESULTS}")
+            for a, b in (parts[:2], parts[2:])
+        )
+        return self.make(
+            f"vector.shuffle {low}, {high} [{_alternating(2 * LANES, 2)}] : {half}, {half}"
+        )
+
+    def load(self, view: View, at: str, type_: str) -> str:
+        """Elements in a row of a flat view."""
+        return self.make(f"vector.load {view.name}[{at}] : {view.type}, {type_}")
+
+    def store(self, value: str, view: View, at: str) -> None:
+        """Results to a flat view of bytes."""
+        self.line(f"vector.store {value}, {view.name}[{at}] : {view.type}, {RESULTS}")
+
+    def store_first(self, lanes: str, value: str, view: View, at: str) -> None:
+        """The first `lanes` (an index; all where it is larger) of the results."""
+        bits = f"vector<{LANES}xi1>"
+        mask = self.make(f"vector.create_mask {lanes} : {bits}")
+        self.line(
+            f"vector.maskedstore {view.name}[{at}], {mask}, {value} : {view.type}, {bits}, "
+            f"{RESULTS}"
+        )
+
+    def products(self, sums: str, unsigned: str, signed: str) -> str:
+        """Four products of bytes added to each sum."""
+        return self.make(
+            f'llvm.call_intrinsic "llvm.x86.avx512.vpdpbusd.512"({sums}, {unsigned}, {signed}) : '
+            f"({INTS}, {BYTES}, {BYTES}) -> {INTS}"
+        )
+
+    @contextmanager
+    def loop(self, count: int) -> Iterator[str]:
+        """The lines inside run for each index below `count`."""
+        low, high, step = (self._kernel.integer(n, "index") for n in (0, count, 1))
+        name = self._kernel.fresh("i")
+        self.line(f"scf.for {name} = {low} to {high} step {step} {{")
+        yield name
+        self.line("}")
+
+    def sums(
+        self, count: int, start: Sequence[str], body: Callable[[str, list[str]], list[str]]
+    ) -> list[str]:
+        """Vectors of int32 carried through `count` rounds; `body` takes and returns them."""
+        low, high, step = (self._kernel.integer(n, "index") for n in (0, count, 1))
+        index, result = self._kernel.fresh("i"), self._kernel.fresh("r")
+        carried = [self._kernel.fresh("s") for _ in start]
+        pairs = ", ".join(f"{c} = {s}" for c, s in zip(carried, start, strict=True))
+        types = ", ".join([INTS] * len(start))
+        self.line(
+            f"{result}:{len(start)} = scf.for {index} = {low} to {high} step {step} "
+            f"iter_args({pairs}) -> ({types}) {{"
+        )
+        self.line(f"scf.yield {', '.join(body(index, carried))} : {types}")
+        self.line("}")
+        return [f"{result}#{n}" for n in range(len(start))]
+
+
+def _alternating(length: int, run: int) -> str:
+    """Positions that take `run` elements from one vector of `length`, then from another."""
+    return ", ".join(
+        str(first + side * length + n)
+        for first in range(0, length, run)
+        for side in (0, 1)
+        for n in range(run)
+    )
