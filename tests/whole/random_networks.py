@@ -9,7 +9,7 @@ from bitwright.ir.builder import Builder
 from bitwright.ir.types import QuantParams, quant_params, shape_of, value_params
 
 MAX_PIXELS = 100
-ROUNDINGS = ("half_up", "tflite", "half_away")
+ROUNDINGS = ("half_up", "tflite", "half_away", "half_even")
 
 
 @dataclass
@@ -167,11 +167,8 @@ def needs_wide_machine(seed: int) -> bool:
     return seed % 3 > 0
 
 
-def random_network(seed: int, roundings: tuple[str, ...] = ROUNDINGS) -> ir.Module:
-    """A quantized module of 2 to 7 layers with residuals, groups, padding, tables, pooling.
-
-    `roundings`: of the networks that need a wide machine.
-    """
+def random_network(seed: int) -> ir.Module:
+    """A quantized module of 2 to 7 layers with residuals, groups, padding, tables, pooling."""
     random = np.random.default_rng(seed)
     shape = (
         1,
@@ -182,7 +179,7 @@ def random_network(seed: int, roundings: tuple[str, ...] = ROUNDINGS) -> ir.Modu
     low, high = -128, 127
     params = QuantParams((0.05,), int(random.integers(low, high + 1)), 8, low, high)
     builder = Builder([("x", shape, params)])
-    roundings = roundings if needs_wide_machine(seed) else ()
+    roundings = ROUNDINGS if needs_wide_machine(seed) else ()
     network = _Network(random, builder, [builder.inputs[0]], roundings)
     network.values.append(network.conv(builder.inputs[0]))
     steps = (network.conv, network.conv, network.add, network.add, network.pool, network.concat,

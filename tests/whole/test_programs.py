@@ -18,14 +18,14 @@ from bitwright.passes.tile import Tile
 from bitwright.runtime.layout import tensor_to_words, words_to_tensor
 
 sys.path.insert(0, str(Path(__file__).parent))
-from random_networks import ROUNDINGS, random_inputs, random_network
+from random_networks import random_inputs, random_network
 
 SHAPES = ((4, 8, 1), (8, 8, 2), (16, 32, 4), (8, 16, 8), (2, 8, 2))
 
 
 @pytest.mark.parametrize("seed", range(1000, 1100))
 def test_program(seed: int) -> None:
-    module = random_network(seed, (*ROUNDINGS, "half_even"))
+    module = random_network(seed)
     parts = partition(module)
     before = reference.run(parts.before, random_inputs(module, seed))
     core = {item.name: before[item.name] for item in graph.inputs(parts.core)}
