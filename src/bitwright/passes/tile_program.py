@@ -94,6 +94,17 @@ class Params:
     stage: OutputStage
     tile: int
 
+    def words(self, group: int, acc_bits: int, multiplier_bits: int) -> pack.Words:
+        """As words of `group` channels."""
+        stage, count = self.stage, len(self.bias)
+        return pack.channel_params(
+            [int(value) for value in self.bias],
+            stage.multiplier if len(stage.multiplier) > 1 else stage.multiplier * count,
+            stage.shift if len(stage.shift) > 1 else stage.shift * count,
+            group=group, acc_bits=acc_bits, multiplier_bits=multiplier_bits,
+            tile_channels=self.tile,
+        )  # fmt: skip
+
 
 @dataclass
 class Program:
@@ -110,7 +121,7 @@ class Program:
     copies: dict[str, Buffer] = field(default_factory=dict[str, Buffer])
     weights: list[pack.Words] = field(default_factory=list[pack.Words])
     weight_places: dict[bytes, int] = field(default_factory=dict[bytes, int])
-    params: list["Params"] = field(default_factory=list["Params"])
+    params: list[Params] = field(default_factory=list[Params])
     param_words: int = 0
     tables: list[tuple[int, ...]] = field(default_factory=list[tuple[int, ...]])
     instructions: list[tuple[Any, dict[str, Any]]] = field(
@@ -224,16 +235,6 @@ class Program:
         needed = (part.stage.multiplier_bits for part in self.params)
         return self.array.multiplier_bits or max(NARROW_MULTIPLIER_BITS, *needed)
 
-    def _param_words(self, part: "Params") -> pack.Words:
-        stage, count = part.stage, len(part.bias)
-        return pack.channel_params(
-            [int(value) for value in part.bias],
-            stage.multiplier if len(stage.multiplier) > 1 else stage.multiplier * count,
-            stage.shift if len(stage.shift) > 1 else stage.shift * count,
-            group=self.array.requant_lanes, acc_bits=self.acc_bits,
-            multiplier_bits=self.multiplier_bits, tile_channels=part.tile,
-        )  # fmt: skip
-
     def place_table(self, table: tuple[int, ...] | None) -> int:
         if table is None:
             return 0
@@ -305,14 +306,14 @@ class Program:
         )  # fmt: skip
 
     def emit(self) -> ir.Module:
-        array = self.array
+        array, acc_bits, multiplier_bits = self.array, self.acc_bits, self.multiplier_bits
         with entered(self.module):
             program = ir.Module.create()
             program.operation.attributes["accel.machine"] = ir.DictAttr.get({
                 "lanes": attribute(array.lanes), "rows": attribute(array.rows),
                 "requant_lanes": attribute(array.requant_lanes),
-                "acc_bits": attribute(self.acc_bits), "tables": attribute(len(self.tables)),
-                "multiplier_bits": attribute(self.multiplier_bits),
+                "acc_bits": attribute(acc_bits), "tables": attribute(len(self.tables)),
+                "multiplier_bits": attribute(multiplier_bits),
             })  # fmt: skip
             with ir.InsertionPoint(program.body):
                 for buffer in self.all_buffers:
@@ -324,7 +325,10 @@ class Program:
                     )  # fmt: skip
                 tables = np.asarray(self.tables, dtype=np.int8).reshape(-1, 1).view(np.uint8)
                 assert len(tables) == TABLE_ENTRIES * len(self.tables)
-                params = [self._param_words(part) for part in self.params]
+                params = [
+                    part.words(array.requant_lanes, acc_bits, multiplier_bits)
+                    for part in self.params
+                ]
                 for name, parts in (
                     ("weights", self.weights), ("params", params), ("tables", [tables])
                 ):  # fmt: skip
