@@ -51,11 +51,10 @@ def _scale_per_channel(net: Network, x: str) -> onnx.ModelProto:
     return net.model(name)
 
 
-def _asymmetric_weight(net: Network, x: str) -> onnx.ModelProto:
-    integers = net.constant(np.arange(0, 248, 31).reshape(2, 4, 1, 1).astype(np.uint8))
-    given = [integers, net.constant(np.float32(0.1)), net.constant(np.asarray(5, np.uint8))]
-    made = net.node("Conv", [net.real(x), net.node("DequantizeLinear", given)])
-    return net.model(net.quantize(made, (1, 2, 7, 6), GRID))
+def _positive_weight(net: Network, x: str) -> onnx.ModelProto:
+    integers = net.constant(np.full((2, 4, 1, 1), 255, np.uint8))
+    made = net.node("DequantizeLinear", [integers, net.constant(np.float32(0.1))])
+    return net.model(net.quantize(net.node("Conv", [net.real(x), made]), (1, 2, 7, 6), GRID))
 
 
 def _wide(net: Network, x: str) -> onnx.ModelProto:
@@ -123,11 +122,11 @@ CASES: dict[str, tuple[Callable[[Network, str], onnx.ModelProto], type, str]] = 
         "'t10' (bw.quantize) has 4 scales of shape [1, 4, 1, 1] for an activation; expected one. "
         "Quantize activations per tensor to at most 8 bits, with constant scales",
     ),
-    "asymmetric_weight": (
-        _asymmetric_weight,
+    "positive_weight": (
+        _positive_weight,
         errors.UnsupportedMarker,
-        "'t12' (bw.conv2d) has weights from -5 to 212 after their zero point is taken off; "
-        "expected -128 to 127. Quantize weights symmetrically (signed, zero point 0)",
+        "'t11' (bw.conv2d) has weights from 255 to 255 after their zero point is taken off; "
+        "expected -256 to 254. Quantize weights to 8 bits, symmetrically",
     ),
     "wide": (
         _wide,

@@ -7,6 +7,7 @@ from io import BytesIO
 from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
+from bitwright.ir import bw_decoder as bw_decoder
 from bitwright.ir import bw_fixed_point as bw_fixed_point  # operations that `Bw.load` registers
 from bitwright.ir import bw_float
 from bitwright.ir import bw_order as bw_order

@@ -21,37 +21,41 @@ class NamedValue:
     value: ir.Value
 
 
-def main_function(module: ir.Module) -> func.FuncOp:
-    """The `func.func @main` of a module.
+MAIN = "main"
+"""The entry function of a module that has one; language models have `prefill` and `decode`."""
+
+
+def main_function(module: ir.Module, name: str = MAIN) -> func.FuncOp:
+    """The `func.func` of this name.
 
     Raises:
         IrError: where there is none.
     """
     for operation in module.body.operations:
-        if isinstance(operation, func.FuncOp) and operation.name.value == "main":
+        if isinstance(operation, func.FuncOp) and operation.name.value == name:
             return operation
-    raise IrError("The module has no func.func @main; expected one, as the importers make it")
+    raise IrError(f"The module has no func.func @{name}; expected one, as the importers make it")
 
 
-def inputs(module: ir.Module) -> list[NamedValue]:
-    """Named arguments of @main."""
-    function = main_function(module)
+def inputs(module: ir.Module, function: str = MAIN) -> list[NamedValue]:
+    """Named arguments of a function."""
+    entry = main_function(module, function)
     return [
         NamedValue(_name(attrs, f"input{i}"), value)
         for i, (attrs, value) in enumerate(
-            zip(_attribute_list(function, "arg_attrs"), function.arguments, strict=True)
+            zip(_attribute_list(entry, "arg_attrs"), entry.arguments, strict=True)
         )
     ]
 
 
-def outputs(module: ir.Module) -> list[NamedValue]:
-    """Named operands of the return of @main."""
-    function = main_function(module)
-    values = list(_block(function).operations)[-1].operands
+def outputs(module: ir.Module, function: str = MAIN) -> list[NamedValue]:
+    """Named operands of the return of a function."""
+    entry = main_function(module, function)
+    values = list(_block(entry).operations)[-1].operands
     return [
         NamedValue(_name(attrs, f"output{i}"), value)
         for i, (attrs, value) in enumerate(
-            zip(_attribute_list(function, "res_attrs"), values, strict=True)
+            zip(_attribute_list(entry, "res_attrs"), values, strict=True)
         )
     ]
 
@@ -71,9 +75,9 @@ def _block(function: func.FuncOp) -> ir.Block:
     return function.regions[0].blocks[0]
 
 
-def operations(module: ir.Module) -> Iterator[Any]:
-    """The `bw` operations of @main in order, without the return."""
-    yield from list(_block(main_function(module)).operations)[:-1]
+def operations(module: ir.Module, function: str = MAIN) -> Iterator[Any]:
+    """The `bw` operations of a function in order, without the return."""
+    yield from list(_block(main_function(module, function)).operations)[:-1]
 
 
 def constant_of(value: ir.Value) -> NDArray[Any] | None:

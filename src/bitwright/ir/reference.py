@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
-from bitwright.ir import fixed_point, graph, reference_float, reference_quantize
+from bitwright.ir import fixed_point, graph, reference_decoder, reference_float, reference_quantize
 from bitwright.ir.checks import ints
 from bitwright.ir.types import QuantParams, dtype_of, is_plain, quant_params, shape_of
 
@@ -255,7 +255,7 @@ def _conv2d(op: Any, x: Array, weight: Array, bias: Array) -> Array:
 
 def _linear(op: Any, x: Array, weight: Array, bias: Array) -> Array:
     x = _centred(op.input, x)
-    return _accumulator(op, x @ weight.astype(x.dtype).T + bias.astype(x.dtype))
+    return _accumulator(op, x @ weight.astype(x.dtype, copy=False).T + bias.astype(x.dtype))
 
 
 def _matmul(op: Any, lhs: Array, rhs: Array) -> Array:
@@ -427,6 +427,7 @@ def _clip(x: Array, low: float, high: float) -> Array:
 _INTERPRETERS: dict[str, Callable[..., Array]] = {
     **reference_float.INTERPRETERS,
     **reference_quantize.INTERPRETERS,
+    **reference_decoder.INTERPRETERS,
     "bw.constant": lambda op: np.asarray(graph.constant_of(op.result)).reshape(shape_of(op.result)),
     "bw.conv2d": _conv2d,
     "bw.linear": _linear,

@@ -139,10 +139,12 @@ def _declare_without_data(proto: onnx.ModelProto) -> None:
     kept = [tensor for tensor in graph.initializer if not external.is_external(tensor)]
     declared = {value.name for value in graph.input}
     for tensor in graph.initializer:
-        if external.is_external(tensor) and tensor.name not in declared:
-            graph.input.append(
-                helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
-            )
+        if external.is_external(tensor):
+            if tensor.name not in declared:
+                graph.input.append(
+                    helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+                )
+            declared.discard(tensor.name)  # a second one of this name is to be seen
     del graph.initializer[:]
     graph.initializer.extend(kept)
 

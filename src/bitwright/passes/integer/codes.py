@@ -2,19 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 from torch_mlir import ir
 
-from bitwright.ir import dyadic, fixed_point
+from bitwright.ir import dyadic
 from bitwright.ir.builder import Builder
 from bitwright.ir.bw import SCALE_LIMITS
 from bitwright.ir.reference_quantize import ROUND
 from bitwright.ir.types import QuantParams, value_params
 from bitwright.passes.integer.errors import FloatBetweenMarkers, NotAScale, UnsupportedMarker
 from bitwright.passes.integer.markers import same_grid
+from bitwright.passes.integer.pairs import sum_of_two
 from bitwright.passes.integer.products import ranges
 from bitwright.passes.integer.staircase import Fit, Staircase, fit
 from bitwright.passes.integer.values import (
@@ -30,11 +30,8 @@ from bitwright.passes.integer.values import (
 )  # fmt: skip
 from bitwright.passes.integer.weights import weight_params
 from bitwright.passes.quantize.tables import exponentials
-from bitwright.passes.widths import value_range
 
 Ints = NDArray[np.int64]
-ADD_LEFT_SHIFT = 20
-MAX_FACTOR = 127
 SOFTMAX = QuantParams((1 / 256,), -128, 8, -128, 127)
 _SHIFTS = {"floor": -0.5, "ceil": 0.5}
 """What a rounding other than to the nearest adds, in codes, before it is one to the nearest."""
@@ -191,7 +188,7 @@ class Quantizer:
                 f"{self.where} is preceded by factors or offsets of a sum of two tensors. "
                 "Quantize before them"
             )
-        sums = _sums_of_two(self.builder, source, self.where)
+        sums = sum_of_two(self.builder, source, self.where)
         pairs = source.lhs.real(sums.lhs)[:, None] + source.sign * source.rhs.real(sums.rhs)
         wanted = quantized(x.chain.function(pairs.reshape(-1, 1)), params, rounding)
         wanted = wanted.reshape(pairs.shape)
@@ -300,50 +297,3 @@ def _constant_outputs(
     weight[constant] = 0
     bias[constant] = 2 * (codes[constant] - params.zero_point)
     return replace(product, weight=weight, bias=bias)
-
-
-@dataclass(frozen=True)
-class _SumOfTwo:
-    """An accumulator of two tensors, and what it is for each pair of their codes."""
-
-    value: ir.Value
-    unit: float
-    exact: bool
-    lhs: Ints
-    rhs: Ints
-    accumulators: Ints
-
-
-def _sums_of_two(build: Builder, source: Added, where: str) -> _SumOfTwo:
-    (left, lhs), (right, rhs) = (
-        (codes.params.scale, _reached(codes)) for codes in (source.lhs, source.rhs)
-    )
-    a = (lhs - source.lhs.params.zero_point)[:, None]
-    b = (rhs - source.rhs.params.zero_point)[None, :]
-    ratio = Fraction(left) / Fraction(right)
-    if max(ratio.numerator, ratio.denominator) <= MAX_FACTOR:
-        factors = ratio.numerator, source.sign * ratio.denominator
-        value = build.add(source.lhs.value, source.rhs.value, *factors)
-        unit = left / ratio.numerator
-        return _SumOfTwo(value, unit, True, lhs, rhs, a * factors[0] + b * factors[1])
-    if source.sign < 0:
-        raise UnsupportedMarker(
-            f"{where} is preceded by the difference of tensors with the scales {left:g} and "
-            f"{right:g}; expected scales of which one is a small multiple of the other. Give both "
-            "one scale"
-        )
-    twice = 2 * max(left, right)
-    scales = dyadic.multiplier(left / twice), dyadic.multiplier(right / twice)
-    value = build.scaled_add(
-        source.lhs.value, source.rhs.value, left_shift=ADD_LEFT_SHIFT, lhs_scale=scales[0],
-        rhs_scale=scales[1],
-    )  # fmt: skip
-    accumulators = fixed_point.scale(a << ADD_LEFT_SHIFT, *scales[0]) + fixed_point.scale(
-        b << ADD_LEFT_SHIFT, *scales[1]
-    )
-    return _SumOfTwo(value, twice / (1 << ADD_LEFT_SHIFT), False, lhs, rhs, accumulators)
-
-
-def _reached(codes: Codes) -> Ints:
-    low, high = value_range(codes.value)
-    return np.arange(low, high + 1, dtype=np.int64)
