@@ -29,6 +29,7 @@ PASSES: dict[str, str] = {
     "fold": "bitwright.passes.fold:Fold",
     "integer": "bitwright.passes.integer:Integer",
     "quantize": "bitwright.passes.quantize:Quantize",
+    "space-to-depth": "bitwright.passes.space_to_depth:SpaceToDepth",
     "partition": "bitwright.passes.partition:Partition",
     "legalize": "bitwright.passes.legalize:Legalize",
     "tile": "bitwright.passes.tile:Tile",
