@@ -28,6 +28,7 @@ from bitwright.passes.widths import signed_bits, value_range
 Ints = NDArray[np.int64]
 MULTIPLIER_BITS = 31
 MAX_SHIFT = 62
+WORD_BITS = 31
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,34 @@ def linear_add(add: Any, requantize: Any) -> LinearAdd | None:
 
     `requantize` has one multiplier and shift for all channels.
     """
+    pairs, lhs_scale, rhs_scale = _tabulated(add, requantize)
+    if not lhs_scale + rhs_scale:
+        return None
+    small = takewhile(
+        lambda pair: max(pair) <= pack.LARGEST_DIGITS, _approximations(lhs_scale, rhs_scale)
+    )
+    for lhs, rhs in small:
+        found = pairs.proved(lhs, rhs, *_fixed_point((lhs_scale + rhs_scale) / (lhs + rhs)))
+        if found is not None:
+            return found
+    return None
+
+
+def word_add(add: Any, requantize: Any) -> LinearAdd | None:
+    """Like `linear_add`, with a multiplier of 1 and sums of 32 bits: wider weights instead."""
+    pairs, *scales = _tabulated(add, requantize)
+    for shift in range(WORD_BITS, 0, -1):
+        lhs, rhs = (round(scale * 2**shift) for scale in scales)
+        most = int(np.abs(pairs.left).max()) * lhs + int(np.abs(pairs.right).max()) * rhs
+        if most + (1 << shift) < 1 << WORD_BITS:
+            found = pairs.proved(lhs, rhs, 1, shift)
+            if found is not None and found.acc_bits <= WORD_BITS:
+                return found
+    return None
+
+
+def _tabulated(add: Any, requantize: Any) -> tuple["_Pairs", Fraction, Fraction]:
+    """All pairs of operands, and what each operand is scaled by in all."""
     codes = [np.arange(low, high + 1) for low, high in map(value_range, (add.lhs, add.rhs))]
     left, right = np.meshgrid(*codes, indexing="ij")
     wanted = reference.apply(requantize, reference.apply(add, left, right)).ravel()
@@ -68,16 +97,7 @@ def linear_add(add: Any, requantize: Any) -> LinearAdd | None:
         )
         for side in ("lhs", "rhs")
     )  # fmt: skip
-    if not lhs_scale + rhs_scale:
-        return None
-    small = takewhile(
-        lambda pair: max(pair) <= pack.LARGEST_DIGITS, _approximations(lhs_scale, rhs_scale)
-    )
-    for lhs, rhs in small:
-        found = pairs.proved(lhs, rhs, *_fixed_point((lhs_scale + rhs_scale) / (lhs + rhs)))
-        if found is not None:
-            return found
-    return None
+    return pairs, lhs_scale, rhs_scale
 
 
 @dataclass(frozen=True)
