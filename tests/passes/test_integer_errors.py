@@ -109,8 +109,9 @@ CASES: dict[str, tuple[Callable[[Network, str], onnx.ModelProto], type, str]] = 
     "float_output": (
         _float_output,
         errors.FloatBetweenMarkers,
-        "Output 'y' of shape [1, 4, 7, 6] is float and not quantized; expected integers, or "
-        "integers that are dequantized. Quantize the result of the last layer as well",
+        "Output 'y' of shape [1, 4, 7, 6] is float and not quantized; expected integers, integers "
+        "that are dequantized, or sums of products of integers. Quantize the result of the last "
+        "layer as well",
     ),
     "scale_per_channel": (
         _scale_per_channel,

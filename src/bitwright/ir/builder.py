@@ -5,7 +5,7 @@ y = builder.relu(builder.inputs[0])
 module = builder.finish([("y", y)])
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 from torch_mlir.dialects import func
 
-from bitwright.ir import blobs, bw, bw_fixed_point, graph, reference_float, shapes
+from bitwright.ir import blobs, bw, bw_fixed_point, bw_threshold, graph, reference_float, shapes
 from bitwright.ir.builder_float import FloatOperations, Pair
 from bitwright.ir.context import new_context, verify
 from bitwright.ir.types import (
@@ -303,6 +303,16 @@ class Builder(FloatOperations):
             clamp_max=params.qmax if clamp_max is None else clamp_max,
         )  # fmt: skip
 
+    def multi_threshold(
+        self, x: ir.Value, result: QuantParams | np.dtype[Any], thresholds: NDArray[Any],
+        axis: int = 1,
+    ) -> ir.Value:  # fmt: skip
+        """See `bw_threshold.MultiThresholdOp`; thresholds are [C, n] or [1, n]."""
+        return self.make(
+            bw_threshold.MultiThresholdOp, (shape_of(x), result), (x, self.constant(thresholds)),
+            axis=axis,
+        )  # fmt: skip
+
     def table(self, x: ir.Value, params: QuantParams, table: Sequence[int]) -> ir.Value:
         """See `bw.TableOp`."""
         return self.make(bw.TableOp, (shape_of(x), params), (x,), table=[int(t) for t in table])
@@ -346,12 +356,19 @@ class Builder(FloatOperations):
             table=[int(t) for t in table],
         )  # fmt: skip
 
-    def finish(self, outputs: Sequence[tuple[str, ir.Value]]) -> ir.Module:
+    def finish(
+        self, outputs: Sequence[tuple[str, ir.Value]], scales: Mapping[str, float] | None = None
+    ) -> ir.Module:
         """Return the verified module with these named results.
+
+        Args:
+            outputs: name and value of each.
+            scales: by name, what one unit stands for in an output of sums (i32).
 
         Raises:
             IrError: where an operation does not verify.
         """
+        scales = scales or {}
         with self.context, ir.Location.unknown():
             with ir.InsertionPoint(self._block):
                 func.ReturnOp([value for _, value in outputs])
@@ -360,7 +377,13 @@ class Builder(FloatOperations):
                 ir.FunctionType.get([value.type for value in self.inputs], types)
             )
             self._function.attributes["res_attrs"] = ir.ArrayAttr.get(
-                [ir.DictAttr.get({"bw.name": ir.StringAttr.get(name)}) for name, _ in outputs]
+                [
+                    ir.DictAttr.get(
+                        {"bw.name": ir.StringAttr.get(name)}
+                        | ({"bw.scale": attribute(scales[name])} if name in scales else {})
+                    )
+                    for name, _ in outputs
+                ]
             )
         verify(self.module)
         return self.module

@@ -11,17 +11,32 @@ from torch_mlir.dialects import func
 
 from bitwright.ir import blobs, bw
 from bitwright.ir.context import IrError
+from bitwright.ir.types import QuantParams, is_accumulator, value_params
 
 
 @dataclass(frozen=True)
 class NamedValue:
     """An input or output of a module: the model's tensor name and the SSA value.
 
+    `scale` is what one unit of an output of sums (i32) stands for.
     MLIR's values and operations do not keep their module alive: hold it as long as them.
     """
 
     name: str
     value: ir.Value
+    scale: float = 1.0
+
+    @property
+    def params(self) -> QuantParams:
+        """The integers of a quantized value, or of sums.
+
+        Raises:
+            ValueError: for floats.
+        """
+        if not is_accumulator(self.value):
+            return value_params(self.value)
+        limits = np.iinfo(np.int32)
+        return QuantParams((self.scale,), 0, limits.bits, int(limits.min), int(limits.max))
 
 
 MAIN = "main"
@@ -56,7 +71,7 @@ def outputs(module: ir.Module, function: str = MAIN) -> list[NamedValue]:
     entry = main_function(module, function)
     values = list(_block(entry).operations)[-1].operands
     return [
-        NamedValue(_name(attrs, f"output{i}"), value)
+        NamedValue(_name(attrs, f"output{i}"), value, _scale(attrs))
         for i, (attrs, value) in enumerate(
             zip(_attribute_list(entry, "res_attrs"), values, strict=True)
         )
@@ -72,6 +87,10 @@ def _attribute_list(function: func.FuncOp, name: str) -> list[Any]:
 
 def _name(attributes: Any, default: str) -> str:
     return attributes["bw.name"].value if attributes and "bw.name" in attributes else default
+
+
+def _scale(attributes: Any) -> float:
+    return attributes["bw.scale"].value if attributes and "bw.scale" in attributes else 1.0
 
 
 def _block(function: func.FuncOp) -> ir.Block:

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper, inliner, shape_inference, version_converter
 
-from bitwright.frontend.onnx import external, wire
+from bitwright.frontend.onnx import external, qonnx, wire
 from bitwright.frontend.onnx.bind import Shapes, bind, shown, suggestion
 from bitwright.frontend.onnx.errors import (
     DynamicShapeError,
@@ -83,6 +83,7 @@ def read(source: str | Path | bytes, shapes: Shapes | None = None) -> SourceMode
     _check_names(proto, name)
     if _is_old(proto):
         proto = _modern(_parsed(bytes(data), name))
+    qonnx.name_domain(proto)
     opset = _opset(proto, name)
     if proto.functions:
         try:

@@ -16,12 +16,14 @@ from bitwright.passes.integer.codes import SOFTMAX, Deviation, Quantizer
 from bitwright.passes.integer.errors import FloatBetweenMarkers
 from bitwright.passes.integer.markers import (
     DEQUANTIZE,
+    MULTI_THRESHOLD,
     QUANTIZE,
     Marker,
     check_zero_point,
     describe,
     grid_of,
     input_marker,
+    marker,
     marker_of,
     same_grid,
 )  # fmt: skip
@@ -31,6 +33,7 @@ from bitwright.passes.integer.values import (
     Codes,
     FloatInput,
     Joined,
+    Product,
     Real,
     Softmax,
     real,
@@ -108,6 +111,7 @@ class _Conversion:
             context=module.context,
         )
         self._quantizer = Quantizer(self.builder)
+        self._scales: dict[str, float] = {}
         self._values: dict[ir.Value, Value] = {
             item.value: _input(item, value, marker)
             for item, value, marker in zip(items, self.builder.inputs, markers, strict=True)
@@ -128,7 +132,8 @@ class _Conversion:
             self._quantizer.where, self._quantizer.layer = describe(operation), name
             self._values[operation.result] = self._convert(operation, computed)
         outputs = [(item.name, self._output(item)) for item in graph.outputs(self._module)]
-        return Integral(self.builder.finish(outputs), tuple(self._quantizer.deviations))
+        module = self.builder.finish(outputs, self._scales)
+        return Integral(module, tuple(self._quantizer.deviations))
 
     def _output(self, item: graph.NamedValue) -> ir.Value:
         value = self._values.get(item.value)
@@ -139,10 +144,14 @@ class _Conversion:
             return value.value
         if isinstance(value, Real) and isinstance(value.source, Codes) and value.plain:
             return value.source.value
+        if isinstance(value, Real) and isinstance(value.source, Product) and value.plain:
+            self._quantizer.where = self._quantizer.layer = f"output {item.name!r}"
+            sums, self._scales[item.name] = self._quantizer.sums(value, value.source)
+            return sums
         raise FloatBetweenMarkers(
             f"Output {item.name!r} of shape {list(shape_of(item.value))} is float and not "
-            "quantized; expected integers, or integers that are dequantized. Quantize the result "
-            "of the last layer as well"
+            "quantized; expected integers, integers that are dequantized, or sums of products of "
+            "integers. Quantize the result of the last layer as well"
         )
 
     def _convert(self, op: Any, computed: Mapping[int, Value]) -> Value:
@@ -151,6 +160,8 @@ class _Conversion:
             return self._quantize(op, computed[0])
         if kind == DEQUANTIZE:
             return self._dequantize(op, computed[0])
+        if kind == MULTI_THRESHOLD:
+            return self._count(op, computed[0])
         if kind in movement.KINDS:
             return movement.move(self.builder, op, computed)
         handler = HANDLERS.get(kind)
@@ -170,6 +181,15 @@ class _Conversion:
         found = marker_of(op)
         assert not isinstance(x, Codes), "verified: the input of bw.quantize is float"
         return Codes(self._codes(x, found.params, op.rounding.value), found.offset)
+
+    def _count(self, op: Any, x: Value) -> Codes:
+        """Thresholds of real numbers: a monotone function, and codes that are its counts."""
+        assert not isinstance(x, Codes), "verified: thresholds of floats count floats"
+        thresholds = constant_value(op.thresholds)
+        assert thresholds is not None, "verified: thresholds are constant"
+        found = marker(describe(op), 1.0, 0, 0, thresholds.shape[1])
+        counts = elementwise.unary(op, x, {1: thresholds})
+        return Codes(self._codes(counts, found.params, "half_even"), found.offset)
 
     def _codes(self, x: Real | Joined, params: QuantParams, rounding: str) -> ir.Value:
         if isinstance(x, Real):

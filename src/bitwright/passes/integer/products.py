@@ -138,7 +138,9 @@ def biased(product: Product, value: ir.Value, values: Array) -> Product:
         scale = held.scale.reshape(-1)
         if (np.abs(scale / product.unit - 1) < _SAME_SCALE).all():
             units = np.broadcast_to(held.integers.reshape(-1), units.shape).astype(np.float64)
-    return replace(product, bias=product.bias + np.rint(units).astype(np.int64))
+    whole = np.rint(units).astype(np.int64)
+    first = held is None and not product.bias.any()
+    return replace(product, bias=product.bias + whole, real_bias=flat if first else None)
 
 
 def ranges(product: Product) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
