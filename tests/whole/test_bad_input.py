@@ -203,6 +203,21 @@ def test_machines_that_cannot_be(
     assert found.startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "shown"),
+    [("--machine", "lanes=8", "{'lanes': 8}"), ("--clock", "50", "50.0")],
+)
+def test_options_of_the_machine_on_a_cpu(
+    compiled: Callable[..., tuple[int, str]], option: str, value: str, shown: str
+) -> None:
+    code, message = compiled(GOOD, SAMPLES, "cpu", None, option, value)
+    assert code == 2
+    assert message == (
+        f"{option} is {shown}, and the target 'cpu' is no FPGA machine; leave it out, or "
+        "compile for a board (`bitwright targets` lists them)"
+    )
+
+
 def test_a_constant_tensor_on_the_overlay(compiled: Callable[..., tuple[int, str]]) -> None:
     plane = np.random.default_rng(0).normal(size=(1, 2, 4, 4)).astype(np.float32)
     nodes = [

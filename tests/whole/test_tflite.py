@@ -72,7 +72,7 @@ def test_other_bits_are_refused(folder: Path) -> None:
     result = _compile(folder, "-t", "cpu", "--weights", "4")
     assert result.exit_code == 3
     assert _message(result) == (
-        f"{folder / 'm.tflite'} is quantized to 8 bits and keeps its arithmetic; weights of 4 and "
+        f"{folder / 'm.tflite'} is quantized already and keeps its arithmetic; weights of 4 and "
         "activations of 8 bits cannot be made of it. Leave --weights and --activations out, or "
         "quantize the float model"
     )

@@ -45,6 +45,12 @@ class AlreadyQuantized(BitwrightError):
     exit_code = 3
 
 
+class NotForCpu(BitwrightError):
+    """An option of the FPGA machine, with a CPU as target."""
+
+    exit_code = 2
+
+
 def compile_model(
     model: Path,
     target: str,
@@ -74,6 +80,13 @@ def compile_model(
         BitwrightError: one class for each thing that can be wrong; nothing is written then.
     """
     device = get(target)
+    if isinstance(device, CpuTarget):
+        for option, value in (("--machine", machine), ("--clock", clock)):
+            if value is not None:
+                raise NotForCpu(
+                    f"{option} is {value}, and the target {device.name!r} is no FPGA machine; "
+                    "leave it out, or compile for a board (`bitwright targets` lists them)"
+                )
     check_writable(output)
     progress("import the model", 0, 0)
     imported = import_model(model, shapes)
@@ -131,9 +144,9 @@ def compile_model(
 def _check_bits(model: Path, *, weights: int, activations: int) -> None:
     if (weights, activations) != (IMPORTED_BITS, IMPORTED_BITS):
         raise AlreadyQuantized(
-            f"{model} is quantized to {IMPORTED_BITS} bits and keeps its arithmetic; weights of "
-            f"{weights} and activations of {activations} bits cannot be made of it. Leave "
-            "--weights and --activations out, or quantize the float model"
+            f"{model} is quantized already and keeps its arithmetic; weights of {weights} and "
+            f"activations of {activations} bits cannot be made of it. Leave --weights and "
+            "--activations out, or quantize the float model"
         )
 
 
