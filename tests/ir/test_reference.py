@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from bitwright.ir import reference
+from bitwright.ir import fixed_point, reference
 from bitwright.ir.builder import Builder
 from bitwright.ir.types import QuantParams
 
@@ -74,15 +74,19 @@ def test_plain_integers_accumulate_exactly_and_wrap() -> None:
 
 def test_requantize_rounds_half_up_and_clamps() -> None:
     acc = np.array([[3, 1, -1, -3, 1000, -1000, 2, 0]], dtype=np.int32)
-    found = reference.requantize_integers(acc, np.array(1), np.array(1), 10, -100, 100)
+    builder = Builder([("acc", acc.shape, acc.dtype)])
+    made = builder.requantize(
+        builder.inputs[0], QuantParams((1.0,), 10, 8, -128, 127), multiplier=[1], shift=[1],
+        clamp_min=-100, clamp_max=100,
+    )  # fmt: skip
+    found = reference.run(builder.finish([("y", made)]), {"acc": acc})["y"]
     assert found.tolist() == [[12, 11, 10, 9, 100, -100, 11, 10]]
 
 
-def test_requantize_is_exact_at_the_widest_values() -> None:
+def test_half_up_is_exact_at_the_widest_values() -> None:
     acc = np.array([2**31 - 1, -(2**31)], dtype=np.int32)
-    found = reference.requantize_integers(acc, np.array(65535), np.array(46), 0, -128, 127)
-    expected = [(int(a) * 65535 + 2**45) >> 46 for a in acc]
-    assert found.tolist() == expected
+    found = fixed_point.SCALES["half_up"](acc, 65535, 46)
+    assert found.tolist() == [(int(a) * 65535 + 2**45) >> 46 for a in acc]
 
 
 def test_accumulator_overflow_is_an_error() -> None:

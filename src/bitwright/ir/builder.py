@@ -17,6 +17,7 @@ from bitwright.ir import blobs, bw, bw_fixed_point, bw_threshold, graph, referen
 from bitwright.ir.builder_float import FloatOperations, Pair
 from bitwright.ir.context import new_context, verify
 from bitwright.ir.types import (
+    SOFTMAX,
     QuantParams,
     element_of,
     element_type,
@@ -319,9 +320,8 @@ class Builder(FloatOperations):
 
     def integer_softmax(self, x: ir.Value, axis: int, table: Sequence[int]) -> ir.Value:
         """See `bw.IntegerSoftmaxOp`."""
-        params = QuantParams((1 / 256,), -128, 8, -128, 127)
         return self.make(
-            bw.IntegerSoftmaxOp, (shape_of(x), params), (x,), axis=axis,
+            bw.IntegerSoftmaxOp, (shape_of(x), SOFTMAX), (x,), axis=axis,
             table=[int(t) for t in table],
         )  # fmt: skip
 
@@ -350,9 +350,8 @@ class Builder(FloatOperations):
 
     def fixed_point_softmax(self, x: ir.Value, axis: int, table: Sequence[int]) -> ir.Value:
         """See `bw_fixed_point.FixedPointSoftmaxOp`."""
-        params = QuantParams((1 / 256,), -128, 8, -128, 127)
         return self.make(
-            bw_fixed_point.FixedPointSoftmaxOp, (shape_of(x), params), (x,), axis=axis,
+            bw_fixed_point.FixedPointSoftmaxOp, (shape_of(x), SOFTMAX), (x,), axis=axis,
             table=[int(t) for t in table],
         )  # fmt: skip
 

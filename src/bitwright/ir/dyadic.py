@@ -137,16 +137,7 @@ _TIES: dict[str, Callable[[Ints], NDArray[np.bool_]]] = {
 
 def rounded(accumulator: Any, scale: Scale, rounding: str) -> Ints:
     """The rounded quotient of `bw.requantize`, before the zero point and the clamp."""
-    value, (factor, shift) = np.asarray(accumulator, np.int64), scale
-    if rounding == "half_up":
-        return (value * factor + (1 << (shift - 1))) >> shift
-    return _ROUNDED[rounding](value, factor, shift)
-
-
-_ROUNDED: dict[str, Callable[[Any, Any, Any], Ints]] = {
-    "half_away": fixed_point.scale_once,
-    "half_even": fixed_point.scale_to_even,
-}
+    return fixed_point.SCALES[rounding](accumulator, *scale)
 
 
 def nearest(ratio: float, limits: tuple[int, int]) -> Scale:

@@ -8,6 +8,7 @@ A fixed-point number of `b` integer bits is its raw integer over 2^(31-b).
 Source: gemmlowp, fixedpoint/fixedpoint.h; LiteRT, kernels/internal/common.h.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,21 @@ def scale_to_even(value: Any, multiplier: Any, shift: Any) -> Ints:
     shift = np.asarray(shift, np.int64)
     half = (np.int64(1) << shift) >> 1
     return (product + half - 1 + ((product >> shift) & 1)) >> shift
+
+
+def scale_up(value: Any, multiplier: Any, shift: Any) -> Ints:
+    """value * multiplier / 2^shift, the nearest integer, ties up."""
+    product = np.asarray(value, np.int64) * np.asarray(multiplier, np.int64)
+    return (product + (np.int64(1) << (np.asarray(shift, np.int64) - 1))) >> shift
+
+
+SCALES: Mapping[str, Callable[[Any, Any, Any], Ints]] = {
+    "half_up": scale_up,
+    "half_away": scale_once,
+    "half_even": scale_to_even,
+    "tflite": scale,
+}
+"""The roundings of `bw.requantize`: functions of sums, multipliers and shifts (from 1 on)."""
 
 
 def _saturating_left(value: Ints, places: int) -> Ints:

@@ -322,22 +322,6 @@ def _batched_shape(op: Any, x: Array) -> tuple[int, ...]:
     return (x.shape[0], *shape[1:])
 
 
-def requantize_integers(
-    acc: Array, multiplier: Array, shift: Array, zero_point: int, low: int, high: int
-) -> NDArray[np.int8]:
-    """clamp(((acc * m + 2^(s-1)) >> s) + zero_point, low, high) in 64-bit integers."""
-    product = acc.astype(np.int64) * multiplier
-    rounded = (product + (np.int64(1) << (shift - 1))) >> shift
-    return np.clip(rounded + zero_point, low, high).astype(np.int8)
-
-
-_FIXED_POINT = {
-    "half_away": fixed_point.scale_once,
-    "half_even": fixed_point.scale_to_even,
-    "tflite": fixed_point.scale,
-}
-
-
 def _requantize(op: Any, acc: Array) -> Array:
     shape = [1] * acc.ndim
     multiplier = np.asarray(ints(op.multiplier), dtype=np.int64)
@@ -346,14 +330,9 @@ def _requantize(op: Any, acc: Array) -> Array:
     shift = np.asarray(ints(op.shift), dtype=np.int64).reshape(shape)
     params = _params(op.result)
     assert params is not None, "verified: the result of bw.requantize is quantized"
-    if op.rounding.value in _FIXED_POINT:
-        scaled = _FIXED_POINT[op.rounding.value](acc, multiplier.reshape(shape), shift)
-        clamp = op.clamp_min.value, op.clamp_max.value
-        return np.clip(scaled + params.zero_point, *clamp).astype(np.int8)
-    return requantize_integers(
-        acc, multiplier.reshape(shape), shift, params.zero_point, op.clamp_min.value,
-        op.clamp_max.value,
-    )  # fmt: skip
+    scaled = fixed_point.SCALES[op.rounding.value](acc, multiplier.reshape(shape), shift)
+    clamp = op.clamp_min.value, op.clamp_max.value
+    return np.clip(scaled + params.zero_point, *clamp).astype(np.int8)
 
 
 def _multi_threshold(op: Any, x: Array, thresholds: Array) -> Array:

@@ -56,6 +56,10 @@ class QuantParams:
         return scales.reshape([-1 if axis == self.axis else 1 for axis in range(rank)])
 
 
+SOFTMAX = QuantParams((1 / 256,), -128, 8, -128, 127)
+"""The type of the results of the integer softmaxes."""
+
+
 def tensor(shape: Sequence[int], element: ir.Type) -> ir.Type:
     """`tensor<shape x element>`."""
     return ir.RankedTensorType.get(list(shape), element)

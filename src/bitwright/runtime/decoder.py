@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitwright.runtime.memory import aligned
+
 Array = NDArray[Any]
-_ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,7 @@ class DecoderLibrary:
             call = getattr(loaded, name)
             call.restype = None
             call.argtypes = [ctypes.c_void_p] * (1 + len(arguments))
-            block = np.empty(given["arena_bytes"] + _ALIGNMENT, np.uint8)
-            arena = block[-block.ctypes.data % _ALIGNMENT :]
+            arena = aligned(given["arena_bytes"])
             self._functions[name] = _Function(call, arguments, constants[name], arena)
 
     def run(self, inputs: Mapping[str, Array], function: str) -> dict[str, Array]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bitwright.errors import BitwrightError
 from bitwright.files import is_sealed
+from bitwright.runtime.memory import aligned
 from bitwright.runtime.tensors import TensorInfo, finish, prepare
 
 ABI_VERSION = 2
@@ -90,7 +91,7 @@ class Library:
             TensorError: inputs that are not those of the model.
         """
         batch = prepare(self.inputs, inputs)
-        arena = _aligned(self.arena_bytes)
+        arena = aligned(self.arena_bytes)
         runs: list[list[Array]] = []
         for index in range(batch.samples):
             given = batch.sample(index, self.inputs)
@@ -126,7 +127,7 @@ class BoundLibrary:
         self.inputs = list(inputs)
         self.outputs = [np.empty(info.shape, info.dtype) for info in library.outputs]
         self._library = library
-        self._arena = _aligned(library.arena_bytes)
+        self._arena = aligned(library.arena_bytes)
         self._addresses = (
             self._arena.ctypes.data, _pointers(self.inputs), _pointers(self.outputs),
         )  # fmt: skip
@@ -191,9 +192,3 @@ def _tensors(library: ctypes.CDLL, kind: str) -> tuple[TensorInfo, ...]:
 
 def _pointers(arrays: Sequence[Array]) -> Any:
     return (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
-
-
-def _aligned(size: int, alignment: int = 64) -> NDArray[np.uint8]:
-    block = np.empty(size + alignment, np.uint8)
-    start = -block.ctypes.data % alignment
-    return block[start : start + size]

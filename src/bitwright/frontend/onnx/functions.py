@@ -13,8 +13,6 @@ from bitwright.frontend.onnx.source import type_name
 from bitwright.ir import bw
 from bitwright.ir.types import dtype_of
 
-_EXACT_INTEGERS = {"floor", "ceil", "round"}
-
 
 def _function(name: str, **defaults: float) -> Handler:
     def handle(node: Node) -> Operand:

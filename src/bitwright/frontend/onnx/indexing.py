@@ -1,6 +1,5 @@
 """Operators that pick, repeat and rearrange elements."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -184,11 +183,6 @@ def center_crop_pad(node: Node) -> Operand:
             low[axis] = (size - have) // 2
             high[axis] = size - have - low[axis]
     return node.builder.pad(x, low, high, 0.0) if any(low) or any(high) else x
-
-
-def size_of(node: Node, index: int) -> int:
-    """Elements of an operand."""
-    return math.prod(shape(node.required(index)))
 
 
 HANDLERS: dict[str, Handler] = {

@@ -11,7 +11,7 @@ from bitwright.ir import dyadic
 from bitwright.ir.builder import Builder
 from bitwright.ir.bw import SCALE_LIMITS
 from bitwright.ir.reference_quantize import ROUND
-from bitwright.ir.types import QuantParams, value_params
+from bitwright.ir.types import SOFTMAX, QuantParams, value_params
 from bitwright.passes.integer.errors import FloatBetweenMarkers, NotAScale, UnsupportedMarker
 from bitwright.passes.integer.markers import same_grid
 from bitwright.passes.integer.pairs import sum_of_two
@@ -33,7 +33,6 @@ from bitwright.passes.integer.weights import weight_params
 from bitwright.passes.quantize.tables import exponentials
 
 Ints = NDArray[np.int64]
-SOFTMAX = QuantParams((1 / 256,), -128, 8, -128, 127)
 _SHIFTS = {"floor": -0.5, "ceil": 0.5}
 """What a rounding other than to the nearest adds, in codes, before it is one to the nearest."""
 _NEAREST = "no multiplier of 31 bits begins every step at the same accumulator"

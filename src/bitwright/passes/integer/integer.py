@@ -10,9 +10,9 @@ from torch_mlir import ir
 from bitwright.ir import graph
 from bitwright.ir.builder import Builder
 from bitwright.ir.reference import constant_value
-from bitwright.ir.types import QuantParams, is_float, shape_of
+from bitwright.ir.types import SOFTMAX, QuantParams, is_float, shape_of
 from bitwright.passes.integer import elementwise, movement
-from bitwright.passes.integer.codes import SOFTMAX, Deviation, Quantizer
+from bitwright.passes.integer.codes import Deviation, Quantizer
 from bitwright.passes.integer.errors import FloatBetweenMarkers
 from bitwright.passes.integer.markers import (
     DEQUANTIZE,

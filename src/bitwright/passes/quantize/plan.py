@@ -6,7 +6,7 @@ from typing import Any
 from torch_mlir import ir
 
 from bitwright.ir import graph
-from bitwright.ir.types import QuantParams
+from bitwright.ir.types import SOFTMAX, QuantParams
 from bitwright.passes.quantize.calibrate import Statistics
 from bitwright.passes.quantize.errors import NotQuantizable
 from bitwright.passes.quantize.ranges import RANGES
@@ -19,7 +19,6 @@ from bitwright.passes.quantize.scales import (
 )  # fmt: skip
 from bitwright.passes.quantize.ties import Slot, Ties, constant_range, kind_of
 
-SOFTMAX = QuantParams((1 / 256,), -128, 8, -128, 127)
 CONSTANT_BITS = 8
 _TOLERANCE = 2.0**-10
 """Relative error of an add's scale ratio that is let stand: an eighth of a step at code 127."""
