@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from bitwright.frontend.common.checks import MAX_ELEMENTS
 from bitwright.frontend.onnx import HANDLERS, ModelError, errors, load
 from bitwright.frontend.onnx.constants import FOLDABLE, MAX_GROWN
 from bitwright.frontend.onnx.domains import DOMAINS
-from bitwright.frontend.onnx.node import MAX_ELEMENTS
 
 SUPPORTED = ", ".join(sorted(HANDLERS))
 

@@ -74,12 +74,12 @@ def test_plain_integers_accumulate_exactly_and_wrap() -> None:
 
 def test_requantize_rounds_half_up_and_clamps() -> None:
     acc = np.array([[3, 1, -1, -3, 1000, -1000, 2, 0]], dtype=np.int32)
-    builder = Builder([("acc", acc.shape, acc.dtype)])
+    builder = Builder([("x", acc.shape, X)])
     made = builder.requantize(
-        builder.inputs[0], QuantParams((1.0,), 10, 8, -128, 127), multiplier=[1], shift=[1],
+        builder.constant(acc), QuantParams((1.0,), 10, 8, -128, 127), multiplier=[1], shift=[1],
         clamp_min=-100, clamp_max=100,
     )  # fmt: skip
-    found = reference.run(builder.finish([("y", made)]), {"acc": acc})["y"]
+    found = reference.run(builder.finish([("y", made)]), {"x": np.zeros(acc.shape, np.int8)})["y"]
     assert found.tolist() == [[12, 11, 10, 9, 100, -100, 11, 10]]
 
 

@@ -7,8 +7,8 @@ from typing import Literal
 from torch_mlir import ir
 
 from bitwright.frontend import onnx, tflite, torch
+from bitwright.frontend.common.errors import ModelError
 from bitwright.frontend.llm.readers import reader_of
-from bitwright.frontend.onnx.errors import ModelError
 from bitwright.ir import graph
 from bitwright.ir.types import quant_params
 from bitwright.passes.fold import Fold

@@ -1,1 +1,1 @@
-"""What more than one importer builds out of `bw` operations."""
+"""What more than one importer has: errors, bounds, and what it builds out of `bw` operations."""

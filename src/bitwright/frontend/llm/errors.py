@@ -1,7 +1,7 @@
-"""What can be wrong with a language model's files; the classes shared with ONNX are those."""
+"""What can be wrong with a language model's files; the classes of all formats are those."""
 
 from bitwright.errors import EXTERNAL_TOOL, BitwrightError
-from bitwright.frontend.onnx.errors import (
+from bitwright.frontend.common.errors import (
     InvalidModelError,
     ModelError,
     ModelFileNotFoundError,

@@ -9,12 +9,13 @@ import onnx
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
+from bitwright.frontend.common.checks import checked_size
 from bitwright.frontend.onnx.errors import (
     InvalidModelError,
     ModelError,
     UnsupportedOperatorError,
 )  # fmt: skip
-from bitwright.frontend.onnx.node import Array, checked_size, describe
+from bitwright.frontend.onnx.node import Array, describe
 
 FOLDABLE = frozenset((
     "Abs", "Add", "And", "ArgMax", "ArgMin", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr",

@@ -5,8 +5,9 @@ import math
 import numpy as np
 from torch_mlir import ir
 
+from bitwright.frontend.common.checks import checked_size
 from bitwright.frontend.common.windows import as_2d, from_2d
-from bitwright.frontend.onnx.node import Handler, Node, Operand, checked_size, shape
+from bitwright.frontend.onnx.node import Handler, Node, Operand, shape
 from bitwright.frontend.onnx.windows import transposed_window, window
 
 

@@ -1,18 +1,27 @@
-"""What can be wrong with a model file: one class each, exit codes 3 and 30 to 39."""
+"""What can be wrong with an ONNX file; the classes that other formats have as well are those."""
 
 from bitwright.errors import BitwrightError
+from bitwright.frontend.common.errors import (
+    DynamicShapeError,
+    InvalidModelError,
+    ModelError,
+    ModelFileNotFoundError,
+    NonFiniteWeightError,
+    TensorTooLargeError,
+    TruncatedModelError,
+    UnsupportedAttributeError,
+    UnsupportedOperandError,
+    UnsupportedOperatorError,
+    UnsupportedTypeError,
+)
 
-
-class ModelError(BitwrightError):
-    """Base of the errors of this folder: the model file is at fault."""
-
-    exit_code = 3
-
-
-class ModelFileNotFoundError(ModelError):
-    """A path that cannot be read."""
-
-    exit_code = 30
+__all__ = [
+    "DynamicShapeError", "ExternalDataError", "InvalidModelError", "ModelError",
+    "ModelFileNotFoundError", "NonFiniteWeightError", "NotOnnxError", "ShapeBindingError",
+    "TensorTooLargeError", "TruncatedModelError", "UnsupportedAttributeError",
+    "UnsupportedOperandError", "UnsupportedOperatorError", "UnsupportedOpsetError",
+    "UnsupportedTypeError",
+]  # fmt: skip
 
 
 class NotOnnxError(ModelError):
@@ -21,60 +30,10 @@ class NotOnnxError(ModelError):
     exit_code = 31
 
 
-class TruncatedModelError(ModelError):
-    """An ONNX model that ends too early."""
-
-    exit_code = 32
-
-
-class InvalidModelError(ModelError):
-    """An ONNX model that contradicts itself or the standard."""
-
-    exit_code = 36
-
-
 class UnsupportedOpsetError(ModelError):
     """An operator set version outside of what the importer knows."""
 
     exit_code = 37
-
-
-class UnsupportedOperatorError(ModelError):
-    """An operator that the importer does not have."""
-
-    exit_code = 33
-
-
-class UnsupportedAttributeError(ModelError):
-    """An attribute value of a known operator that the importer does not have."""
-
-    exit_code = 38
-
-
-class UnsupportedOperandError(ModelError):
-    """An operand of a known operator that is computed, missing or shaped in an unsupported way."""
-
-    exit_code = 39
-
-
-class UnsupportedTypeError(ModelError):
-    """A tensor element type other than what the importer handles."""
-
-
-class DynamicShapeError(ModelError):
-    """A dynamic dimension other than the batch."""
-
-    exit_code = 34
-
-
-class TensorTooLargeError(ModelError):
-    """A tensor beyond what one accelerator model can sensibly hold."""
-
-
-class NonFiniteWeightError(ModelError):
-    """A constant with NaN or infinite values."""
-
-    exit_code = 35
 
 
 class ExternalDataError(ModelError):

@@ -16,6 +16,7 @@ from onnx import numpy_helper
 from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
+from bitwright.frontend.common.checks import checked_size
 from bitwright.frontend.onnx import (
     attention,
     constants,
@@ -53,7 +54,6 @@ from bitwright.frontend.onnx.node import (
     Node,
     Operand,
     check_finite,
-    checked_size,
     checked_weight,
     describe,
     shape,

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from torch_mlir import ir
 
+from bitwright.frontend.common.checks import checked_size
 from bitwright.frontend.onnx.errors import InvalidModelError
-from bitwright.frontend.onnx.node import Handler, Node, Operand, checked_size, shape
+from bitwright.frontend.onnx.node import Handler, Node, Operand, shape
 
 
 def part(node: Node, x: ir.Value, axis: int, start: int, size: int) -> ir.Value:

@@ -9,10 +9,10 @@ import onnx
 from numpy.typing import NDArray
 from torch_mlir import ir
 
+from bitwright.frontend.common.checks import checked_size
 from bitwright.frontend.onnx.errors import (
     InvalidModelError,
     NonFiniteWeightError,
-    TensorTooLargeError,
     UnsupportedAttributeError,
     UnsupportedOperandError,
     UnsupportedTypeError,
@@ -23,7 +23,6 @@ from bitwright.ir.types import dtype_of, is_float, shape_of
 
 Array = NDArray[Any]
 Operand = ir.Value | Array
-MAX_ELEMENTS = 1 << 28
 _CHUNK = 1 << 20
 
 
@@ -228,20 +227,3 @@ def check_finite(array: Array, name: str, where: str) -> None:
             f"{infinite} infinite values among {array.size}; expected finite weights. "
             "Train or export the model again"
         )
-
-
-def checked_size(extents: Sequence[int], where: str, most: int = MAX_ELEMENTS) -> tuple[int, ...]:
-    """`extents` as a shape.
-
-    Raises:
-        TensorTooLargeError: for more than `most` elements, or an empty or negative extent.
-    """
-    total = 1
-    for extent in extents:
-        total *= int(extent)
-        if extent < 1 or total > most:
-            raise TensorTooLargeError(
-                f"{where} has shape {[int(n) for n in extents]}; expected positive extents and at "
-                f"most {most} elements"
-            )
-    return tuple(int(extent) for extent in extents)

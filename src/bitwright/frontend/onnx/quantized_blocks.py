@@ -10,8 +10,9 @@ import ml_dtypes
 import numpy as np
 from torch_mlir import ir
 
+from bitwright.frontend.common.checks import checked_size
 from bitwright.frontend.onnx.indexing import part
-from bitwright.frontend.onnx.node import Array, Handler, Node, Operand, checked_size
+from bitwright.frontend.onnx.node import Array, Handler, Node, Operand
 from bitwright.frontend.onnx.quantized import FLOAT32, operand_dtype
 
 _CODES: dict[int, np.dtype[Any]] = {

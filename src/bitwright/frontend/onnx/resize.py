@@ -10,9 +10,10 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from bitwright.frontend.common.checks import checked_size
 from bitwright.frontend.common.resample import along
 from bitwright.frontend.onnx import constants
-from bitwright.frontend.onnx.node import Array, Handler, Node, Operand, checked_size, shape
+from bitwright.frontend.onnx.node import Array, Handler, Node, Operand, shape
 
 MAX_MATRIX = 1 << 24
 _KEPT = (

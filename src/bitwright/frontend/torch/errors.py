@@ -1,6 +1,6 @@
-"""What can be wrong with a PyTorch model; the classes that it shares with ONNX are those."""
+"""What can be wrong with a PyTorch model; the classes that other formats have as well are those."""
 
-from bitwright.frontend.onnx.errors import (
+from bitwright.frontend.common.errors import (
     DynamicShapeError,
     InvalidModelError,
     ModelError,

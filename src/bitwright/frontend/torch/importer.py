@@ -18,6 +18,7 @@ from torch.utils import _pytree as pytree
 from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
+from bitwright.frontend.common.checks import checked_size
 from bitwright.frontend.torch import (
     activations,
     attention,
@@ -42,7 +43,6 @@ from bitwright.frontend.torch.node import (
     Handler,
     Node,
     checked_finite,
-    checked_size,
     describe,
     module_path,
     numpy_type,

@@ -1,6 +1,5 @@
 """What the operator handlers see: a node with its arguments by name, and the values made so far."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -11,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch_mlir import ir
 
-from bitwright.frontend.onnx.errors import TensorTooLargeError
+from bitwright.frontend.common.checks import checked_size
 from bitwright.frontend.torch.errors import (
     NonFiniteWeightError,
     UnsupportedAttributeError,
@@ -25,7 +24,6 @@ Array = NDArray[Any]
 # A constant is a tensor; None stands for a result that is not computed.
 Operand = ir.Value | torch.Tensor | None
 FLOAT = np.dtype(np.float32)
-MAX_ELEMENTS = 1 << 28
 
 _DTYPES: dict[torch.dtype, Any] = {
     torch.float32: np.float32, torch.float64: np.float64, torch.float16: np.float16,
@@ -248,20 +246,6 @@ def checked_finite(tensor: torch.Tensor, where: str) -> None:
             f"{where} of shape {list(tensor.shape)} holds {nans} NaN and {infinite} infinite "
             f"values among {tensor.numel()}; expected finite weights. Train or load the model again"
         )
-
-
-def checked_size(extents: Sequence[int], where: str) -> tuple[int, ...]:
-    """`extents` as a shape.
-
-    Raises:
-        TensorTooLargeError: for too many elements, or an empty extent.
-    """
-    if math.prod(extents) > MAX_ELEMENTS or any(extent < 1 for extent in extents):
-        raise TensorTooLargeError(
-            f"{where} has shape {list(extents)}; expected positive extents and at most "
-            f"{MAX_ELEMENTS} elements"
-        )
-    return tuple(extents)
 
 
 def shape(operand: Any) -> tuple[int, ...]:
