@@ -21,7 +21,7 @@ LEAST, GREATEST = -128, 127
 
 def bounds(activation: str, params: QuantParams) -> tuple[int, int]:
     """Least and greatest integer of a fused activation (CalculateActivationRangeQuantized)."""
-    low, high = _ACTIVATIONS[activation]
+    low, high = ACTIVATIONS[activation]
 
     def quantized(real: float) -> int:
         return params.zero_point + round_away(float(np.float32(real) / np.float32(params.scale)))
@@ -31,7 +31,7 @@ def bounds(activation: str, params: QuantParams) -> tuple[int, int]:
     return least, max(least, greatest)
 
 
-_ACTIVATIONS: dict[str, tuple[float | None, float | None]] = {
+ACTIVATIONS: dict[str, tuple[float | None, float | None]] = {
     "NONE": (None, None),
     "RELU": (0.0, None),
     "RELU_N1_TO_1": (-1.0, 1.0),

@@ -14,7 +14,7 @@ from bitwright.frontend.onnx.errors import (
 )
 
 __all__ = [
-    "DynamicShapeError", "InvalidModelError", "ModelError", "ModelFileNotFoundError",
+    "DynamicShapeError", "HybridModelError", "InvalidModelError", "ModelError", "ModelFileNotFoundError",
     "NotQuantizedError", "NotTfliteError", "TensorTooLargeError", "TruncatedModelError",
     "UnsupportedAttributeError", "UnsupportedOperandError", "UnsupportedOperatorError",
     "UnsupportedTypeError",
@@ -28,4 +28,8 @@ class NotTfliteError(ModelError):
 
 
 class NotQuantizedError(ModelError):
-    """A tensor of floats, where this importer takes integers with their scale."""
+    """A tensor of floats among integers with their scale."""
+
+
+class HybridModelError(ModelError):
+    """Weights of integers beside activations of floats, which LiteRT quantizes as it runs."""

@@ -12,7 +12,7 @@ def average_pool_2d(node: Node) -> Value:
     """AVERAGE_POOL_2D: the integers themselves are averaged, ties away from zero."""
     node.rank(0, 4)
     node.same_type([0])
-    x, kernel = node.value(0).first(), _kernel(node)
+    x, kernel = node.value(0).first(), kernel_of(node)
     sliding = window(node, shape_of(x)[2:], kernel)
     low, high = node.clamp()
     pooled = node.builder.integer_avg_pool2d(
@@ -26,7 +26,7 @@ def max_pool_2d(node: Node) -> Value:
     """MAX_POOL_2D; a fused activation is a table."""
     node.rank(0, 4)
     node.same_type([0])
-    x, kernel = node.value(0).first(), _kernel(node)
+    x, kernel = node.value(0).first(), kernel_of(node)
     sliding = window(node, shape_of(x)[2:], kernel)
     pooled = node.builder.max_pool2d(
         x, kernel=kernel, stride=sliding.stride, padding=sliding.padding
@@ -38,18 +38,24 @@ def max_pool_2d(node: Node) -> Value:
     return node.first(pooled)
 
 
-def _kernel(node: Node) -> tuple[int, int]:
+def kernel_of(node: Node) -> tuple[int, int]:
+    """Rows and columns of a pooling window."""
     options = node.operator.options
     return options["FilterHeight"], options["FilterWidth"]
 
 
-def mean(node: Node) -> Value:
-    """MEAN: the sum, scaled by a multiplier that divides by the count (QuantizedMeanOrSum)."""
+def reduced_axes(node: Node) -> list[int]:
+    """The axes of a reduction, ascending."""
     shape, rank = node.tensor(0).shape, len(node.tensor(0).shape)
     axes = node.integers(1, "list of axes")
     if any(not -rank <= axis < rank for axis in axes):
         node.fail_operand(1, f"lists the axes {axes}", f"axes of the shape {list(shape)}")
-    axes = sorted({axis % rank for axis in axes})
+    return sorted({axis % rank for axis in axes})
+
+
+def mean(node: Node) -> Value:
+    """MEAN: the sum, scaled by a multiplier that divides by the count (QuantizedMeanOrSum)."""
+    shape, rank, axes = node.tensor(0).shape, len(node.tensor(0).shape), reduced_axes(node)
     count = int(np.prod([shape[axis] for axis in axes], dtype=np.int64))
     fixed, shift = arithmetic.multiplier(
         float(np.float32(node.params(0).scale)) / node.result_params().scale
