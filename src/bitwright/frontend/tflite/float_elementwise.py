@@ -125,7 +125,6 @@ def softmax(node: Node) -> Value:
 HANDLERS: dict[str, Handler] = {
     "ABS": _function("abs"),
     "ADD": add,
-    "CEIL": _function("ceil"),
     "COS": _function("cos"),
     "DIV": div,
     "ELU": _function("elu", alpha=1.0),
@@ -144,7 +143,6 @@ HANDLERS: dict[str, Handler] = {
     "RELU6": _activation("RELU6"),
     "RELU_0_TO_1": _activation("RELU_0_TO_1"),
     "RELU_N1_TO_1": _activation("RELU_N1_TO_1"),
-    "ROUND": _function("round"),
     "RSQRT": rsqrt,
     "SIN": _function("sin"),
     "SOFTMAX": softmax,
