@@ -63,6 +63,21 @@ def exact_multiplier(real: float, limit: int, greatest: int) -> Scale:
     return found
 
 
+def average_multiplier(count: int) -> Scale:
+    """A `half_away` multiplier and shift that divide sums of `count` unsigned bytes.
+
+    Raises:
+        ValueError: where no multiplier of 31 bits does.
+    """
+    steps, limit = np.arange(1, 256, dtype=np.int64), 255 * count
+    low, high = np.zeros(1, np.int64), np.asarray([limit])
+    begin = starts(lambda acc: (2 * acc + count) // (2 * count), low, high, steps)
+    found = solve(begin[:, 0], 0, limit, steps, "half_away", SCALE_LIMITS["half_away"])
+    if found is None:
+        raise ValueError(f"averages over {count} elements, which no multiplier of 31 bits does")
+    return found
+
+
 def requantized_table(source: QuantParams, result: QuantParams) -> NDArray[np.int64]:
     """A change of scale for each of the 256 integers (Requantize), in float64."""
     centred = codes() - source.zero_point

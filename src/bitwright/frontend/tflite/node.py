@@ -80,6 +80,11 @@ class Node:
     values: dict[int, Value] = field(repr=False)
 
     @property
+    def unsigned(self) -> bool:
+        """Whether it runs in LiteRT's arithmetic for UINT8, which differs in places."""
+        return self.result().unsigned
+
+    @property
     def kind(self) -> str:
         """The operator's name in the schema."""
         return self.operator.kind
@@ -167,11 +172,19 @@ class Node:
         return [int(value) for value in array.reshape(-1)]
 
     def weight(self, index: int, axis: int) -> tuple[Array, tuple[float, ...]]:
-        """A constant int8 weight and its scales: one, or one for each index of `axis`."""
+        """A constant int8 weight and its scales: one, or one for each index of `axis`.
+
+        That of an unsigned one has one scale, and is less its zero point, from -255 to 255.
+        """
         tensor, array = self.tensor(index), self.array(index, "weight")
         if tensor.type != "INT8":
             not_int8(tensor, self.describe())
         scales = checked_scales(tensor, self.describe())
+        if tensor.unsigned and len(scales) == len(tensor.zero_points) == 1:
+            zero_point = int(tensor.zero_points[0])
+            if not -128 <= zero_point <= 127:
+                self.fail_operand(index, f"has the zero point {zero_point + 128}", "0 to 255")
+            return array.astype(np.int16) - zero_point, scales
         if tensor.zero_points.any():
             self.fail_operand(index, "has zero points other than 0", "symmetric weights")
         extent = array.shape[axis] if array.ndim > axis else 0

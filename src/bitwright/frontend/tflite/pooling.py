@@ -1,6 +1,9 @@
 """Pooling and means."""
 
+from dataclasses import replace
+
 import numpy as np
+from torch_mlir import ir
 
 from bitwright.frontend.tflite import arithmetic
 from bitwright.frontend.tflite.node import Handler, Node, Value
@@ -9,17 +12,46 @@ from bitwright.ir.types import shape_of, value_params
 
 
 def average_pool_2d(node: Node) -> Value:
-    """AVERAGE_POOL_2D: the integers themselves are averaged, ties away from zero."""
+    """AVERAGE_POOL_2D: the integers themselves are averaged, ties away from zero.
+
+    The integers of UINT8 are not negative, so that its ties round up.
+    """
     node.rank(0, 4)
     node.same_type([0])
     x, kernel = node.value(0).first(), kernel_of(node)
     sliding = window(node, shape_of(x)[2:], kernel)
     low, high = node.clamp()
+    if node.unsigned:
+        if any(sliding.padding):
+            node.fail_option(
+                "Padding", "0 (SAME)", "1 (VALID) for UINT8, where windows lie inside of the image"
+            )
+        return node.first(_unsigned_average(node, x, kernel, sliding.stride))
     pooled = node.builder.integer_avg_pool2d(
         x, kernel=kernel, stride=sliding.stride, padding=sliding.padding, clamp_min=low,
         clamp_max=high,
     )  # fmt: skip
     return node.first(pooled)
+
+
+def _unsigned_average(
+    node: Node, x: ir.Value, kernel: tuple[int, int], stride: tuple[int, int]
+) -> ir.Value:
+    """The sums of the unsigned bytes, rounded half up: none is negative.
+
+    So the zero point is 0 meanwhile, which is the code -128.
+    """
+    build, result = node.builder, node.result_params()
+    bytes_ = replace(result, zero_point=arithmetic.LEAST)
+    low, high = node.clamp()
+    fixed, shift = arithmetic.average_multiplier(kernel[0] * kernel[1])
+    codes = arithmetic.codes().tolist()
+    total = build.sum_pool2d(build.table(x, bytes_, codes), kernel=kernel, stride=stride)
+    pooled = build.requantize(
+        total, bytes_, multiplier=[fixed], shift=[shift], clamp_min=low, clamp_max=high,
+        rounding="half_away",
+    )  # fmt: skip
+    return build.table(pooled, result, codes)
 
 
 def max_pool_2d(node: Node) -> Value:

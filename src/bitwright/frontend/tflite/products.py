@@ -6,6 +6,7 @@ from torch_mlir import ir
 from bitwright.frontend.tflite import arithmetic
 from bitwright.frontend.tflite.node import Array, Handler, Node, Value, shaped
 from bitwright.frontend.tflite.windows import window
+from bitwright.ir.builder import Builder
 from bitwright.ir.types import QuantParams, shape_of
 
 
@@ -48,7 +49,7 @@ def depthwise_shape(node: Node, weight: Array) -> int:
 def _convolution(node: Node, weight: Array, scales: tuple[float, ...], groups: int) -> Value:
     """Weight [O, C / groups, KH, KW]; the factor of each output in float64."""
     options = node.operator.options
-    x = node.value(0).first()
+    x, weight = _parted(node.builder, node.value(0).first(), weight, groups)
     dilation = (options["DilationHFactor"], options["DilationWFactor"])
     sliding = window(node, shape_of(x)[2:], weight.shape[2:], dilation)
     build = node.builder
@@ -58,8 +59,33 @@ def _convolution(node: Node, weight: Array, scales: tuple[float, ...], groups: i
         dilation=dilation, groups=groups,
     )  # fmt: skip
     source, result = node.params(0).scale, node.result_params().scale
-    factors = [source * scale / result for scale in scales]
+    if node.unsigned:  # GetQuantizedConvolutionMultipler: the product in float32
+        factors = [float(np.float32(source) * np.float32(scale)) / result for scale in scales]
+    else:
+        factors = [source * scale / result for scale in scales]
     return node.first(node.scaled(acc, factors, 1, node.clamp()))
+
+
+def _parted(
+    build: Builder, x: ir.Value, weight: Array, groups: int
+) -> tuple[ir.Value, Array]:
+    """A weight of 9 bits as some of 8 along its inputs, and `x` as often along its channels.
+
+    x * w = x * a + x * b, where a is w within 8 bits and b what is left: the same sums.
+    """
+    parts: list[Array] = []
+    while weight.any() or not parts:
+        parts.append(np.clip(weight, arithmetic.LEAST, arithmetic.GREATEST).astype(np.int8))
+        weight = weight - parts[-1]
+    weight, times, shape = np.concatenate(parts, axis=1), len(parts), shape_of(x)
+    if times == 1:
+        return x, weight
+    if groups == 1:
+        return build.concat([x] * times, 1), weight
+    # The channels of a group stand together.
+    flat = build.reshape(x, (shape[0], groups, shape[1] // groups * shape[2], shape[3]))
+    repeated = build.concat([flat] * times, 2)
+    return build.reshape(repeated, (shape[0], times * shape[1], *shape[2:])), weight
 
 
 def _weight_params(weight: Array, scales: tuple[float, ...]) -> QuantParams:
@@ -72,6 +98,7 @@ def fully_connected(node: Node) -> Value:
     weight, scales = node.weight(1, axis=0)
     count, wanted = dense_shape(node, weight)
     x, weight = rows(node, weight, count)
+    x, weight = _parted(node.builder, x, weight, 1)
     build = node.builder
     acc = build.linear(
         x, build.constant(weight, _weight_params(weight, scales)),
