@@ -16,6 +16,7 @@ from bitwright.ir.types import shape_of
 sys.path.insert(0, str(Path(__file__).parent))
 
 import tflite_float_cases as cases
+from tflite_models import Operator, Tensor, model
 
 
 @pytest.mark.parametrize("name", cases.CASES)
@@ -70,3 +71,82 @@ def test_mlperf_of_dynamic_range(data_folder: Path) -> None:
         "FLOAT32. Convert the model without converter.optimizations, or with a "
         "representative_dataset"
     )
+
+
+def _failure(data: bytes) -> tuple[type[Exception], str]:
+    with pytest.raises(errors.ModelError) as raised:
+        load(data)
+    return type(raised.value), str(raised.value)
+
+
+def test_an_integer_model_with_float_borders() -> None:
+    x = cases.floats((1, 4))
+    data = model({"x": x, "y": Tensor((1, 4))}, [Operator("QUANTIZE", ["x"], ["y"])])
+    assert _failure(data) == (
+        errors.NotQuantizedError,
+        "the model: Operator 0 (QUANTIZE, 'y') stands between floats and integers; supported: one "
+        "of both in a model. Convert it with integer inputs and outputs "
+        "(converter.inference_input_type and inference_output_type = tf.int8)",
+    )
+
+
+def test_an_operator_that_is_unknown_for_floats() -> None:
+    assert _failure(cases.one("COMPLEX_ABS", (1, 4), (1, 4))) == (
+        errors.UnsupportedOperatorError,
+        "the model: Operator 0 (COMPLEX_ABS, 'y') is not supported; supported: "
+        f"{', '.join(sorted(FLOAT_HANDLERS))}. Replace it in the model before the conversion",
+    )
+
+
+W16 = Tensor((1, 4), (), type="FLOAT16", data=[[1, 2, 3, 4]])
+FAILURES = {
+    "result": (
+        model({"x": cases.floats((1, 4)), "y": Tensor((1, 4))}, [Operator("RELU", ["x"], ["y"])]),
+        errors.UnsupportedTypeError, "its result is INT8; supported: FLOAT32 in a float model",
+    ),
+    "half operand": (
+        cases.one("ADD", (1, 4), (1, 4), "AddOptions", w=W16), errors.UnsupportedOperandError,
+        "input 1 ('w') is the operand of type FLOAT16; supported: FLOAT32",
+    ),
+    "bias": (
+        cases.one("FULLY_CONNECTED", (1, 4), (1, 3), "FullyConnectedOptions",
+                  w=cases.weights(0, 3, 4), b=cases.weights(0, 2)), errors.UnsupportedOperandError,
+        "input 2 ('b') is the bias of shape [2]; supported: [3]",
+    ),
+    "strides": (
+        cases.sliced((1, 5, 6, 4), (0,), (1,), (0,)), errors.UnsupportedOperandError,
+        "input 3 ('s') is [0], beside begin [0] and end [1]; supported: as many of each, at most "
+        "4, and no stride of 0",
+    ),
+    "place": (
+        cases.sliced((1, 6, 4), (0, 7), (0, 0), (1, 1), ShrinkAxisMask=2),
+        errors.UnsupportedOperandError,
+        "input 1 ('b') is [0, 7]; supported: places inside of [1, 5, 6, 4]",
+    ),
+    "ellipsis": (
+        cases.sliced((1, 5, 6, 4), (0,), (1,), (1,), EllipsisMask=1),
+        errors.UnsupportedAttributeError, "option EllipsisMask is 1; supported: 0",
+    ),
+    "slice": (
+        cases.one("SLICE", (1, 4), (1, 4), b=cases.numbers(0, 2), s=cases.numbers(1, 4)),
+        errors.UnsupportedOperandError,
+        "input 2 ('s') is [1, 4], from [0, 2] on; supported: a part of [1, 4]",
+    ),
+    "numbers of a slice": (
+        cases.one("SLICE", (1, 4), (1, 4), b=cases.numbers(0), s=cases.numbers(1)),
+        errors.UnsupportedOperandError,
+        "input 2 ('s') is [1], beside begin [0]; supported: 2 numbers each",
+    ),
+    "alignment": (
+        cases.resize("NEAREST", (9, 4), True, True), errors.UnsupportedAttributeError,
+        "option HalfPixelCenters is True; supported: False where AlignCorners is True",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_failures(name: str) -> None:
+    data, error, message = FAILURES[name]
+    found, text = _failure(data)
+    assert text.split("'y'): ", 1)[1] == message
+    assert found is error

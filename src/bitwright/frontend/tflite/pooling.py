@@ -20,13 +20,13 @@ def average_pool_2d(node: Node) -> Value:
     node.same_type([0])
     x, kernel = node.value(0).first(), kernel_of(node)
     sliding = window(node, shape_of(x)[2:], kernel)
-    low, high = node.clamp()
     if node.unsigned:
         if any(sliding.padding):
             node.fail_option(
                 "Padding", "0 (SAME)", "1 (VALID) for UINT8, where windows lie inside of the image"
             )
         return node.first(_unsigned_average(node, x, kernel, sliding.stride))
+    low, high = node.clamp()
     pooled = node.builder.integer_avg_pool2d(
         x, kernel=kernel, stride=sliding.stride, padding=sliding.padding, clamp_min=low,
         clamp_max=high,
