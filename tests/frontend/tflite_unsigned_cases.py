@@ -1,7 +1,7 @@
 """The cases of `tflite_cases` with uint8 tensors, their weights with a zero point.
 
-`tflite_unsigned_golden.npz` holds what LiteRT's reference kernels answer on them. To renew it, in an
-environment with the packages ai-edge-litert (2.3 made the file), tflite and numpy:
+`tflite_unsigned_golden.npz` holds what LiteRT's reference kernels answer on them. To renew it, in
+an environment with the packages ai-edge-litert (2.3 made the file), tflite and numpy:
 
     python tests/frontend/tflite_unsigned_cases.py
 """

@@ -14,10 +14,10 @@ from bitwright.frontend.onnx.errors import (
 )
 
 __all__ = [
-    "DynamicShapeError", "HybridModelError", "InvalidModelError", "ModelError", "ModelFileNotFoundError",
-    "NotQuantizedError", "NotTfliteError", "TensorTooLargeError", "TruncatedModelError",
-    "UnsupportedAttributeError", "UnsupportedOperandError", "UnsupportedOperatorError",
-    "UnsupportedTypeError",
+    "DynamicShapeError", "HybridModelError", "InvalidModelError", "ModelError",
+    "ModelFileNotFoundError", "NotQuantizedError", "NotTfliteError", "TensorTooLargeError",
+    "TruncatedModelError", "UnsupportedAttributeError", "UnsupportedOperandError",
+    "UnsupportedOperatorError", "UnsupportedTypeError",
 ]  # fmt: skip
 
 

@@ -1,10 +1,10 @@
-"""TFLite to integer `bw`: one walk over the operators, with the arithmetic of LiteRT's reference
-kernels (`OpResolverType.BUILTIN_REF`), element for element.
+"""TFLite to `bw`: one walk over the operators.
 
-Of a quantized model, supported operators are the rows of `HANDLERS`, on int8 tensors with one scale;
-weights may have a scale for each output. A model with float inputs has those of `FLOAT_HANDLERS` and
-becomes a float module. The module has the file's inputs and outputs in the file's layout; inside,
-channels come first.
+A quantized model becomes an integer module with the arithmetic of LiteRT's reference kernels
+(`OpResolverType.BUILTIN_REF`), element for element. Supported operators are the rows of `HANDLERS`,
+on int8 or uint8 tensors with one scale; int8 weights may have a scale for each output. A model with
+float inputs becomes a float module and has the rows of `FLOAT_HANDLERS`. The module has the file's
+inputs and outputs in the file's layout; inside, channels come first.
 """
 
 from pathlib import Path

@@ -385,9 +385,7 @@ def constant_array(tensor: Tensor, where: str) -> Array:
     return array
 
 
-def checked_size(
-    extents: Sequence[int], where: str, limit: int = MAX_ELEMENTS
-) -> tuple[int, ...]:
+def checked_size(extents: Sequence[int], where: str, limit: int = MAX_ELEMENTS) -> tuple[int, ...]:
     """`extents` as a shape.
 
     Raises:

@@ -66,9 +66,7 @@ def _convolution(node: Node, weight: Array, scales: tuple[float, ...], groups: i
     return node.first(node.scaled(acc, factors, 1, node.clamp()))
 
 
-def _parted(
-    build: Builder, x: ir.Value, weight: Array, groups: int
-) -> tuple[ir.Value, Array]:
+def _parted(build: Builder, x: ir.Value, weight: Array, groups: int) -> tuple[ir.Value, Array]:
     """A weight of 9 bits as some of 8 along its inputs, and `x` as often along its channels.
 
     x * w = x * a + x * b, where a is w within 8 bits and b what is left: the same sums.
