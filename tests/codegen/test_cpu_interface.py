@@ -153,17 +153,6 @@ def test_no_library_for_floats(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_accumulators_do_not_leave() -> None:
-    builder = Builder([("x", (1, 4), PARAMS)])
-    module = builder.finish([("y", builder.add(builder.inputs[0], builder.inputs[0]))])
-    with pytest.raises(NotIntegerError) as caught:
-        lower(module, cpu_level("host"))
-    assert str(caught.value) == (
-        "Output 'y' is tensor<1x4xi32>; the inputs and outputs of a CPU library are int8, so end "
-        "the model in a requantize"
-    )
-
-
 def test_weights_are_constants() -> None:
     weights = QuantParams((0.1,), 0, 8, -127, 127)
     builder = Builder([("x", (1, 4), PARAMS), ("w", (3, 4), weights)])

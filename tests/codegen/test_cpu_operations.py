@@ -410,10 +410,29 @@ def test_levels_agree(tmp_path: Path, level: str) -> None:
     assert library.cpu == level
 
 
+def test_thresholds(tmp_path: Path) -> None:
+    rng = np.random.default_rng(13)
+    builder = Builder([("x", (1, 6, 5, 7), n.activation(-3))])
+    x = builder.inputs[0]
+    sums = builder.conv2d(x, n.weight(builder, rng, (4, 6, 3, 3)), n.bias(builder, rng, 4))
+    limits = np.iinfo(np.int32)
+    steps = np.sort(rng.integers(-300_000, 300_000, (4, 15)), axis=1)
+    steps[0, 0], steps[1, -1] = limits.min, limits.max
+    steps[2] = 4  # one step of fifteen
+    codes = np.sort(rng.integers(-130, 130, (6, 255)), axis=1)
+    outputs = [
+        ("each", builder.multi_threshold(sums, n.activation(0, 4), steps)),
+        ("shared", builder.multi_threshold(sums, n.activation(2, 4), steps[3:])),
+        ("codes", builder.multi_threshold(x, n.activation(0, 8), codes)),
+        ("bit", builder.multi_threshold(x, n.activation(0, 2), codes[:5, 100:101], axis=2)),
+    ]
+    compare(builder.finish(outputs), tmp_path, rng)
+
+
 def test_every_integer_operation_is_compared() -> None:
     """Fails for a new kernel until a test above has it."""
     assert sorted(kind.removeprefix("bw.") for kind in KERNELS) == [
         "add", "concat", "conv2d", "fixed_point_softmax", "integer_avg_pool2d", "integer_softmax",
-        "linear", "matmul", "max_pool2d", "mul", "pad", "reduce_sum", "requantize", "reshape",
-        "scaled_add", "slice", "sum_pool2d", "table", "transpose",
+        "linear", "matmul", "max_pool2d", "mul", "multi_threshold", "pad", "reduce_sum",
+        "requantize", "reshape", "scaled_add", "slice", "sum_pool2d", "table", "transpose",
     ]  # fmt: skip

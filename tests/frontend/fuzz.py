@@ -69,21 +69,21 @@ def change_bytes(data: bytes, dice: random.Random) -> bytes:
         at = dice.randrange(max(len(changed), 1))
         width = dice.choice((2, 4, 8))
         other, length = dice.randrange(max(len(changed), 1)), dice.choice((1, 4, 8, 32, 200))
-        match dice.randrange(9):
-            case 0 | 1:
+        match dice.randrange(12):
+            case 0 | 1 | 2:
                 changed[at : at + 1] = bytes([dice.randrange(256)])
-            case 2:
+            case 3 | 4:
                 changed[at : at + 1] = bytes([(changed or b"\0")[at] ^ 1 << dice.randrange(8)])
-            case 3:
+            case 5 | 6:
                 word = dice.choice((*WORDS, dice.randrange(1 << 16))) % (1 << 8 * width)
                 changed[at : at + width] = word.to_bytes(width, dice.choice(("little", "big")))
-            case 4:
-                changed[at : at + length] = changed[other : other + length]
-            case 5:
-                del changed[at : at + length]
-            case 6:
-                changed[at:at] = changed[other : other + length]
             case 7:
+                changed[at : at + length] = changed[other : other + length]
+            case 8:
+                del changed[at : at + length]
+            case 9:
+                changed[at:at] = changed[other : other + length]
+            case 10:
                 changed[at:at] = dice.randbytes(length)
             case _:
                 del changed[at:]
@@ -94,9 +94,9 @@ def make_input(module: Any, corpus: dict[str, bytes], name: str, seed: int, numb
     """Input `number` of a format, always the same."""
     dice = random.Random(f"{name}/{seed}/{number}")
     data = corpus[dice.choice(sorted(corpus))]
-    if dice.random() < 0.5:
+    if dice.random() < 0.75:
         data = module.mutate(data, dice)
-        if dice.random() < 0.8:
+        if dice.random() < 0.9:
             return data
     return change_bytes(data, dice)
 
@@ -142,7 +142,6 @@ def try_inputs(
     """
     tally = Tally()
     module = format_module(name)
-    corpus = module.corpus()
     at = numbers.start
     while at < numbers.stop and time.monotonic() < until:
         end = min(at + WORKER_INPUTS, numbers.stop)
@@ -166,7 +165,7 @@ def try_inputs(
             where = f"{name} --seed {seed} --only {number}"
             if keep is not None:
                 path = keep / f"{name}-{seed}-{number}{module.SUFFIX}"
-                path.write_bytes(make_input(module, corpus, name, seed, number))
+                path.write_bytes(make_input(module, module.corpus(), name, seed, number))
                 where += f", {path}"
             tally.findings.append(f"{where}\n{result}")
     return tally

@@ -1,6 +1,7 @@
 """ONNX for `fuzz.py`: small networks of many operators, changed through protobuf's reflection."""
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -132,18 +133,12 @@ def mutate(data: bytes, dice: random.Random) -> bytes:
 
 
 def _change(proto: Any, dice: random.Random) -> None:
-    message = proto
-    while True:  # down to some message, each with the same chance at its level
-        inner: list[Any] = []
-        for field, value in message.ListFields():
-            if field.message_type is not None:
-                inner += [value] if not field.is_repeated else list(value)
-        if not inner or (message is not proto and dice.random() < 0.25):
-            break
-        message = dice.choice(inner)
+    messages = list(_messages(proto if dice.random() < 0.05 else proto.graph))
+    kind = dice.choice(sorted({message.DESCRIPTOR.name for message in messages}))
+    message = dice.choice([message for message in messages if message.DESCRIPTOR.name == kind])
     field = dice.choice(message.DESCRIPTOR.fields)
     present = [known for known, _ in message.ListFields()]
-    if present and dice.random() < 0.85:
+    if present and dice.random() < 0.9:
         field = dice.choice(present)
     value = getattr(message, field.name)
     if not field.is_repeated:
@@ -168,6 +163,14 @@ def _change(proto: Any, dice: random.Random) -> None:
             value.add().CopyFrom(value[at])
         case _:
             value.add()
+
+
+def _messages(message: Any) -> Iterator[Any]:
+    yield message
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for inner in value if field.is_repeated else (value,):
+                yield from _messages(inner)
 
 
 def _scalar(field: Any, proto: Any, dice: random.Random) -> Any:

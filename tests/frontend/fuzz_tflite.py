@@ -12,7 +12,11 @@ from tflite_unsigned_cases import CASES as UNSIGNED_CASES
 from bitwright.frontend.tflite import load as load_tflite
 
 SUFFIX = ".tflite"
-_VALUES = (0, 1, -1, 2, 3, 4, 5, 7, 127, 128, 255, 1 << 16, 2**31 - 1, -(2**31), 0x7FC00000)
+_VALUES = (
+    0, 1, -1, 2, 3, 4, 5, 7, 127, 128, 255, 1 << 16, 2**31 - 1, -(2**31),
+    # floats: a NaN, infinity, 1, -1, the smallest, a small and a large one
+    0x7FC00000, 0x7F800000, 0x3F800000, 0xBF800000, 1, 0x1E3CE508, 0x7149F2CA,
+)  # fmt: skip
 
 
 def corpus() -> dict[str, bytes]:
@@ -30,10 +34,11 @@ def load(path: Path) -> Any:
 
 
 def mutate(data: bytes, dice: random.Random) -> bytes:
-    """Other values in some fields of tables, entries of vtables, lengths or elements of vectors."""
-    places = sorted(_places(data))
+    """Other values in scalars of tables and elements of vectors, rarely in offsets and lengths."""
+    scalars, structure = _places(data)
     changed = bytearray(data)
     for _ in range(dice.choice((1, 1, 2, 3))):
+        places = scalars if dice.random() < 0.9 else structure
         at, width = dice.choice(places)
         if dice.random() < 0.3:
             other, _ = dice.choice(places)
@@ -44,11 +49,26 @@ def mutate(data: bytes, dice: random.Random) -> bytes:
     return bytes(changed)
 
 
-def _places(data: bytes) -> set[tuple[int, int]]:
-    """Position and width of what a walk from the root table meets; types are guessed."""
-    found: set[tuple[int, int]] = set()
-    tables = [_uint(data, 0)]
-    seen: set[int] = set()
+def _places(data: bytes) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Position and width of what a walk from the root table meets: scalars, and the rest.
+
+    Without the schema, a number that would lead into the file is taken for an offset.
+    """
+    scalars: set[tuple[int, int]] = set()
+    structure: set[tuple[int, int]] = set()
+    tables, seen = [_uint(data, 0)], set[int]()
+
+    def visit(place: int, widths: tuple[int, ...]) -> int | None:
+        if place + 4 > len(data):
+            return None
+        target = place + _uint(data, place)
+        if target - place >= 8 and target + 4 <= len(data):
+            structure.add((place, 4))
+            tables.append(target)  # where it is one
+            return target
+        scalars.update((place, width) for width in widths)
+        return None
+
     while tables:
         table = tables.pop()
         if table in seen or not 4 <= table <= len(data) - 4:
@@ -61,20 +81,14 @@ def _places(data: bytes) -> set[tuple[int, int]]:
         if size % 2 or not 4 <= size <= 128 or vtable + size > len(data):
             continue
         for entry in range(vtable + 4, vtable + size, 2):
-            found.add((entry, 2))
+            structure.add((entry, 2))
             offset = struct.unpack_from("<H", data, entry)[0]
-            place = table + offset
-            if not offset or place + 4 > len(data):
-                continue
-            found |= {(place, 1), (place, 4)}
-            target = place + _uint(data, place)
-            tables.append(target)  # where it is one
-            if target + 4 <= len(data) and target + 4 + 4 * _uint(data, target) <= len(data):
-                found.add((target, 4))
-                for element in range(target + 4, target + 4 + 4 * min(_uint(data, target), 64), 4):
-                    found.add((element, 4))
-                    tables.append(element + _uint(data, element))
-    return found
+            target = visit(table + offset, (1, 4)) if offset else None
+            if target is not None and target + 4 + 4 * _uint(data, target) <= len(data):
+                structure.add((target, 4))  # of a vector
+                for element in range(min(_uint(data, target), 16)):
+                    visit(target + 4 + 4 * element, (4,))
+    return sorted(scalars), sorted(structure)
 
 
 def _uint(data: bytes, at: int) -> int:

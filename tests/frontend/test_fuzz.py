@@ -3,12 +3,22 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 import fuzz
 import fuzz_faulty
 
 SEED, INPUTS = 43, 12
+
+
+@pytest.mark.parametrize("name", sorted(fuzz.FORMATS))
+def test_every_row_has_what_the_fuzzer_calls(name):
+    module = fuzz.format_module(name)
+    assert module.SUFFIX.startswith(".")
+    for function in (module.corpus, module.load, module.mutate):
+        assert callable(function)
 
 
 def test_every_kind_of_fault_is_found(tmp_path):

@@ -187,8 +187,8 @@ ATTRIBUTES = {
         "attribute dilations is [2, 1]; supported: 1 for every axis",
     ),
     "pad_mode": (
-        "Pad", (1, 2, 6, 6), {"p": np.zeros(8, np.int64)}, {"mode": "reflect"},
-        "attribute mode is 'reflect'; supported: constant",
+        "Pad", (1, 2, 6, 6), {"p": np.zeros(8, np.int64)}, {"mode": "mirror"},
+        "attribute mode is 'mirror'; supported: constant, edge, reflect, wrap",
     ),
     "cast": (
         "Cast", (1, 2), {}, {"to": TensorProto.STRING},

@@ -187,6 +187,19 @@ def test_what_is_stripped_and_joined_again_is_the_same(model):
     assert stripped == proto
 
 
+@pytest.mark.parametrize("declared", [False, True])
+def test_two_large_tensors_of_one_name(model, declared):
+    """As before ONNX's lists of inputs and initializers were apart (IR version 3), and after."""
+    inputs = {"x": (1, 256), "w": (256, 128)} if declared else {"x": (1, 256)}
+    proto = model(GEMM, inputs, {"w": _random(256, 128)})
+    x = _random(1, 256)
+    found = reference.run(load(proto.SerializeToString()), {"x": x})["y"]
+    np.testing.assert_allclose(found, x @ _random(256, 128), rtol=1e-4, atol=1e-4)
+    proto.graph.initializer.append(proto.graph.initializer[0])
+    with pytest.raises(errors.InvalidModelError, match=r"single static assignment.*\(SSA\)"):
+        load(proto.SerializeToString())
+
+
 def test_mapped_and_read_files(tmp_path, monkeypatch):
     path = tmp_path / "f"
     path.write_bytes(b"abc")

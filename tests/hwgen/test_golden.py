@@ -30,11 +30,11 @@ def step_by_step(image, inputs):
                         names = ("s_block", "s_oy", "s_ox", "s_cb", "s_ky", "s_kx")
                         steps = [i[name] for name in names]
                         word = inputs[i["src_base"] + np.dot(place, steps)].astype(int)
+                    if plane and (cb, ky, kx) == (0, 0, 0):
+                        acc *= -2 if plane == 1 else 2
                     if matmul:
-                        if plane and (cb, ky, kx) == (0, 0, 0):
-                            acc *= 2
                         term = bits[position].astype(int) @ word
-                        acc += -term if plane == 0 else term
+                        acc += -term if i["n_plane"] == 1 else term
                     elif i["channel_op"]:
                         first = (cb, ky, kx) == (0, 0, 0)
                         acc = word if first else np.maximum(acc, word)
@@ -68,6 +68,7 @@ def step_by_step(image, inputs):
              "y_ky": 1, "x_kx": 1, "height": 4, "width": 3, "pad_value": -9}),
         (4, {"n_ky": 3, "n_kx": 3, "s_ky": 4, "s_kx": 1, "y_ky": 1, "x_kx": 1, "height": 3,
              "width": 4, "n_ox": 2, "x_ox": 1, "s_ox": 1, "x0": -1, "src_base": -1}),
+        (4, {"n_plane": 4, "n_cb": 2, "s_cb": 7, "n_ox": 3, "s_ox": 1, "x_ox": 1, "width": 3}),
         (4, {"channel_op": 1, "n_ky": 2, "n_kx": 2, "s_ky": 4, "s_kx": 1, "y_ky": 1, "x_kx": 1,
              "height": 2, "width": 2, "n_block": 2, "s_block": 8, "table_enable": 1}),
     ],

@@ -38,12 +38,26 @@ def test_the_machine_keeps_every_bit_of_a_legal_field(small_machine, compute):
 @pytest.mark.parametrize(
     ("opcode", "changes", "message"),
     [
-        (3, {"n_plane": 0}, "MATMUL field n_plane is 0; this machine holds 1 to 15"),
-        (3, {"pad_value": 128}, "MATMUL field pad_value is 128; this machine holds -128 to 127"),
+        (
+            3,
+            {"n_plane": 0},
+            "MATMUL field n_plane (trip count: weight bit planes (weight precision); channelwise: "
+            "of int8 weights) is 0; this machine holds 1 to 15",
+        ),
+        (
+            3,
+            {"pad_value": 128},
+            "MATMUL field pad_value (int8 that stands for every lane outside of the source) is "
+            "128; this machine holds -128 to 127",
+        ),
         (3, {"dst_space": 1}, "MATMUL field dst_space is 1 (INPUT); expected 0 or 2"),
         (3, {"dst_words": 3}, "MATMUL field dst_words is 3; a tile has 2 word(s)"),
         (4, {"dst_words": 2}, "CHANNELWISE field dst_words is 2; a tile has 1 word(s)"),
-        (4, {"n_plane": 2}, "CHANNELWISE field n_plane is 2; expected 1"),
+        (
+            4,
+            {"n_plane": 2, "channel_op": 1},
+            "CHANNELWISE field n_plane is 2 with a maximum; expected 1",
+        ),
         (3, {"w_base": 63, "n_kx": 2}, "MATMUL needs weight_words = 65; the machine has 64"),
         (3, {"p_base": 29}, "MATMUL needs param_words = 33; the machine has 32"),
         (3, {"dst_base": 15, "n_ox": 2}, "MATMUL needs out_words = 17; the machine has 16"),
@@ -52,7 +66,12 @@ def test_the_machine_keeps_every_bit_of_a_legal_field(small_machine, compute):
             {"y_oy": 60, "n_oy": 16, "dst_space": 0},
             "MATMUL reaches y = 900; this machine counts to 255",
         ),
-        (3, {"rounding": 1}, "MATMUL field rounding is 1; this machine holds 0 to 0"),
+        (
+            3,
+            {"rounding": 1},
+            "MATMUL field rounding (0 half_up, 1 tflite, 2 half_away, 3 half_even) is 1; this "
+            "machine holds 0 to 0",
+        ),
     ],
 )
 def test_check_names_field_and_bound(small_machine, compute, opcode, changes, message):

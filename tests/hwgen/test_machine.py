@@ -26,6 +26,7 @@ from bitwright.ir.machine import MachineError
             "requant_lanes is 8; expected a power of two that is at most lanes (4)",
         ),
         ({"acc_bits": 15}, "acc_bits is 15; expected 16 to 32"),
+        ({"multiplier_bits": 18}, "multiplier_bits is 18; expected 16 or 31"),
         ({"in_words": 1}, "in_words is 1; expected 2 to 1048576"),
         ({"tables": -1}, "tables is -1; expected 0 to 256"),
     ],

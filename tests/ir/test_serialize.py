@@ -13,6 +13,7 @@ from bitwright.ir import graph, reference, serialize
 from bitwright.ir.builder import Builder
 from bitwright.ir.bw import Blob, ConstantOp
 from bitwright.ir.context import IrError, clone, parse
+from bitwright.ir.types import QuantParams, shape_of
 
 
 def _linear(inputs: int, outputs: int):  # type: ignore[no-untyped-def]
@@ -43,6 +44,21 @@ def test_the_same_module_gives_the_same_bytes(tmp_path: Path) -> None:
         serialize.save(_linear(32, 8), tmp_path / f"{name}.mlir")
     for suffix in ("mlir", "npz"):
         assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
+
+
+def test_constants_that_the_file_does_not_align(tmp_path: Path) -> None:
+    builder = Builder([("x", (1, 3), QuantParams((0.5,), 0, 8, -128, 127))])
+    x = builder.inputs[0]
+    for outputs in (129, 131, 133, 135):  # weights of odd sizes before biases of 32 bits
+        weight = np.ones((outputs, shape_of(x)[1]), np.int8)
+        params = QuantParams((0.1,) * outputs, 0, 8, -127, 127, axis=0)
+        acc = builder.linear(
+            x, builder.constant(weight, params), builder.constant(np.arange(outputs))
+        )
+        x = builder.requantize(acc, QuantParams((1.0,), 0, 8, -128, 127), multiplier=[1], shift=[1])
+    module = builder.finish([("y", x)])
+    serialize.save(module, tmp_path / "m.mlir")
+    assert str(serialize.load(tmp_path / "m.mlir")) == str(module)
 
 
 def test_lost_data_is_named(tmp_path: Path) -> None:

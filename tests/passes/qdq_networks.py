@@ -91,9 +91,15 @@ class Network:
         zero = self.constant(np.asarray(grid.zero_point, grid.dtype))
         return self.node("DequantizeLinear", [value, self.constant(np.float32(grid.scale)), zero])
 
-    def weight(self, shape: Sequence[int], axis: int | None, top: int = 127) -> tuple[str, Array]:
-        """A dequantized int8 weight and its scales, per tensor or along `axis`."""
-        integers = self.rng.integers(-top, top + 1, shape).astype(np.int8)
+    def weight(
+        self, shape: Sequence[int], axis: int | None, zero_point: int | None = None
+    ) -> tuple[str, Array]:
+        """A dequantized weight and its scales, per tensor or along `axis`.
+
+        int8 and symmetric, or uint8 where it has a zero point.
+        """
+        low, high, dtype = (-127, 128, np.int8) if zero_point is None else (0, 256, np.uint8)
+        integers = self.rng.integers(low, high, shape).astype(dtype)
         count = 1 if axis is None else shape[axis]
         scales = self.rng.uniform(0.001, 0.01, count)
         if self.exact:
@@ -101,7 +107,7 @@ class Network:
         scales = scales.astype(np.float32)
         given = scales[0] if axis is None else scales
         options = {} if axis is None else {"axis": axis}
-        zero = self.constant(np.zeros(np.shape(given), np.int8))
+        zero = self.constant(np.full(np.shape(given), zero_point or 0, dtype))
         value = self.node(
             "DequantizeLinear", [self.constant(integers), self.constant(given), zero], **options
         )
@@ -120,12 +126,12 @@ class Network:
 
     def conv(
         self, x: str, outputs: int, *, groups: int = 1, activation: str | None = None,
-        per_channel: bool = True, **attributes: Any,
+        per_channel: bool = True, zero_point: int | None = None, **attributes: Any,
     ) -> str:  # fmt: skip
         """Conv with a quantized bias, an activation, quantize."""
         channels = self.shapes[x][1]
         weight, scales = self.weight(
-            (outputs, channels // groups, 3, 3), 0 if per_channel else None
+            (outputs, channels // groups, 3, 3), 0 if per_channel else None, zero_point
         )
         made = self.node(
             "Conv", [self.real(x), weight, self.bias(x, scales, outputs)], group=groups,
@@ -138,10 +144,10 @@ class Network:
         span = self.grids[x].scale * float(scales.mean()) * 127 * 60 * (channels / groups) ** 0.5
         return self.quantize(made, (1, outputs, *size), self.grid(4 * span))
 
-    def dense(self, x: str, outputs: int) -> str:
+    def dense(self, x: str, outputs: int, zero_point: int | None = None) -> str:
         """MatMul and Add, quantize."""
         rows, depth = self.shapes[x]
-        weight, scales = self.weight((depth, outputs), None)
+        weight, scales = self.weight((depth, outputs), None, zero_point)
         product = self.node("MatMul", [self.real(x), weight])
         made = self.node("Add", [product, self.bias(x, scales, outputs)])
         span = self.grids[x].scale * float(scales[0]) * 127 * 60 * depth**0.5

@@ -10,6 +10,7 @@ import pytest
 from onnx import helper
 
 from bitwright.frontend.onnx import load
+from bitwright.ir.builder import Builder
 from bitwright.passes.integer import Integer, errors
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -51,11 +52,10 @@ def _scale_per_channel(net: Network, x: str) -> onnx.ModelProto:
     return net.model(name)
 
 
-def _asymmetric_weight(net: Network, x: str) -> onnx.ModelProto:
-    integers = net.constant(np.arange(0, 248, 31).reshape(2, 4, 1, 1).astype(np.uint8))
-    given = [integers, net.constant(np.float32(0.1)), net.constant(np.asarray(5, np.uint8))]
-    made = net.node("Conv", [net.real(x), net.node("DequantizeLinear", given)])
-    return net.model(net.quantize(made, (1, 2, 7, 6), GRID))
+def _positive_weight(net: Network, x: str) -> onnx.ModelProto:
+    integers = net.constant(np.full((2, 4, 1, 1), 255, np.uint8))
+    made = net.node("DequantizeLinear", [integers, net.constant(np.float32(0.1))])
+    return net.model(net.quantize(net.node("Conv", [net.real(x), made]), (1, 2, 7, 6), GRID))
 
 
 def _wide(net: Network, x: str) -> onnx.ModelProto:
@@ -63,11 +63,6 @@ def _wide(net: Network, x: str) -> onnx.ModelProto:
     proto = net.model(net.quantize(made, (1, 4, 7, 6), Grid(0.5, 0, "int16")))
     proto.opset_import[0].version = 21
     return proto
-
-
-def _negative_scale(net: Network, x: str) -> onnx.ModelProto:
-    made = net.node("Relu", [net.real(x)])
-    return net.model(net.quantize(made, (1, 4, 7, 6), Grid(-0.5)))
 
 
 def _cumsum(net: Network, x: str) -> onnx.ModelProto:
@@ -114,8 +109,9 @@ CASES: dict[str, tuple[Callable[[Network, str], onnx.ModelProto], type, str]] = 
     "float_output": (
         _float_output,
         errors.FloatBetweenMarkers,
-        "Output 'y' of shape [1, 4, 7, 6] is float and not quantized; expected integers, or "
-        "integers that are dequantized. Quantize the result of the last layer as well",
+        "Output 'y' of shape [1, 4, 7, 6] is float and not quantized; expected integers, integers "
+        "that are dequantized, or sums of products of integers. Quantize the result of the last "
+        "layer as well",
     ),
     "scale_per_channel": (
         _scale_per_channel,
@@ -123,22 +119,17 @@ CASES: dict[str, tuple[Callable[[Network, str], onnx.ModelProto], type, str]] = 
         "'t10' (bw.quantize) has 4 scales of shape [1, 4, 1, 1] for an activation; expected one. "
         "Quantize activations per tensor to at most 8 bits, with constant scales",
     ),
-    "asymmetric_weight": (
-        _asymmetric_weight,
+    "positive_weight": (
+        _positive_weight,
         errors.UnsupportedMarker,
-        "'t12' (bw.conv2d) has weights from -5 to 212 after their zero point is taken off; "
-        "expected -128 to 127. Quantize weights symmetrically (signed, zero point 0)",
+        "'t11' (bw.conv2d) has weights from 255 to 255 after their zero point is taken off; "
+        "expected -256 to 254. Quantize weights to 8 bits, symmetrically",
     ),
     "wide": (
         _wide,
         errors.UnsupportedMarker,
         "'t11' (bw.quantize) has integers from -32768 to 32767; expected at most 8 bits. "
         "Quantize activations per tensor to at most 8 bits, with constant scales",
-    ),
-    "negative_scale": (
-        _negative_scale,
-        errors.UnsupportedMarker,
-        "'t11' (bw.quantize) has a scale of -0.5; expected a positive number. Export it again",
     ),
     "cumsum": (
         _cumsum,
@@ -173,3 +164,17 @@ def test_refused(name: str) -> None:
     assert type(raised.value) is error
     assert str(raised.value) == message
     assert raised.value.exit_code == 3
+
+
+def test_a_scale_that_is_not_positive() -> None:
+    builder = Builder([("x", (1, 3), None)])
+    scale, zero = np.full((1, 1), -0.5, np.float32), np.zeros((1, 1), np.int8)
+    codes = builder.named("q").quantize(
+        builder.inputs[0], builder.plain(scale), builder.plain(zero), zero.dtype
+    )
+    module = builder.finish([("y", codes)])
+    with pytest.raises(errors.UnsupportedMarker) as raised:
+        Integer().run(module)
+    assert str(raised.value) == (
+        "'q' (bw.quantize) has a scale of -0.5; expected a positive number. Export it again"
+    )

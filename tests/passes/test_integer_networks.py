@@ -75,7 +75,7 @@ def _functions(net: Network, x: str) -> str:
 
 def _normalized(net: Network, x: str) -> str:
     """A batch norm between the convolution and its quantize, one of its factors negative."""
-    weight, scales = net.weight((4, 4, 3, 3), 0, 127)
+    weight, scales = net.weight((4, 4, 3, 3), 0)
     made = net.node("Conv", [net.real(x), weight, net.bias(x, scales, 4)], pads=[1, 1, 1, 1])
     factor = np.float32([[[[0.5]], [[-2.0]], [[1.0]], [[0.25]]]])
     made = net.node("Relu", [net.node("Mul", [made, net.constant(factor)])])
@@ -87,6 +87,44 @@ def _attention(net: Network, x: str) -> str:
     turned = net.moved("Transpose", rows, (1, 42, 4), perm=[0, 2, 1])
     made = net.node("MatMul", [net.real(rows), net.real(turned)])
     return net.quantize(made, (1, 4, 4), net.grid(255 * 1500 * net.grids[x].scale ** 2))
+
+
+def _asymmetric(net: Network, x: str) -> str:
+    """Weights of 8 bits whose zero points make 9 of them, in groups and in a dense layer."""
+    y = net.conv(x, 8, groups=2, zero_point=140)
+    y = net.moved("Slice", y, (1, 8, 7, 1), *(np.asarray(n) for n in ([2], [3], [3])))
+    y = net.moved("Reshape", y, (1, 56), np.asarray([1, 56]))
+    return net.dense(y, 6, zero_point=115)
+
+
+def _late(net: Network, x: str) -> str:
+    """Factors (one of them zero), a clamp, a maximum and a transpose before the quantize."""
+    weight, scales = net.weight((4, 4, 3, 3), None)
+    made = net.node("Conv", [net.real(x), weight, net.bias(x, scales, 4)], pads=[1, 1, 1, 1])
+    factor = np.float32([0.5, 0.0, -1.0, 2.0]).reshape(4, 1, 1)
+    made = net.node("Relu", [net.node("Mul", [made, net.constant(factor)])])
+    made = net.node("MaxPool", [made], kernel_shape=[2, 2], strides=[2, 2])
+    made = net.node("Transpose", [made], perm=[0, 2, 3, 1])
+    return net.quantize(made, (1, 3, 3, 4), net.grid(100 * net.grids[x].scale))
+
+
+def _channels(net: Network, x: str) -> str:
+    """A factor and an offset for each channel of integers, then one for all of them."""
+    factor = np.float32([0.5, -2.0, 1.0, 0.25]).reshape(4, 1, 1)
+    made = net.node("Mul", [net.real(x), net.constant(factor)])
+    y = net.quantize(made, net.shapes[x], net.grid(255 * net.grids[x].scale))
+    made = net.node("Add", [net.real(y), net.constant(np.float32([0.25]))])
+    return net.quantize(made, net.shapes[x], net.grid(255 * net.grids[x].scale))
+
+
+def _constants(net: Network, x: str) -> str:
+    """A quantized tensor added, and one multiplied with."""
+    added, _ = net.weight((4, 7, 6), None)
+    made = net.node("Add", [net.real(x), added])
+    y = net.quantize(made, net.shapes[x], net.grid(255 * net.grids[x].scale))
+    factor, _ = net.weight((7, 6), None)
+    made = net.node("Mul", [net.real(y), factor])
+    return net.quantize(made, net.shapes[x], net.grid(64 * net.grids[x].scale))
 
 
 NETWORKS: dict[str, Callable[[Network, str], str]] = {
@@ -101,6 +139,10 @@ NETWORKS: dict[str, Callable[[Network, str], str]] = {
     "normalized": _normalized,
     "moved": _shuffled,
     "attention": _attention,
+    "asymmetric": _asymmetric,
+    "late": _late,
+    "channels": _channels,
+    "constants": _constants,
 }
 
 
@@ -158,12 +200,20 @@ def test_any_scales_are_within_a_step(name: str) -> None:
     assert np.mean(equal) > 0.98
 
 
+def _silu(net: Network, x: str) -> str:
+    """x * sigmoid(x) without a quantize between."""
+    real = net.real(x)
+    made = net.node("Mul", [real, net.node("Sigmoid", [real])])
+    return net.quantize(made, net.shapes[x], net.grid(200 * net.grids[x].scale))
+
+
 _STEPS: tuple[Callable[[Network, str], str], ...] = (
     lambda net, x: net.conv(x, 4, activation="Relu"),
     lambda net, x: net.conv(x, 4, groups=2, per_channel=False),
     lambda net, x: net.binary("Add", x, net.conv(x, 4, groups=4)),
     lambda net, x: net.binary("Mul", x, net.unary("Sigmoid", x, 1.0)),
     lambda net, x: net.unary("HardSwish", x, 200 * net.grids[x].scale),
+    _silu,
     lambda net, x: net.moved("MaxPool", x, net.shapes[x], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
     lambda net, x: net.moved(
         "Pad",

@@ -5,12 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
+from bitwright.hwgen.assemble import assemble
+from bitwright.hwgen.isa import InstructionError
 from bitwright.ir import graph, reference
 from bitwright.ir.builder import Builder
 from bitwright.ir.context import parse
 from bitwright.ir.types import QuantParams
+from bitwright.passes.allocate import Allocate
 from bitwright.passes.partition import NothingForTheOverlay, partition
 from bitwright.passes.pipeline import run_pipeline
 from bitwright.passes.tile import Tile
@@ -60,8 +64,8 @@ def test_a_model_of_moves_alone_is_refused() -> None:
     builder = Builder([("x", (1, 2, 3), X)])
     module = builder.finish([("y", builder.transpose(builder.inputs[0], (0, 2, 1)))])
     assert _error(NothingForTheOverlay, module) == (
-        "The model has no operation for the overlay: all of it is reshaping, transposing or a "
-        "softmax; compile it with --target cpu"
+        "The model has no operation for the overlay: all of it is reshaping, transposing, "
+        "padding or a softmax; compile it with --target cpu"
     )
 
 
@@ -81,4 +85,33 @@ def test_a_fixed_batch_is_refused() -> None:
     assert _error(UnsupportedOnOverlay, builder.finish([("y", y)])) == (
         "A tensor of shape [4, 2, 3, 3] on the overlay: expected batch 1 and rank 2, 3 or 4; "
         "export the model with a symbolic batch, or compile with --target cpu"
+    )
+
+
+def _pool(width: int, kernel: int, stride: int) -> ir.Module:
+    builder = Builder([("x", (1, 2, 1, width), X)])
+    acc = builder.named("pool").sum_pool2d(
+        builder.inputs[0], kernel=(1, kernel), stride=(1, stride)
+    )
+    return builder.finish([("y", builder.requantize(acc, X, multiplier=[1], shift=[8]))])
+
+
+@pytest.mark.parametrize(
+    ("width", "kernel", "stride", "message"),
+    [
+        (129, 1, 64, "x_ox (columns per output column (stride)) is 64; this machine holds 0 to 63"),
+        (300, 256, 2, "n_kx (trip count: kernel columns) is 256; this machine holds 1 to 255"),
+        (4096, 2, 2, "width (columns of the source; outside of them pad_value is read) is 4096; "
+         "this machine holds 1 to 4095"),
+    ],
+)  # fmt: skip
+def test_a_field_that_is_too_small_names_the_layer(
+    width: int, kernel: int, stride: int, message: str
+) -> None:
+    program = Allocate().run(Tile().run(_pool(width, kernel, stride)))
+    with pytest.raises(InstructionError) as error:
+        assemble(program)
+    assert str(error.value) == (
+        f"Layer 'pool': CHANNELWISE field {message}; compile with --target cpu, or change the "
+        "model there"
     )

@@ -4,10 +4,10 @@ All units stand side by side in one design, which is built once. BITWRIGHT_SEED 
 random stimuli; the seed of a run is printed when it fails.
 """
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -37,6 +37,8 @@ MACHINE = Machine(
     lanes=4, rows=16, requant_lanes=2, acc_bits=20, act_words=200, in_words=64, out_words=48,
     weight_words=64, param_words=40, tables=2, program_words=256,
 )  # fmt: skip
+WIDE = dataclasses.replace(MACHINE, multiplier_bits=31, acc_bits=24)
+WIDEST = dataclasses.replace(MACHINE, multiplier_bits=31, acc_bits=32, tables=0)
 UART_DIVISOR = 4
 UART_SILENCE_BYTES = 8
 BENCHES = Path(__file__).parent / "benches"
@@ -46,7 +48,11 @@ UNITS = {
     "channelwise": Channelwise(machine=MACHINE),
     "accumulators": Accumulators(machine=MACHINE),
     "requantizer": Requantizer(machine=MACHINE),
+    "requantizer_wide": Requantizer(machine=dataclasses.replace(WIDE, acc_bits=20)),
+    "requantizer_widest": Requantizer(machine=WIDEST),
     "output": OutputStage(machine=MACHINE),
+    "output_wide": OutputStage(machine=WIDE),
+    "output_widest": OutputStage(machine=WIDEST),
     "fetch": Fetch(machine=MACHINE),
     "sequencer": Sequencer(),
     "banks": PingPong(),
@@ -111,7 +117,11 @@ def test_bench(bench: str, bench_folder: Path) -> None:
     seed = os.environ.get("BITWRIGHT_SEED", "1")
     log = bench_folder / f"{bench}.log"
     settings = {
-        "machine": asdict(MACHINE),
+        "machines": {
+            unit: dataclasses.asdict(getattr(component, "machine", MACHINE))
+            for unit, component in UNITS.items()
+        }
+        | {"core": dataclasses.asdict(MACHINE)},
         "uart_divisor": UART_DIVISOR,
         "uart_silence_bytes": UART_SILENCE_BYTES,
     }

@@ -9,6 +9,7 @@ from bitwright.ir.builder import Builder
 from bitwright.ir.types import QuantParams, quant_params, shape_of, value_params
 
 MAX_PIXELS = 100
+ROUNDINGS = ("half_up", "tflite", "half_away", "half_even")
 
 
 @dataclass
@@ -16,6 +17,7 @@ class _Network:
     random: np.random.Generator
     builder: Builder
     values: list[ir.Value]
+    roundings: tuple[str, ...]
 
     def integer(self, low: int, high: int) -> int:
         """Uniform, both ends included."""
@@ -44,18 +46,24 @@ class _Network:
         shape = shape_of(acc)
         count = shape[1] if per_channel and self.random.random() < 0.7 else 1
         wanted = (params.qmax - params.qmin) / spread * 2.0 ** self.random.uniform(-1, 1, count)
-        shifts = np.clip(15 - np.floor(np.log2(wanted)), 1, 46).astype(int)
-        multipliers = np.clip(np.rint(wanted * 2.0**shifts), 1, 65535).astype(int)
+        rounding = self.rounding()
+        bits, furthest = (16, 46) if rounding == "half_up" else (31, 62)
+        shifts = np.clip(bits - 1 - np.floor(np.log2(wanted)), 1, furthest).astype(int)
+        multipliers = np.clip(np.rint(wanted * 2.0**shifts), 1, (1 << bits) - 1).astype(int)
         low, high = params.qmin, params.qmax
         if self.random.random() < 0.4:
             low = params.zero_point
         result = self.builder.requantize(
             acc, params, multiplier=multipliers.tolist(), shift=shifts.tolist(), axis=1,
-            clamp_min=low, clamp_max=high,
+            clamp_min=low, clamp_max=high, rounding=rounding,
         )  # fmt: skip
         if self.random.random() < 0.15:
             result = self.table(result)
         return result
+
+    def rounding(self) -> str:
+        choices = self.roundings or ("half_up",)
+        return choices[0] if len(choices) == 1 else choices[self.integer(0, len(choices) - 1)]
 
     def table(self, value: ir.Value) -> ir.Value:
         params = self.activation()
@@ -93,9 +101,23 @@ class _Network:
     def add(self, value: ir.Value) -> ir.Value:
         same = [v for v in self.values if shape_of(v) == shape_of(value)]
         other = same[self.integer(0, len(same) - 1)]
+        if self.roundings and self.integer(0, 1):
+            return self.scaled_add(value, other)
         left, right = self.integer(1, 127), self.integer(1, 127) * (1 if self.integer(0, 1) else -1)
         acc = self.builder.add(value, other, left, right)
         return self.requantize(acc, 255.0 * (left + abs(right)), per_channel=False)
+
+    def scaled_add(self, value: ir.Value, other: ir.Value) -> ir.Value:
+        """As LiteRT makes them: the larger scale counts one half."""
+        scales = 10 ** self.random.uniform(-1.5, 0, 2)
+        total = scales.sum() * self.random.uniform(0.5, 1.2)
+        lhs, rhs = ((int(m), 31) for m in np.rint(scales / scales.max() * (1 << 30)))
+        acc = self.builder.scaled_add(value, other, left_shift=20, lhs_scale=lhs, rhs_scale=rhs)
+        mantissa, exponent = np.frexp(2 * scales.max() / total)
+        return self.builder.requantize(
+            acc, self.activation(), multiplier=[min(int(mantissa * (1 << 31)), (1 << 31) - 1)],
+            shift=[51 - int(exponent)], rounding="tflite",
+        )  # fmt: skip
 
     def pool(self, value: ir.Value) -> ir.Value:
         _, _, height, width = shape_of(value)
@@ -104,6 +126,11 @@ class _Network:
         padding = [self.integer(0, kernel[i % 2] // 2) for i in range(4)]
         if self.random.random() < 0.5:
             return self.builder.max_pool2d(value, kernel=kernel, stride=stride, padding=padding)
+        if self.roundings and self.integer(0, 1):
+            params = value_params(value)
+            return self.builder.integer_avg_pool2d(
+                value, kernel=kernel, stride=stride, clamp_min=params.qmin, clamp_max=params.qmax
+            )
         acc = self.builder.sum_pool2d(value, kernel=kernel, stride=stride, padding=padding)
         return self.requantize(acc, 255.0 * kernel[0] * kernel[1], per_channel=False)
 
@@ -135,6 +162,11 @@ class _Network:
         return self.requantize(acc, float(np.sqrt(flat)) * 80 * params.qmax + 2000)
 
 
+def needs_wide_machine(seed: int) -> bool:
+    """Whether the network of this seed has the operations of models that came quantized."""
+    return seed % 3 > 0
+
+
 def random_network(seed: int) -> ir.Module:
     """A quantized module of 2 to 7 layers with residuals, groups, padding, tables, pooling."""
     random = np.random.default_rng(seed)
@@ -147,7 +179,8 @@ def random_network(seed: int) -> ir.Module:
     low, high = -128, 127
     params = QuantParams((0.05,), int(random.integers(low, high + 1)), 8, low, high)
     builder = Builder([("x", shape, params)])
-    network = _Network(random, builder, [builder.inputs[0]])
+    roundings = ROUNDINGS if needs_wide_machine(seed) else ()
+    network = _Network(random, builder, [builder.inputs[0]], roundings)
     network.values.append(network.conv(builder.inputs[0]))
     steps = (network.conv, network.conv, network.add, network.add, network.pool, network.concat,
              network.pad, network.table)  # fmt: skip

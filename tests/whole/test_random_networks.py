@@ -45,10 +45,11 @@ class Style:
     port: PortKind
 
 
+# The first one for the networks that need no wide machine.
 STYLES = (
-    Style(Tile(lanes=8, rows=8, requant_lanes=2, acc_bits=32), PortKind.WISHBONE),
-    Style(Tile(lanes=4, rows=16, requant_lanes=1, acc_bits=32), PortKind.AXI4LITE),
-    Style(Tile(lanes=16, rows=16, requant_lanes=8, acc_bits=32), PortKind.WISHBONE),
+    Style(Tile(8, 8, 2, acc_bits=32, multiplier_bits=16), PortKind.WISHBONE),
+    Style(Tile(4, 16, 1, acc_bits=32, multiplier_bits=31), PortKind.AXI4LITE),
+    Style(Tile(16, 16, 8, acc_bits=32, multiplier_bits=31), PortKind.WISHBONE),
 )
 
 

@@ -59,14 +59,13 @@ def test_given_samples_are_what_the_library_is_checked_on(folder: Path, real: bo
     assert report["bit_exact"]["cpu"]["samples"] == 12
 
 
-def test_the_overlay_refuses_the_rounding(folder: Path) -> None:
-    result = _compile(folder, "-t", "ulx3s-85f")
-    assert result.exit_code == 52
-    assert _message(result) == (
-        "bw.requantize (c) with operands [1, 4, 4, 5]: its rounding is 'tflite', and the "
-        "overlay's output stage has 'half_up' with multipliers of 16 bits; compile with --target "
-        "cpu, or change the model there"
-    )
+@pytest.mark.parametrize("board", ["ulx3s-85f", "icebreaker"])
+def test_the_overlay_takes_the_wide_multiplier(folder: Path, board: str) -> None:
+    result = _compile(folder, "-t", board)
+    assert result.exit_code == 0, result.stderr
+    report = json.loads((folder / "build" / "report.json").read_text())
+    assert report["target"]["machine"]["multiplier_bits"] == 31
+    assert report["quantization"]["rounding"] == "tflite"
 
 
 def test_other_bits_are_refused(folder: Path) -> None:

@@ -22,6 +22,7 @@ from bitwright.passes.legalize import Legalize
 from bitwright.passes.partition import partition
 from bitwright.passes.quantize import Quantize
 from bitwright.passes.quantize.ties import check_quantizable, kind_of
+from bitwright.passes.split_sums import SplitSums
 from bitwright.passes.tile import Tile, has_instruction
 from bitwright.targets.target import CpuTarget, FpgaTarget
 
@@ -129,7 +130,7 @@ def _by_passes(quantized: ir.Module, device: CpuTarget | FpgaTarget) -> dict[str
         return {}
     smallest = device.presets[-1]
     tile = Tile(smallest.lanes, smallest.rows, smallest.requant_lanes)
-    found = tile.unsupported(Legalize().run(partition(quantized).core))
+    found = tile.unsupported(Legalize().run(partition(SplitSums().run(quantized)).core))
     if not found:
         build_overlay(quantized, device)
     return found

@@ -19,7 +19,7 @@ from bitwright.flows.overlay import OverlayBuild, build_overlay, write_overlay
 from bitwright.fpga.pll import plan_clock
 from bitwright.frontend.onnx import Shapes
 from bitwright.ir import graph, reference, serialize
-from bitwright.ir.types import QuantParams, quant_params, shape_of
+from bitwright.ir.types import is_plain, quant_params, shape_of
 from bitwright.passes.quantize import Quantize
 from bitwright.progress import ProgressCallback, silent
 from bitwright.report import Report
@@ -166,14 +166,11 @@ def _sha256(path: Path) -> str:
 
 
 def _tensors(items: list[graph.NamedValue]) -> tuple[reports.Tensor, ...]:
-    return tuple(
-        reports.Tensor(name=i.name, shape=shape_of(i.value), type=_type(quant_params(i.value.type)))
-        for i in items
-    )
+    return tuple(reports.Tensor(name=i.name, shape=shape_of(i.value), type=_type(i)) for i in items)
 
 
-def _type(params: QuantParams | None) -> str:
-    return "f32" if params is None else f"i{params.bits}"
+def _type(item: graph.NamedValue) -> str:
+    return "f32" if is_plain(item.value) else f"i{item.params.bits}"
 
 
 def tool_versions(names: tuple[str, ...]) -> dict[str, str]:

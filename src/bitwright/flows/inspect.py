@@ -13,8 +13,10 @@ from torch_mlir import ir
 from bitwright.files import replace_file
 from bitwright.flows.check_target import Verdict, check_target
 from bitwright.flows.graph_page import page
+from bitwright.flows.inspect_decoder import DecoderInspection, inspect_decoder
 from bitwright.flows.layers import Layer, layers_of, layers_table, output_sources
 from bitwright.flows.models import prepare, read_model
+from bitwright.frontend.llm.readers import reader_of
 from bitwright.frontend.onnx import Shapes
 from bitwright.ir import graph
 from bitwright.ir.types import shape_of
@@ -127,8 +129,12 @@ class Inspection:
         replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def inspect(model: Path, target: str | None = None, *, shapes: Shapes | None = None) -> Inspection:
+def inspect(
+    model: Path, target: str | None = None, *, shapes: Shapes | None = None
+) -> Inspection | DecoderInspection:
     """The layers of a model; those of a float model after folding, of a quantized one as integers.
+
+    A language model is shown as a whole.
 
     Args:
         target: a name from `bitwright targets`, to find out what it does not support.
@@ -138,7 +144,10 @@ def inspect(model: Path, target: str | None = None, *, shapes: Shapes | None = N
         ModelError: a file that cannot be imported.
         ShapeBindingError: `shapes` that do not fit the model.
         UnknownTarget: a target that is not known.
+        NotForLanguageModels: a target or shapes for a language model.
     """
+    if reader_of(model) is not None:
+        return inspect_decoder(model, target, shapes)
     device = None if target is None else get(target)
     module = read_model(model, shapes)
     verdict = None

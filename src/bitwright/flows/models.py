@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch_mlir import ir
 
-from bitwright.frontend import onnx, tflite
+from bitwright.frontend import onnx, tflite, torch
 from bitwright.ir import graph
 from bitwright.ir.types import quant_params
 from bitwright.passes.fold import Fold
@@ -32,8 +32,12 @@ class Imported:
     deviations: tuple[Deviation, ...] = ()
 
 
+# Formats with fixed shapes, by their suffix.
+_FIXED = {".pt2": ("PyTorch", torch.load_file), ".tflite": ("TFLite", tflite.load)}
+
+
 def import_model(path: Path, shapes: onnx.Shapes | None = None) -> Imported:
-    """Import a TFLite file (by its suffix) as it is, or an ONNX file, folded or made integer.
+    """Import a TFLite or .pt2 file (by its suffix) or an ONNX file, folded or made integer.
 
     Args:
         shapes: sizes of symbolic dimensions and shapes of inputs, by name (ONNX only).
@@ -49,14 +53,15 @@ def import_model(path: Path, shapes: onnx.Shapes | None = None) -> Imported:
 
 def read_model(path: Path, shapes: onnx.Shapes | None = None) -> ir.Module:
     """A model file as its frontend reads it; see `import_model`."""
-    if path.suffix.lower() != ".tflite":
+    if path.suffix.lower() not in _FIXED:
         return onnx.load(path, shapes)
+    kind, read = _FIXED[path.suffix.lower()]
     if shapes:
         raise onnx.ShapeBindingError(
-            f"{path} is a TFLite file, whose shapes are fixed, and is given one for "
+            f"{path} is a {kind} file, whose shapes are fixed, and is given one for "
             f"{next(iter(shapes))!r}; leave it out, or convert the model with other shapes"
         )
-    return tflite.load(path)
+    return read(path)
 
 
 def prepare(module: ir.Module) -> Imported:

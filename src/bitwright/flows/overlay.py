@@ -21,6 +21,8 @@ from bitwright.ir.machine import Machine
 from bitwright.passes.allocate import Allocate
 from bitwright.passes.legalize import Legalize
 from bitwright.passes.partition import Parts, partition
+from bitwright.passes.space_to_depth import SpaceToDepth
+from bitwright.passes.split_sums import SplitSums
 from bitwright.passes.tile import Tile
 from bitwright.targets.target import FpgaTarget, MachinePreset, Resources
 
@@ -57,8 +59,7 @@ def build_overlay(
     """
     fixed = dict(machine or {})
     _check_names(fixed)
-    parts = partition(module)
-    legal = Legalize().run(parts.core)
+    split = SplitSums().run(module)
     smallest = target.presets[-1]
     if "lanes" in fixed or "rows" in fixed:
         lanes = fixed.pop("lanes", smallest.lanes)
@@ -67,6 +68,8 @@ def build_overlay(
     else:
         presets = target.presets
     for preset in presets:
+        parts = partition(SpaceToDepth(preset.lanes).run(split))
+        legal = Legalize().run(parts.core)
         program = _program(legal, preset, dict(fixed))
         assembled = assemble(program)
         resources = estimate(assembled.machine, target.family)
@@ -96,6 +99,7 @@ def _program(legal: ir.Module, preset: MachinePreset, fixed: dict[str, int]) -> 
         rows=preset.rows,
         requant_lanes=fixed.pop("requant_lanes", preset.requant_lanes),
         acc_bits=fixed.pop("acc_bits", 0),
+        multiplier_bits=fixed.pop("multiplier_bits", 0),
     )
     return Allocate(**fixed).run(tile.run(legal))
 

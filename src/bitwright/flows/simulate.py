@@ -27,7 +27,7 @@ from bitwright.fpga.report import read_cells
 from bitwright.hwgen.assemble import Assembled, assemble
 from bitwright.hwgen.tops import WishboneTop
 from bitwright.ir import graph, reference, serialize
-from bitwright.ir.types import shape_of, value_params
+from bitwright.ir.types import shape_of
 from bitwright.progress import ProgressCallback, silent
 from bitwright.report import Report
 from bitwright.rtl_sim.bus import VerilatorBus, VerilatorSerial, Waves
@@ -80,7 +80,7 @@ class Program:
         """The boundary types of the model for `runtime.tensors`."""
         infos: list[TensorInfo] = []
         for item in items:
-            params = value_params(item.value)
+            params = item.params
             infos.append(
                 TensorInfo(
                     item.name,

@@ -6,7 +6,15 @@ from typing import Any
 import numpy as np
 from torch_mlir import ir
 
-from bitwright.hwgen.isa import SOURCE_FIELDS, Image, Instruction, encode, field_bits
+from bitwright.hwgen.isa import (
+    SOURCE_FIELDS,
+    Image,
+    Instruction,
+    InstructionError,
+    check,
+    encode,
+    field_bits,
+)
 from bitwright.ir import accel
 from bitwright.ir.checks import ints
 from bitwright.ir.context import clone, entered
@@ -64,7 +72,7 @@ def assemble(module: ir.Module) -> Assembled:
     """Encode a program that `allocate` has placed.
 
     Raises:
-        InstructionError: where a field does not fit the machine.
+        InstructionError: where a field does not fit the machine, naming the layer.
     """
     operations = list(module.body.operations)
     machine = Machine(
@@ -73,6 +81,13 @@ def assemble(module: ir.Module) -> Assembled:
     instructions = [_instruction(machine, op) for op in operations if _opcode(op) is not None]
     instructions.append(Instruction(Opcode.END))
     layers = [_layer(op) for op in operations if _opcode(op) is not None] + [""]
+    for layer, instruction in zip(layers, instructions, strict=True):
+        try:
+            check(machine, instruction)
+        except InstructionError as error:
+            raise InstructionError(
+                f"Layer {layer!r}: {error}; compile with --target cpu, or change the model there"
+            ) from None
     memories: dict[str, list[int]] = {"weights": [], "params": [], "tables": []}
     for operation in operations:
         if isinstance(operation, accel.MemoryOp) and operation.memory.value in memories:

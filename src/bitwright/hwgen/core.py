@@ -32,8 +32,8 @@ def term_latency(machine: Machine, opcode: Opcode) -> int:
 
 
 def bank_words(words: int) -> int:
-    """Depth of a memory of two banks of `words`: the bank is the top address bit."""
-    return (1 << address_bits(words)) + words
+    """Depth of a memory of two banks of `words`: the bank is the lowest address bit."""
+    return 2 * words
 
 
 class Core(wiring.Component):
@@ -218,16 +218,16 @@ class Core(wiring.Component):
             main.write_enable.eq(stage.write_enable & ~running.dst_space),
             main.write_address.eq(stage.write_address),
             main.write_data.eq(stage.write_data),
-            first.read_address.eq(Cat(_resized(loops.source, in_bits), input_banks.read_bank)),
+            first.read_address.eq(Cat(input_banks.read_bank, _resized(loops.source, in_bits))),
             first.write_enable.eq(port.write_input),
-            first.write_address.eq(Cat(port.word_address(Window.INPUT), input_banks.write_bank)),
+            first.write_address.eq(Cat(input_banks.write_bank, port.word_address(Window.INPUT))),
             first.write_data.eq(port.data(Window.INPUT)),
             result.write_enable.eq(stage.write_enable & running.dst_space),
             result.write_address.eq(
-                Cat(_resized(stage.write_address, out_bits), output_banks.write_bank)
+                Cat(output_banks.write_bank, _resized(stage.write_address, out_bits))
             ),
             result.write_data.eq(stage.write_data),
-            result.read_address.eq(Cat(port.word_address(Window.OUTPUT), output_banks.read_bank)),
+            result.read_address.eq(Cat(output_banks.read_bank, port.word_address(Window.OUTPUT))),
             port.output_data.eq(result.read_data),
         ]
         word = Signal(width, name="operands", reset_less=True)

@@ -6,12 +6,14 @@ later tiles still reads; in place (each tile only its own words) is fine.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitwright.hwgen.isa import Image, Instruction, InstructionError, field_bits, groups
-from bitwright.ir.instructions import ChannelOp, Opcode, Space
+from bitwright.ir import fixed_point
+from bitwright.ir.instructions import ChannelOp, Opcode, Rounding, Space
 from bitwright.ir.machine import TABLE_ENTRIES, Machine
 
 Ints = NDArray[np.int64]
@@ -19,10 +21,30 @@ Bytes = NDArray[np.int8]
 
 
 def requantize(
-    acc: Ints, multiplier: Ints, shift: Ints, *, zero_point: int, clamp_min: int, clamp_max: int
-) -> Ints:
-    """`clamp(((acc * m + 2^(s-1)) >> s) + zero_point)`, half up, on 64-bit integers."""
-    rounded = (acc * multiplier + (np.int64(1) << (shift - 1))) >> shift
+    acc: Ints, multiplier: Ints, shift: Ints, *, zero_point: int, clamp_min: int, clamp_max: int,
+    rounding: int = Rounding.HALF_UP,
+) -> Ints:  # fmt: skip
+    """`clamp(round(acc * m / 2^s) + zero_point)` on 64-bit integers.
+
+    The machine never shifts left: below a shift of 32 TFLITE is HALF_UP, which is the same where
+    the reference's left shift does not wrap.
+    """
+    product, shift = np.broadcast_arrays(acc * multiplier, shift)
+    half = np.int64(1) << (shift - 1)
+    match Rounding(rounding):
+        case Rounding.HALF_UP:
+            offset = half
+        case Rounding.HALF_AWAY:
+            offset = half - (product < 0)
+        case Rounding.HALF_EVEN:
+            offset = half - 1 + ((product >> shift) & 1)
+        case Rounding.TFLITE:
+            twice = shift > fixed_point.HALF_BITS
+            high = (product + (1 << fixed_point.HALF_BITS - 1)) >> fixed_point.HALF_BITS
+            product = np.where(twice, high, product)
+            shift = np.where(twice, shift - fixed_point.HALF_BITS, shift)
+            offset = (np.int64(1) << (shift - 1)) - (twice & (high < 0))
+    rounded = (product + offset) >> shift
     return np.clip(rounded + zero_point, clamp_min, clamp_max)
 
 
@@ -62,9 +84,10 @@ def _channel_params(image: Image) -> Ints:
     """Columns bias, multiplier, shift; one row per channel."""
     machine = image.machine
     bits, mask = machine.channel_param_bits, (1 << machine.acc_bits) - 1
+    multiplier = (1 << machine.multiplier_bits) - 1
     rows = [
-        ((word >> v * bits) & mask, (word >> v * bits + machine.acc_bits) & 0xFFFF,
-         (word >> v * bits + machine.acc_bits + 16) & 0x3F)
+        ((word >> v * bits) & mask, (word >> v * bits + machine.acc_bits) & multiplier,
+         (word >> v * bits + machine.acc_bits + machine.multiplier_bits) & 0x3F)
         for word in image.params for v in range(machine.requant_lanes)
     ]  # fmt: skip
     params = np.array(rows, np.int64).reshape(-1, 3)
@@ -103,11 +126,14 @@ def _source(machine: Machine, memory: Bytes, instruction: Instruction, block: in
     return words.reshape(i["n_oy"] * i["n_ox"], -1, memory.shape[1]).astype(np.int64)
 
 
-def _plane_values(bits: NDArray[np.uint8], planes: int) -> Ints:
-    """Two's complement weights [position, row, lane] from bits [plane * position, row, lane]."""
-    split = bits.reshape(planes, -1, *bits.shape[1:]).astype(np.int64)
+def _plane_values(digits: NDArray[Any], planes: int, single: int) -> Ints:
+    """Weights [position, ...] from digits [plane * position, ...]; the first plane is negative.
+
+    `single`: what the digits of a lone plane are multiplied with.
+    """
+    split = digits.reshape(planes, -1, *digits.shape[1:]).astype(np.int64)
     scale = np.int64(1) << np.arange(planes - 1, -1, -1, dtype=np.int64)
-    scale[0] = -scale[0]
+    scale[0] = -scale[0] if planes > 1 else single
     return np.tensordot(scale, split, axes=1)
 
 
@@ -122,8 +148,8 @@ def _accumulate(
     if instruction.opcode == Opcode.CHANNELWISE:
         raw = bits.reshape(len(bits), -1)[:, : 8 * machine.lanes]
         lanes = np.packbits(raw, axis=1, bitorder="little").view(np.int8).astype(np.int64)
-        return np.einsum("psl,sl->pl", words, lanes)
-    weights = _plane_values(bits, instruction["n_plane"])
+        return np.einsum("psl,sl->pl", words, _plane_values(lanes, instruction["n_plane"], 1))
+    weights = _plane_values(bits, instruction["n_plane"], -1)
     left = words.reshape(len(words), -1).astype(np.float64)  # exact: sums stay below 2^53
     right = weights.transpose(0, 2, 1).reshape(left.shape[1], -1).astype(np.float64)
     return (left @ right).astype(np.int64)
@@ -146,6 +172,7 @@ def _compute(memories: _Memories, machine: Machine, instruction: Instruction) ->
         y = requantize(
             acc, multiplier, shift,
             zero_point=i["zero_point"], clamp_min=i["clamp_min"], clamp_max=i["clamp_max"],
+            rounding=i["rounding"],
         )  # fmt: skip
         if i["table_enable"]:
             y = memories.tables[TABLE_ENTRIES * i["table"] + 128 + y]

@@ -14,7 +14,14 @@ from amaranth.hdl import signed, unsigned
 from amaranth.lib import data
 
 from bitwright.errors import BitwrightError
-from bitwright.ir.instructions import FIELDS, INSTRUCTION_WORDS, Opcode, Space
+from bitwright.ir.instructions import (
+    FIELDS,
+    INSTRUCTION_WORDS,
+    ChannelOp,
+    Opcode,
+    Rounding,
+    Space,
+)
 from bitwright.ir.machine import TABLE_ENTRIES, Machine
 
 WORD_BITS = 32
@@ -109,7 +116,7 @@ def field_bits(machine: Machine) -> dict[str, int]:
         "dst_word_stride": result,
         "dst_words": words,
         "dst_words_last": words,
-        "rounding": 1,
+        "rounding": max(Rounding).bit_length(),
         "table_enable": 1,
         "table": address_bits(max(machine.tables, 1)),
     }
@@ -124,7 +131,8 @@ def kept_bits(machine: Machine) -> dict[str, tuple[int, int]]:
     """Where in its program word each field's register is: (first bit, bits); 0 bits for none."""
     kept = {name: (0, bits) for name, bits in field_bits(machine).items()}
     kept["dst_space"] = (1, 1)  # 1: output bank
-    kept["rounding"] = (0, 0)
+    if not machine.wide:
+        kept["rounding"] = (0, 0)
     if machine.tables < 2:
         kept["table"] = (0, 0)
     if not machine.tables:
@@ -153,7 +161,7 @@ def _field_range(machine: Machine, name: str, bits: int, signed: bool) -> tuple[
     if name == "src_base" or name.startswith("s_"):  # kept modulo the memory
         return -(1 << bits) + 1, (1 << bits) - 1
     if name == "rounding":
-        return 0, 0
+        return 0, max(Rounding) if machine.wide else 0
     if name == "dst_space":
         return 0, 2
     if name == "table":
@@ -180,11 +188,15 @@ def check(machine: Machine, instruction: Instruction) -> None:
         low, high = _field_range(machine, item.name, bits[item.name], item.signed)
         if not low <= value <= high:
             raise InstructionError(
-                f"{name} field {item.name} is {value}; this machine holds {low} to {high}"
+                f"{name} field {item.name} ({item.meaning}) is {value}; this machine holds {low} "
+                f"to {high}"
             )
     channelwise = instruction.opcode == Opcode.CHANNELWISE
-    if channelwise and instruction["n_plane"] != 1:
-        raise InstructionError(f"CHANNELWISE field n_plane is {instruction['n_plane']}; expected 1")
+    maximum = channelwise and instruction["channel_op"] == ChannelOp.MAX
+    if maximum and instruction["n_plane"] != 1:
+        raise InstructionError(
+            f"CHANNELWISE field n_plane is {instruction['n_plane']} with a maximum; expected 1"
+        )
     if instruction["dst_space"] == Space.INPUT:
         raise InstructionError(f"{name} field dst_space is 1 (INPUT); expected 0 or 2")
     if instruction["table_enable"] and not machine.tables:
@@ -281,7 +293,7 @@ class Image:
         weights: words of `rows * lanes` bits; MATMUL: bit `r * lanes + l` is one bit plane of the
             weight of row r and lane l; CHANNELWISE: byte l is the weight of lane l.
         params: words of `requant_lanes` channels, from the lowest bit: bias (acc_bits, signed),
-            multiplier (16), shift (6).
+            multiplier (multiplier_bits), shift (6).
         tables: bytes, entry `256 * table + (y + 128)` is the (signed) result for y.
     """
 
@@ -347,6 +359,7 @@ def _shapes(machine: Machine) -> dict[str, tuple[int, int]]:
 def pack_params(machine: Machine, channels: Sequence[tuple[int, int, int]]) -> list[int]:
     """Parameter words from (bias, multiplier, shift) of each channel; the last word zero-filled."""
     words: list[int] = []
+    bits, furthest = machine.multiplier_bits, 62 if machine.wide else 46
     for start in range(0, len(channels), machine.requant_lanes):
         word = 0
         for v, (bias, multiplier, shift) in enumerate(
@@ -354,16 +367,16 @@ def pack_params(machine: Machine, channels: Sequence[tuple[int, int, int]]) -> l
         ):
             if (
                 not -(1 << machine.acc_bits - 1) <= bias < 1 << machine.acc_bits - 1
-                or not 0 <= multiplier < 1 << 16
-                or not 1 <= shift <= 46
+                or not 0 <= multiplier < 1 << bits
+                or not 1 <= shift <= furthest
             ):
                 raise ImageError(
                     f"Channel {start + v} has bias {bias}, multiplier {multiplier}, shift {shift}; "
-                    f"expected a bias of {machine.acc_bits} bits, a multiplier below 65536 and a "
-                    f"shift of 1 to 46"
+                    f"expected a bias of {machine.acc_bits} bits, a multiplier below {1 << bits} "
+                    f"and a shift of 1 to {furthest}"
                 )
             value = bias & (1 << machine.acc_bits) - 1
-            value |= (multiplier | shift << 16) << machine.acc_bits
+            value |= (multiplier | shift << bits) << machine.acc_bits
             word |= value << v * machine.channel_param_bits
         words.append(word)
     return words

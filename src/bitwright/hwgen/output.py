@@ -10,11 +10,11 @@ from bitwright.hwgen.engines import accumulator
 from bitwright.hwgen.isa import address_bits, field_layout
 from bitwright.hwgen.ram import Ram
 from bitwright.hwgen.requantize import Requantizer, flip_sign
-from bitwright.ir.machine import MULTIPLIER_BITS, SHIFT_BITS, TABLE_ENTRIES, Machine
+from bitwright.ir.machine import SHIFT_BITS, TABLE_ENTRIES, Machine
 
 FIELDS = (
     *("dst_word_stride", "dst_words", "dst_words_last"),
-    *("clamp_min", "clamp_max", "zero_point", "table_enable", "table"),
+    *("clamp_min", "clamp_max", "zero_point", "rounding", "table_enable", "table"),
 )
 BASES = ("p_base", "dst_base")
 
@@ -25,7 +25,7 @@ def latency(machine: Machine) -> int:
     Word j of a tile is written `latency + (j + 1) * lanes / requant_lanes - 1` cycles after.
     """
     tables = 2 if machine.tables else 0
-    return 1 + accumulator.LATENCY + requantize.LATENCY + tables + 1
+    return 1 + accumulator.LATENCY + requantize.latency(machine) + tables + 1
 
 
 class OutputStage(wiring.Component):
@@ -75,7 +75,7 @@ class OutputStage(wiring.Component):
         group = Signal(Flags)  # last: of its tile
         self._groups(m, group)
         entries = self._requantize(m)
-        cycles = accumulator.LATENCY + requantize.LATENCY
+        cycles = accumulator.LATENCY + requantize.latency(self.machine)
         if self.machine.tables:
             results = self._tables(m, entries)
             cycles += 2
@@ -121,7 +121,9 @@ class OutputStage(wiring.Component):
     def _requantize(self, m: Module) -> list[Value]:
         params = Signal(self.machine.param_bits, reset_less=True)
         m.d.sync += params.eq(self.params_data)
-        acc_bits = self.machine.acc_bits
+        acc_bits, multiplier_end = (
+            self.machine.acc_bits, self.machine.acc_bits + self.machine.multiplier_bits,
+        )  # fmt: skip
         entries: list[Value] = []
         for v in range(self.machine.requant_lanes):
             own = params.word_select(v, self.machine.channel_param_bits)
@@ -130,13 +132,15 @@ class OutputStage(wiring.Component):
             m.d.comb += [
                 lane.acc.eq(self.head[v]),
                 lane.bias.eq(own[:acc_bits]),
-                lane.multiplier.eq(own[acc_bits : acc_bits + MULTIPLIER_BITS]),
-                lane.shift.eq(own[acc_bits + MULTIPLIER_BITS :][:SHIFT_BITS]),
+                lane.multiplier.eq(own[acc_bits:multiplier_end]),
+                lane.shift.eq(own[multiplier_end:][:SHIFT_BITS]),
                 lane.negate.eq(self.negate),
                 lane.zero_point.eq(self.fields.zero_point),
                 lane.clamp_min.eq(self.fields.clamp_min),
                 lane.clamp_max.eq(self.fields.clamp_max),
             ]
+            if self.machine.wide:
+                m.d.comb += lane.rounding.eq(self.fields.rounding)
             entries.append(lane.entry)
         return entries
 

@@ -5,55 +5,60 @@ from amaranth.hdl._ast import Assign
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from bitwright.ir.machine import MULTIPLIER_BITS, SHIFT_BITS, Machine
+from bitwright.ir.instructions import Rounding
+from bitwright.ir.machine import SHIFT_BITS, Machine
 
-LATENCY = 7
 WINDOW_BITS = 10  # of the shifted product, half bit included: enough to know every int8 clamp
+HALF_WORD = 16  # multipliers are 16 x 16, their operands of equal signedness
 
 
-def golden(
-    acc: int, *, bias: int, multiplier: int, shift: int, zero_point: int, low: int, high: int
-) -> int:
-    """`clamp((((acc + bias) * m + 2^(s-1)) >> s) + zero_point, low, high)`."""
-    value = ((acc + bias) * multiplier + (1 << shift >> 1)) >> shift
-    return min(max(value + zero_point, low), high)
+def latency(machine: Machine) -> int:
+    """Cycles from the operands to the entry."""
+    return 5 + _product_cycles(machine)
+
+
+def _product_cycles(machine: Machine) -> int:
+    return 3 if machine.wide else 2
 
 
 class Requantizer(wiring.Component):
-    """`entry` follows the operands by `LATENCY` cycles, one channel per cycle.
+    """`entry` follows the operands by `latency` cycles, one channel per cycle.
 
-    `entry` is the result plus 128, which is the result's place in an activation table.
+    `entry` is the result plus 128, which is the result's place in an activation table. Golden
+    function: `golden.requantize`.
 
     Members:
         acc, bias, multiplier, shift: of one channel; shift is at least 1.
         negate, zero_point, clamp_min, clamp_max: hold still while channels are on their way;
             `negate` takes `-acc`.
+        rounding: holds still too, a `Rounding`; a machine without the wide multiplier has none.
     """
 
     def __init__(self, *, machine: Machine) -> None:
         self.machine = machine
         acc = signed(machine.acc_bits)
-        super().__init__(
-            {
-                "acc": In(acc),
-                "bias": In(acc),
-                "multiplier": In(MULTIPLIER_BITS),
-                "shift": In(SHIFT_BITS),
-                "negate": In(1),
-                "zero_point": In(signed(8)),
-                "clamp_min": In(signed(8)),
-                "clamp_max": In(signed(8)),
-                "entry": Out(8),
-            }
-        )
+        members = {
+            "acc": In(acc),
+            "bias": In(acc),
+            "multiplier": In(machine.multiplier_bits),
+            "shift": In(SHIFT_BITS),
+            "negate": In(1),
+            "zero_point": In(signed(8)),
+            "clamp_min": In(signed(8)),
+            "clamp_max": In(signed(8)),
+            "entry": Out(8),
+        }
+        if machine.wide:
+            members["rounding"] = In(2)
+        super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        bits = self.machine.acc_bits
+        bits, wide = self.machine.acc_bits, self.machine.wide
 
-        # 1: bias
+        # bias
         biased = Signal(signed(bits), reset_less=True)
-        multiplier = Signal(MULTIPLIER_BITS, reset_less=True)
+        multiplier = Signal(self.machine.multiplier_bits, reset_less=True)
         inverted = Signal(signed(bits))
         total = Signal(bits)
         m.d.comb += [
@@ -62,55 +67,62 @@ class Requantizer(wiring.Component):
         ]
         m.d.sync += [biased.eq(total), multiplier.eq(self.multiplier)]
 
-        # 2, 3: product of bits x 16, as two that fit 16 x 16 multipliers of equal signedness:
-        # high * m = high * signed(m) + (m's top bit) * high * 2^16
-        low_bits = min(16, bits - 8)
-        high_bits = bits - low_bits
-        low = Signal(low_bits + MULTIPLIER_BITS, reset_less=True)
-        high = Signal(signed(high_bits + MULTIPLIER_BITS), reset_less=True)
-        missing = Signal(signed(high_bits), reset_less=True)
-        product = Signal(signed(bits + MULTIPLIER_BITS), reset_less=True)
-        top = biased[low_bits:].as_signed()
-        m.d.sync += [
-            low.eq(biased[:low_bits] * multiplier),
-            high.eq(top * multiplier.as_signed()),
-            missing.eq(Mux(multiplier[-1], top, 0)),
-        ]
-        corrected = Signal(signed(high_bits + MULTIPLIER_BITS))
-        upper = Signal(signed(bits + MULTIPLIER_BITS - low_bits))
-        m.d.comb += [
-            corrected.eq(Cat(high[:MULTIPLIER_BITS], high[MULTIPLIER_BITS:].as_signed() + missing)),
-            upper.eq(corrected + low[low_bits:]),
-        ]
-        m.d.sync += product.eq(Cat(low[:low_bits], upper))
+        # product; TFLITE rounds it twice where the shift is 32 or more
+        shift = _delayed(m, self.shift, 1 + _product_cycles(self.machine), "shift")
+        if wide:
+            early = _delayed(m, self._rounds_twice(self.shift), 2, "twice")
+            twice = _delayed(m, early, 2, "twice_late")
+            product = self._wide_product(m, biased, multiplier, early)
+        else:
+            twice = Const(0)
+            product = self._product(m, biased, multiplier)
 
-        # 4, 5: shift; a 0 below the product leaves the half bit at the bottom of the window
-        shift = _delayed(m, self.shift, 3, "shift")
+        # shift in two cycles; a 0 below the product leaves the half bit at the window's bottom
         fine_shift = _delayed(m, shift[:3], 1, "shift_fine")
         doubled = Cat(Const(0, 1), product)
-        value, over = _narrow_shift(m, doubled, ((32, shift[5]), (16, shift[4]), (8, shift[3])))
+        value, over, lost = _narrow_shift(
+            m, doubled, ((32, shift[5]), (16, shift[4]), (8, shift[3]))
+        )
         coarse = Signal(len(value), name="coarse", reset_less=True)
         coarse_over = Signal(reset_less=True)
+        # what the first of two roundings has dropped is no part of the second one's remainder
+        coarse_rest = lost[0] & ~twice | lost[1] | lost[2]
         m.d.sync += [coarse.eq(value), coarse_over.eq(over)]
-        value, over = _narrow_shift(
+        value, over, lost = _narrow_shift(
             m, coarse, ((4, fine_shift[2]), (2, fine_shift[1]), (1, fine_shift[0]))
         )
         window = Signal(signed(WINDOW_BITS), reset_less=True)
         window_over = Signal(reset_less=True)
         m.d.sync += [window.eq(value), window_over.eq(over | coarse_over)]
 
-        # 6: saturate, round half up, zero point
+        # saturate, round, zero point
         body, sign = Signal(WINDOW_BITS - 1), window[-1]
         extreme = Cat(Const(0, 1), (~sign).replicate(WINDOW_BITS - 2))
         place = Signal(signed(WINDOW_BITS))
         placed = Signal(signed(WINDOW_BITS), reset_less=True)
+        up = body[0]
+        if wide:
+            coarse_rest = _delayed(m, coarse_rest, 1, "coarse_rest")
+            rest = _delayed(m, coarse_rest | Cat(lost).any(), 1, "rest")
+            twice = _delayed(m, twice, 2, "twice_last")
+            tie_up = Signal()
+            with m.Switch(self.rounding):
+                with m.Case(Rounding.HALF_UP):
+                    m.d.comb += tie_up.eq(1)
+                with m.Case(Rounding.HALF_EVEN):
+                    m.d.comb += tie_up.eq(window[1])
+                with m.Case(Rounding.HALF_AWAY):
+                    m.d.comb += tie_up.eq(~sign)
+                with m.Case(Rounding.TFLITE):
+                    m.d.comb += tie_up.eq(~sign | ~twice)
+            up = up & (tie_up | rest)
         m.d.comb += [
             body.eq(Mux(window_over, extreme, window[:-1])),
-            add_with_carry(place, Cat(body[1:], sign).as_signed(), self.zero_point, body[0]),
+            add_with_carry(place, Cat(body[1:], sign).as_signed(), self.zero_point, up),
         ]
         m.d.sync += placed.eq(place)
 
-        # 7: clamp
+        # clamp
         clamped = Signal(signed(8))
         entry = Signal(8, reset_less=True)
         with m.If(placed < self.clamp_min):
@@ -122,6 +134,70 @@ class Requantizer(wiring.Component):
         m.d.sync += entry.eq(flip_sign(clamped))
         m.d.comb += self.entry.eq(entry)
         return m
+
+    def _product(self, m: Module, acc: Signal, multiplier: Signal) -> Value:
+        """acc * m in two cycles, as two products.
+
+        high * m = high * signed(m) + (m's top bit) * high * 2^16
+        """
+        bits, count = self.machine.acc_bits, len(multiplier)
+        low_bits = min(HALF_WORD, bits - 8)
+        high_bits = bits - low_bits
+        low = Signal(low_bits + count, reset_less=True)
+        high = Signal(signed(high_bits + count), reset_less=True)
+        missing = Signal(signed(high_bits), reset_less=True)
+        product = Signal(signed(bits + count), reset_less=True)
+        top = acc[low_bits:].as_signed()
+        m.d.sync += [
+            low.eq(acc[:low_bits] * multiplier),
+            high.eq(top * multiplier.as_signed()),
+            missing.eq(Mux(multiplier[-1], top, 0)),
+        ]
+        corrected = Signal(signed(high_bits + count))
+        upper = Signal(signed(bits + count - low_bits))
+        m.d.comb += [
+            corrected.eq(Cat(high[:count], high[count:].as_signed() + missing)),
+            upper.eq(corrected + low[low_bits:]),
+        ]
+        m.d.sync += product.eq(Cat(low[:low_bits], upper))
+        return product
+
+    def _wide_product(self, m: Module, acc: Signal, multiplier: Signal, half: Value) -> Value:
+        """acc * m + half * 2^30 in three cycles, as four products; `half` comes a cycle late."""
+        bits, count = self.machine.acc_bits, len(multiplier)
+        low_bits = min(HALF_WORD, bits - 8)
+        high_bits = bits - low_bits
+        low, high = acc[:low_bits], acc[low_bits:].as_signed()
+        m_low, m_high = multiplier[:HALF_WORD], multiplier[HALF_WORD:]
+        low_low = Signal(low_bits + HALF_WORD, reset_less=True)
+        low_high = Signal(low_bits + len(m_high), reset_less=True)
+        high_low = Signal(signed(high_bits + HALF_WORD), reset_less=True)
+        high_high = Signal(signed(high_bits + HALF_WORD), reset_less=True)
+        missing = Signal(signed(high_bits), reset_less=True)
+        # The lowest product is needed a cycle later. Its operands wait, not its result: yosys 0.70
+        # loses the product where two registers follow a multiplier of the iCE40.
+        later_low, later_m = _delayed(m, low, 1, "later_low"), _delayed(m, m_low, 1, "later_m")
+        m.d.sync += [
+            low_low.eq(later_low * later_m),
+            low_high.eq(low * m_high),
+            high_low.eq(high * m_low.as_signed()),
+            high_high.eq(high * Cat(m_high, Const(0, 1)).as_signed()),
+            missing.eq(Mux(m_low[-1], high, 0)),
+        ]
+        middle = Signal(signed(2 * HALF_WORD + 2), reset_less=True)
+        top = Signal(signed(high_bits + HALF_WORD), reset_less=True)
+        m.d.sync += [
+            middle.eq((low_high << HALF_WORD - low_bits) + high_low + (half << 30 - low_bits)),
+            top.eq(high_high + missing),
+        ]
+        product = Signal(signed(bits + count), reset_less=True)
+        upper = Signal(signed(bits + count - low_bits))
+        m.d.comb += upper.eq(Cat(low_low[low_bits:], top).as_signed() + middle)
+        m.d.sync += product.eq(Cat(low_low[:low_bits], upper))
+        return product
+
+    def _rounds_twice(self, shift: Value) -> Value:
+        return (self.rounding == Rounding.TFLITE) & shift[5]
 
 
 def flip_sign(value: Value) -> Value:
@@ -145,23 +221,24 @@ def _delayed(m: Module, value: Value, cycles: int, name: str) -> Value:
 
 def _narrow_shift(
     m: Module, value: Value, stages: tuple[tuple[int, Value], ...]
-) -> tuple[Value, Value]:
+) -> tuple[Value, Value, list[Value]]:
     """Arithmetic right shift by the sum of the chosen stages (descending powers of two).
 
     Each stage keeps only the bits that can still end in the lowest `WINDOW_BITS`, and the sign on
     top; the second result tells that a lost bit differed from the sign, so that the value is
-    outside of the window.
+    outside of the window. The third: for each stage, whether it shifted a 1 out at the bottom.
     """
     body, sign = value[:-1], value[-1]
-    lost = Const(0)
+    lost, rests = Const(0), list[Value]()
     for amount, chosen in stages:
         keep = min(len(body), WINDOW_BITS + amount - 2)
         narrow = Signal(keep, name=f"shifted{amount}")
         moved = Cat(body[amount : amount + keep], sign.replicate(max(amount + keep - len(body), 0)))
         m.d.comb += narrow.eq(Mux(chosen, moved, body[:keep]))
         lost |= Mux(chosen, _differs(body[amount + keep :], sign), _differs(body[keep:], sign))
+        rests.append(chosen & body[:amount].any())
         body = narrow
-    return Cat(body, sign), lost
+    return Cat(body, sign), lost, rests
 
 
 def _differs(bits: Value, sign: Value) -> Value:

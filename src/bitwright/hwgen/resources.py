@@ -63,8 +63,8 @@ def _blocks(family: str, width: int, depth: int, bits: int, words: int) -> int:
 
 
 def dsps(machine: Machine) -> int:
-    """One multiplier per lane, two per channel that is requantized in a cycle."""
-    return machine.lanes + 2 * machine.requant_lanes
+    """One multiplier per lane, two (wide: four) per channel that is requantized in a cycle."""
+    return machine.lanes + (4 if machine.wide else 2) * machine.requant_lanes
 
 
 def features(machine: Machine) -> dict[str, float]:
@@ -81,6 +81,7 @@ def features(machine: Machine) -> dict[str, float]:
         "accumulator_bits": rows * machine.acc_bits,
         "lane_bits": 8 * lanes,
         "requantizer_bits": machine.requant_lanes * machine.acc_bits,
+        "wide_requantizers": machine.requant_lanes * machine.wide,
         "field_bits": fields.size,
         "weight_bits": machine.weight_bits,
     }

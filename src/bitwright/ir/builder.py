@@ -5,7 +5,7 @@ y = builder.relu(builder.inputs[0])
 module = builder.finish([("y", y)])
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,13 @@ from torch_mlir.dialects import func
 from bitwright.ir import (
     blobs,
     bw,
+    bw_decoder,
     bw_fixed_point,
     bw_float,
     bw_order,
     bw_quantize,
+    bw_threshold,
+    graph,
     reference_float,
     shapes,
 )  # fmt: skip
@@ -42,25 +45,32 @@ Pair = Sequence[int]
 
 
 class Builder:
-    """A `func.func @main` under construction, in a context of its own.
+    """A `func.func` under construction, in a module and a context of its own.
 
     Args:
         inputs: name, shape and type of each argument: None for float32, quantized, or a NumPy
             type for any other.
         context: an existing module's context, so that `copy` can take its operations over.
+        function: its name.
+        module: an existing module that gets one function more, instead of a new one.
     """
 
     def __init__(
         self,
         inputs: Sequence[tuple[str, Sequence[int], QuantParams | np.dtype[Any] | None]],
         context: ir.Context | None = None,
+        *,
+        function: str = graph.MAIN,
+        module: ir.Module | None = None,
     ) -> None:
+        if module is not None:
+            context = module.context
         self.context = new_context() if context is None else context
         with self.context, ir.Location.unknown():
-            self.module = ir.Module.create()
+            self.module = ir.Module.create() if module is None else module
             types = [tensor(shape, self._element(params)) for _, shape, params in inputs]
             with ir.InsertionPoint(self.module.body):
-                self._function = func.FuncOp("main", (types, []))
+                self._function = func.FuncOp(function, (types, []))
             self._function.arg_attrs = [
                 ir.DictAttr.get({"bw.name": ir.StringAttr.get(name)}) for name, _, _ in inputs
             ]
@@ -199,6 +209,45 @@ class Builder:
         """See `bw_quantize.DequantizeOp`."""
         return self.make(
             bw_quantize.DequantizeOp, (shape_of(x), element_type(scale)), (x, scale, zero_point)
+        )
+
+    def rms_norm(self, x: ir.Value, weight: ir.Value, epsilon: float) -> ir.Value:
+        """See `bw_decoder.RmsNormOp`."""
+        return self.make(
+            bw_decoder.RmsNormOp, (shape_of(x), element_type(x)), (x, weight), epsilon=epsilon
+        )
+
+    def rope(
+        self, x: ir.Value, frequencies: ir.Value, position: ir.Value, *, pairs: str
+    ) -> ir.Value:
+        """See `bw_decoder.RopeOp`."""
+        return self.make(
+            bw_decoder.RopeOp, (shape_of(x), element_type(x)), (x, frequencies, position),
+            pairs=pairs,
+        )  # fmt: skip
+
+    def cache_update(self, cache: ir.Value, rows: ir.Value, position: ir.Value) -> ir.Value:
+        """See `bw_decoder.CacheUpdateOp`."""
+        return self.make(
+            bw_decoder.CacheUpdateOp, (shape_of(cache), element_type(cache)),
+            (cache, rows, position),
+        )  # fmt: skip
+
+    def attention(
+        self, query: ir.Value, key: ir.Value, value: ir.Value, position: ir.Value, *,
+        scale: float, window: int = 0, softcap: float = 0.0,
+    ) -> ir.Value:  # fmt: skip
+        """See `bw_decoder.AttentionOp`."""
+        shape = (*shape_of(query)[:3], shape_of(value)[-1])
+        return self.make(
+            bw_decoder.AttentionOp, (shape, element_type(query)), (query, key, value, position),
+            scale=scale, window=window, softcap=softcap,
+        )  # fmt: skip
+
+    def glu(self, gate: ir.Value, x: ir.Value, activation: str) -> ir.Value:
+        """See `bw_decoder.GluOp`."""
+        return self.make(
+            bw_decoder.GluOp, (shape_of(x), element_type(x)), (gate, x), activation=activation
         )
 
     def slice(
@@ -424,6 +473,16 @@ class Builder:
             clamp_max=params.qmax if clamp_max is None else clamp_max,
         )  # fmt: skip
 
+    def multi_threshold(
+        self, x: ir.Value, result: QuantParams | np.dtype[Any], thresholds: NDArray[Any],
+        axis: int = 1,
+    ) -> ir.Value:  # fmt: skip
+        """See `bw_threshold.MultiThresholdOp`; thresholds are [C, n] or [1, n]."""
+        return self.make(
+            bw_threshold.MultiThresholdOp, (shape_of(x), result), (x, self.constant(thresholds)),
+            axis=axis,
+        )  # fmt: skip
+
     def table(self, x: ir.Value, params: QuantParams, table: Sequence[int]) -> ir.Value:
         """See `bw.TableOp`."""
         return self.make(bw.TableOp, (shape_of(x), params), (x,), table=[int(t) for t in table])
@@ -467,12 +526,19 @@ class Builder:
             table=[int(t) for t in table],
         )  # fmt: skip
 
-    def finish(self, outputs: Sequence[tuple[str, ir.Value]]) -> ir.Module:
+    def finish(
+        self, outputs: Sequence[tuple[str, ir.Value]], scales: Mapping[str, float] | None = None
+    ) -> ir.Module:
         """Return the verified module with these named results.
+
+        Args:
+            outputs: name and value of each.
+            scales: by name, what one unit stands for in an output of sums (i32).
 
         Raises:
             IrError: where an operation does not verify.
         """
+        scales = scales or {}
         with self.context, ir.Location.unknown():
             with ir.InsertionPoint(self._block):
                 func.ReturnOp([value for _, value in outputs])
@@ -481,7 +547,13 @@ class Builder:
                 ir.FunctionType.get([value.type for value in self.inputs], types)
             )
             self._function.attributes["res_attrs"] = ir.ArrayAttr.get(
-                [ir.DictAttr.get({"bw.name": ir.StringAttr.get(name)}) for name, _ in outputs]
+                [
+                    ir.DictAttr.get(
+                        {"bw.name": ir.StringAttr.get(name)}
+                        | ({"bw.scale": attribute(scales[name])} if name in scales else {})
+                    )
+                    for name, _ in outputs
+                ]
             )
         verify(self.module)
         return self.module

@@ -23,7 +23,7 @@ NEAREST = ("half_even", "half_away", "half_up")
 QUANTIZE_ROUNDINGS = (*NEAREST, "floor", "ceil", "zero")
 
 
-def _check_integer(value: ir.Value, name: str) -> None:
+def expect_integer(value: ir.Value, name: str) -> None:
     if not is_plain(value) or not isinstance(element_type(value), ir.IntegerType):
         raise VerifyError(f"{name} is {value.type}, expected plain integers")
 
@@ -59,7 +59,7 @@ class QuantizeOp(BwOperation, name="quantize", traits=[ext.Pure]):
     def check(self) -> None:
         _check_real(self.input, "input")
         expect_same_type(self.scale, self.input)
-        _check_integer(self.result, "result")
+        expect_integer(self.result, "result")
         _check_grid(self.input, self.scale, self.zero_point)
         expect_same_type(self.zero_point, self.result)
         expect_shape(self.result, shape_of(self.input))
@@ -84,7 +84,7 @@ class DequantizeOp(BwOperation, name="dequantize", traits=[ext.Pure]):
     result: ext.Result[Any]
 
     def check(self) -> None:
-        _check_integer(self.input, "input")
+        expect_integer(self.input, "input")
         _check_real(self.result, "result")
         expect_same_type(self.scale, self.result)
         _check_grid(self.input, self.scale, self.zero_point)

@@ -7,10 +7,12 @@ from io import BytesIO
 from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
+from bitwright.ir import bw_decoder as bw_decoder
 from bitwright.ir import bw_fixed_point as bw_fixed_point  # operations that `Bw.load` registers
 from bitwright.ir import bw_float
 from bitwright.ir import bw_order as bw_order
 from bitwright.ir import bw_quantize as bw_quantize
+from bitwright.ir import bw_threshold as bw_threshold
 from bitwright.ir.accel import Accel
 from bitwright.ir.bw import Bw
 

@@ -11,47 +11,68 @@ from torch_mlir.dialects import func
 
 from bitwright.ir import blobs, bw
 from bitwright.ir.context import IrError
+from bitwright.ir.types import QuantParams, is_accumulator, value_params
 
 
 @dataclass(frozen=True)
 class NamedValue:
-    """An input or output of a module: the model's tensor name and the SSA value."""
+    """An input or output of a module: the model's tensor name and the SSA value.
+
+    `scale` is what one unit of an output of sums (i32) stands for.
+    """
 
     name: str
     value: ir.Value
+    scale: float = 1.0
+
+    @property
+    def params(self) -> QuantParams:
+        """The integers of a quantized value, or of sums.
+
+        Raises:
+            ValueError: for floats.
+        """
+        if not is_accumulator(self.value):
+            return value_params(self.value)
+        limits = np.iinfo(np.int32)
+        return QuantParams((self.scale,), 0, limits.bits, int(limits.min), int(limits.max))
 
 
-def main_function(module: ir.Module) -> func.FuncOp:
-    """The `func.func @main` of a module.
+MAIN = "main"
+"""The entry function of a module that has one; language models have `prefill` and `decode`."""
+
+
+def main_function(module: ir.Module, name: str = MAIN) -> func.FuncOp:
+    """The `func.func` of this name.
 
     Raises:
         IrError: where there is none.
     """
     for operation in module.body.operations:
-        if isinstance(operation, func.FuncOp) and operation.name.value == "main":
+        if isinstance(operation, func.FuncOp) and operation.name.value == name:
             return operation
-    raise IrError("The module has no func.func @main; expected one, as the importers make it")
+    raise IrError(f"The module has no func.func @{name}; expected one, as the importers make it")
 
 
-def inputs(module: ir.Module) -> list[NamedValue]:
-    """Named arguments of @main."""
-    function = main_function(module)
+def inputs(module: ir.Module, function: str = MAIN) -> list[NamedValue]:
+    """Named arguments of a function."""
+    entry = main_function(module, function)
     return [
         NamedValue(_name(attrs, f"input{i}"), value)
         for i, (attrs, value) in enumerate(
-            zip(_attribute_list(function, "arg_attrs"), function.arguments, strict=True)
+            zip(_attribute_list(entry, "arg_attrs"), entry.arguments, strict=True)
         )
     ]
 
 
-def outputs(module: ir.Module) -> list[NamedValue]:
-    """Named operands of the return of @main."""
-    function = main_function(module)
-    values = list(_block(function).operations)[-1].operands
+def outputs(module: ir.Module, function: str = MAIN) -> list[NamedValue]:
+    """Named operands of the return of a function."""
+    entry = main_function(module, function)
+    values = list(_block(entry).operations)[-1].operands
     return [
-        NamedValue(_name(attrs, f"output{i}"), value)
+        NamedValue(_name(attrs, f"output{i}"), value, _scale(attrs))
         for i, (attrs, value) in enumerate(
-            zip(_attribute_list(function, "res_attrs"), values, strict=True)
+            zip(_attribute_list(entry, "res_attrs"), values, strict=True)
         )
     ]
 
@@ -67,13 +88,17 @@ def _name(attributes: Any, default: str) -> str:
     return attributes["bw.name"].value if attributes and "bw.name" in attributes else default
 
 
+def _scale(attributes: Any) -> float:
+    return attributes["bw.scale"].value if attributes and "bw.scale" in attributes else 1.0
+
+
 def _block(function: func.FuncOp) -> ir.Block:
     return function.regions[0].blocks[0]
 
 
-def operations(module: ir.Module) -> Iterator[Any]:
-    """The `bw` operations of @main in order, without the return."""
-    yield from list(_block(main_function(module)).operations)[:-1]
+def operations(module: ir.Module, function: str = MAIN) -> Iterator[Any]:
+    """The `bw` operations of a function in order, without the return."""
+    yield from list(_block(main_function(module, function)).operations)[:-1]
 
 
 def constant_of(value: ir.Value) -> NDArray[Any] | None:

@@ -33,6 +33,15 @@ class ChannelOp(IntEnum):
     MAX = 1
 
 
+class Rounding(IntEnum):
+    """How the output stage rounds; names as in `bw.requantize`, in lower case."""
+
+    HALF_UP = 0
+    TFLITE = 1
+    HALF_AWAY = 2
+    HALF_EVEN = 3
+
+
 @dataclass(frozen=True)
 class Field:
     """One field of a compute instruction."""
@@ -56,7 +65,7 @@ FIELDS: tuple[Field, ...] = (
     _u("n_block", "trip count: blocks of output channels"),
     _u("n_oy", "trip count: output rows"),
     _u("n_ox", "trip count: output columns"),
-    _u("n_plane", "trip count: weight bit planes (weight precision); 1 for channelwise"),
+    _u("n_plane", "trip count: weight bit planes (weight precision); channelwise: of int8 weights"),
     _u("n_cb", "trip count: blocks of input channels, or sources"),
     _u("n_ky", "trip count: kernel rows"),
     _u("n_kx", "trip count: kernel columns"),
@@ -86,7 +95,7 @@ FIELDS: tuple[Field, ...] = (
     _s("clamp_min", "lower bound of the result, int8"),
     _s("clamp_max", "upper bound of the result, int8"),
     _s("zero_point", "zero point of the result, int8"),
-    _u("rounding", "0 half_up; 1 is kept for tflite"),
+    _u("rounding", "0 half_up, 1 tflite, 2 half_away, 3 half_even"),
     _u("table_enable", "1: the result goes through an activation table"),
     _u("table", "number of that table"),
 )

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 
 from bitwright.errors import BitwrightError
 
-MULTIPLIER_BITS = 16
+NARROW_MULTIPLIER_BITS = 16
+WIDE_MULTIPLIER_BITS = 31
 SHIFT_BITS = 6
 TABLE_ENTRIES = 256
 MAX_WORDS = 1 << 20  # the host's window of 16 MB, at 16 bytes a word
@@ -36,6 +37,8 @@ class Machine:
             of two, at least 8.
         requant_lanes: channels that the output stage requantizes per cycle; divides `lanes`.
         acc_bits: accumulator width, 16 to 32.
+        multiplier_bits: width of the output stage's multipliers: 16 rounds half up only, 31 (two
+            more multiplier blocks a requantize lane) has every rounding.
         act_words: depth of the activation memory, in words of `lanes` bytes.
         in_words, out_words: depth of one of the two input (output) banks.
         weight_words: depth of the weight memory, in words of `rows * lanes` bits.
@@ -48,6 +51,7 @@ class Machine:
     rows: int
     requant_lanes: int = 1
     acc_bits: int = 24
+    multiplier_bits: int = NARROW_MULTIPLIER_BITS
     act_words: int
     in_words: int
     out_words: int
@@ -73,6 +77,11 @@ class Machine:
             )
         if not 16 <= self.acc_bits <= 32:
             raise MachineError(f"Machine parameter acc_bits is {self.acc_bits}; expected 16 to 32")
+        if self.multiplier_bits not in (NARROW_MULTIPLIER_BITS, WIDE_MULTIPLIER_BITS):
+            raise MachineError(
+                f"Machine parameter multiplier_bits is {self.multiplier_bits}; expected "
+                f"{NARROW_MULTIPLIER_BITS} or {WIDE_MULTIPLIER_BITS}"
+            )
         for name in (
             "act_words", "in_words", "out_words", "weight_words", "param_words", "program_words"
         ):  # fmt: skip
@@ -99,12 +108,17 @@ class Machine:
     @property
     def channel_param_bits(self) -> int:
         """Width of one channel's bias, multiplier and shift."""
-        return self.acc_bits + MULTIPLIER_BITS + SHIFT_BITS
+        return self.acc_bits + self.multiplier_bits + SHIFT_BITS
 
     @property
     def param_bits(self) -> int:
         """Width of one parameter word."""
         return self.requant_lanes * self.channel_param_bits
+
+    @property
+    def wide(self) -> bool:
+        """Whether the output stage has the wide multiplier and every rounding."""
+        return self.multiplier_bits == WIDE_MULTIPLIER_BITS
 
     @property
     def matmul_groups(self) -> int:

@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
-from bitwright.ir import fixed_point, graph, reference_float, reference_quantize
+from bitwright.ir import (
+    bw_threshold,
+    fixed_point,
+    graph,
+    reference_decoder,
+    reference_float,
+    reference_quantize,
+)  # fmt: skip
 from bitwright.ir.checks import ints
 from bitwright.ir.types import QuantParams, dtype_of, is_plain, quant_params, shape_of
 
@@ -151,6 +158,7 @@ def _carries_batch(module: ir.Module) -> bool:
             "integer_softmax": lambda op: {op.axis.value},
             "fixed_point_softmax": lambda op: {op.axis.value},
             "requantize": lambda op: {op.axis.value},
+            "multi_threshold": lambda op: {op.axis.value},
             "reduce_mean": lambda op: set(ints(op.axes)),
             "reduce_sum": lambda op: set(ints(op.axes)),
         }.get(kind, lambda op: set[int]())(operation)
@@ -255,7 +263,7 @@ def _conv2d(op: Any, x: Array, weight: Array, bias: Array) -> Array:
 
 def _linear(op: Any, x: Array, weight: Array, bias: Array) -> Array:
     x = _centred(op.input, x)
-    return _accumulator(op, x @ weight.astype(x.dtype).T + bias.astype(x.dtype))
+    return _accumulator(op, x @ weight.astype(x.dtype, copy=False).T + bias.astype(x.dtype))
 
 
 def _matmul(op: Any, lhs: Array, rhs: Array) -> Array:
@@ -348,6 +356,12 @@ def _requantize(op: Any, acc: Array) -> Array:
     )  # fmt: skip
 
 
+def _multi_threshold(op: Any, x: Array, thresholds: Array) -> Array:
+    params = _params(op.result)
+    reached = bw_threshold.count_reached(x, thresholds, op.axis.value)
+    return (reached if params is None else params.qmin + reached).astype(dtype_of(op.result))
+
+
 def _scaled_add(op: Any, lhs: Array, rhs: Array) -> Array:
     left_shift = op.left_shift.value
     left = _centred(op.lhs, lhs).astype(np.int64) << left_shift
@@ -427,6 +441,7 @@ def _clip(x: Array, low: float, high: float) -> Array:
 _INTERPRETERS: dict[str, Callable[..., Array]] = {
     **reference_float.INTERPRETERS,
     **reference_quantize.INTERPRETERS,
+    **reference_decoder.INTERPRETERS,
     "bw.constant": lambda op: np.asarray(graph.constant_of(op.result)).reshape(shape_of(op.result)),
     "bw.conv2d": _conv2d,
     "bw.linear": _linear,
@@ -454,6 +469,7 @@ _INTERPRETERS: dict[str, Callable[..., Array]] = {
     "bw.concat": lambda op, lhs, rhs: np.concatenate((lhs, rhs), axis=op.axis.value),
     "bw.pad": _pad,
     "bw.requantize": _requantize,
+    "bw.multi_threshold": _multi_threshold,
     "bw.table": _table,
     "bw.integer_softmax": _integer_softmax,
     "bw.scaled_add": _scaled_add,

@@ -118,5 +118,6 @@ def _attribute(operation: ir.Operation, array: NDArray[Any]) -> ir.Attribute:
         if plain:
             array = array.view(dtype_of(plain[0]))  # a file has no names for ml_dtypes' types
         return Blob.get(ir.StringAttr.get(blobs.add(operation.context, array)))
-    # `accel.memory` has no result
+    # `accel.memory` has no result; MLIR takes no array that the file does not align
+    array = np.require(array, requirements="A")
     return ir.DenseElementsAttr.get(array, type=plain[0] if plain else None)

@@ -16,6 +16,7 @@ from torch_mlir import ir
 
 from bitwright.ir.checks import ints
 from bitwright.ir.types import is_accumulator, quant_params, shape_of, value_params
+from bitwright.passes import thresholds
 from bitwright.passes.rewrite import Match, Rewriter, Rule, producer, to_fixed_point
 
 
@@ -86,6 +87,7 @@ def _reduce_sum(rewriter: Rewriter, match: Match) -> ir.Value | None:
 
 RULES: Mapping[str, Sequence[Rule]] = {
     "bw.linear": (_linear,),
+    "bw.multi_threshold": thresholds.RULES,
     "bw.requantize": (_requantize,),
     "bw.reduce_sum": (_reduce_sum,),
 }

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bitwright.ir.machine import MULTIPLIER_BITS, SHIFT_BITS
+from bitwright.ir.machine import SHIFT_BITS
 
 Words = NDArray[np.uint8]
 
@@ -60,15 +60,39 @@ def lane_bytes(weight: NDArray[np.int8], lanes: int, rows: int) -> Words:
     return words
 
 
+MAX_PLANES = 15
+LARGEST_DIGITS = 127 << MAX_PLANES - 1
+"""The largest multiplier that `digits` takes."""
+
+
+def digits(multipliers: Sequence[int]) -> NDArray[np.int8]:
+    """Multipliers as digits [plane, multiplier] for as few planes of the channelwise engine.
+
+    The first of several planes counts -2^(planes - 1), the others 2^(planes - 2) down to 1.
+    """
+    largest = max(map(abs, multipliers))
+    planes = next(count for count in range(1, MAX_PLANES + 1) if largest <= 127 << count - 1)
+    found = np.zeros((planes, len(multipliers)), np.int8)
+    for column, rest in enumerate(multipliers):
+        for plane in range(planes):
+            weight = 1 << planes - 1 - plane
+            digit = (rest + weight // 2) // weight
+            found[plane, column] = -digit if plane == 0 and planes > 1 else digit
+            rest -= digit * weight
+        assert rest == 0, multipliers
+    return found
+
+
 def channel_params(
     bias: Sequence[int], multiplier: Sequence[int], shift: Sequence[int], *,
-    group: int, acc_bits: int, tile_channels: int,
+    group: int, acc_bits: int, multiplier_bits: int, tile_channels: int,
 ) -> Words:  # fmt: skip
     """Bias, multiplier and shift per channel, `group` channels a word, padded to whole tiles.
 
     The bias is kept modulo 2^acc_bits: accumulation is arithmetic in that ring.
     """
-    channel_bits = acc_bits + MULTIPLIER_BITS + SHIFT_BITS
+    shift_place = acc_bits + multiplier_bits
+    channel_bits = shift_place + SHIFT_BITS
     width = -(-group * channel_bits // 8)
     total = blocks(len(bias), tile_channels) * tile_channels
     words = np.zeros((total // group, width), dtype=np.uint8)
@@ -76,12 +100,12 @@ def channel_params(
         word = 0
         for lane in range(group):
             channel = index * group + lane
-            entry = 1 << (acc_bits + MULTIPLIER_BITS)  # padding channels: 0 * x >> 1
+            entry = 1 << shift_place  # padding channels: 0 * x >> 1
             if channel < len(bias):
                 entry = (
                     (bias[channel] & ((1 << acc_bits) - 1))
                     | multiplier[channel] << acc_bits
-                    | shift[channel] << (acc_bits + MULTIPLIER_BITS)
+                    | shift[channel] << shift_place
                 )
             word |= entry << (lane * channel_bits)
         words[index] = np.frombuffer(word.to_bytes(width, "little"), dtype=np.uint8)

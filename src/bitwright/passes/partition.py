@@ -1,6 +1,7 @@
 """Split a quantized module into what the host and what the overlay computes.
 
-The host does what moves or reshapes whole tensors at the model's border, and a final softmax:
+The host does what moves, reshapes or pads whole tensors at the model's border, a final softmax,
+and the last additions of sums that leave the overlay in bytes (`split_sums`):
 
     x -> transpose -> conv -> ... -> linear -> integer_softmax -> y
     before: x -> transpose        core: conv -> ... -> linear        after: integer_softmax -> y
@@ -21,9 +22,11 @@ from bitwright.ir.builder import Builder
 from bitwright.ir.types import quant_params, shape_of
 
 _MOVES = frozenset({bw.ReshapeOp.OPERATION_NAME, bw.TransposeOp.OPERATION_NAME})
+_BEFORE = _MOVES | {bw.PadOp.OPERATION_NAME}
 _AFTER = _MOVES | {
     bw.IntegerSoftmaxOp.OPERATION_NAME,
     bw_fixed_point.FixedPointSoftmaxOp.OPERATION_NAME,
+    bw.ReduceSumOp.OPERATION_NAME,
 }
 
 
@@ -65,8 +68,8 @@ def partition(module: ir.Module) -> Parts:
     core = [op for op in operations if op not in before and op not in after]
     if not core:
         raise NothingForTheOverlay(
-            "The model has no operation for the overlay: all of it is reshaping, transposing or a "
-            "softmax; compile it with --target cpu"
+            "The model has no operation for the overlay: all of it is reshaping, transposing, "
+            "padding or a softmax; compile it with --target cpu"
         )
     inputs = graph.inputs(module)
     results = graph.outputs(module)
@@ -105,7 +108,7 @@ def _before(module: ir.Module, operations: list[Any]) -> list[Any]:
     ready = {item.value for item in graph.inputs(module)}
     before: list[Any] = []
     for operation in operations:
-        if operation.operation.name in _MOVES and all(v in ready for v in operation.operands):
+        if operation.operation.name in _BEFORE and all(v in ready for v in operation.operands):
             before.append(operation)
             ready.add(operation.result)
     return before

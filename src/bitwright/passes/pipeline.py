@@ -29,6 +29,8 @@ PASSES: dict[str, str] = {
     "fold": "bitwright.passes.fold:Fold",
     "integer": "bitwright.passes.integer:Integer",
     "quantize": "bitwright.passes.quantize:Quantize",
+    "split-sums": "bitwright.passes.split_sums:SplitSums",
+    "space-to-depth": "bitwright.passes.space_to_depth:SpaceToDepth",
     "partition": "bitwright.passes.partition:Partition",
     "legalize": "bitwright.passes.legalize:Legalize",
     "tile": "bitwright.passes.tile:Tile",

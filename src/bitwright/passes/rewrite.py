@@ -14,7 +14,14 @@ from torch_mlir import ir
 from bitwright.ir import graph
 from bitwright.ir.builder import Builder
 from bitwright.ir.bw_quantize import DequantizeOp
-from bitwright.ir.types import is_float, is_plain, quant_params, shape_of
+from bitwright.ir.types import (
+    QuantParams,
+    dtype_of,
+    is_float,
+    is_plain,
+    quant_params,
+    shape_of,
+)
 
 Array = NDArray[Any]
 MAX_ROUNDS = 1000
@@ -26,7 +33,7 @@ class Rewriter:
     def __init__(self, module: ir.Module) -> None:
         inputs = graph.inputs(module)
         self.builder = Builder(
-            [(i.name, shape_of(i.value), quant_params(i.value.type)) for i in inputs],
+            [(i.name, shape_of(i.value), _input_type(i.value)) for i in inputs],
             module.context,
         )
         self._module = module
@@ -96,6 +103,13 @@ class Match:
         arrays = [graph.constant_of(operand) for operand in self.operands[start:]]
         found = [array for array in arrays if array is not None]
         return found if len(found) == len(arrays) else None
+
+
+def _input_type(value: ir.Value) -> QuantParams | np.dtype[Any] | None:
+    """As `Builder` takes it."""
+    if is_plain(value) and not is_float(value):
+        return dtype_of(value)
+    return quant_params(value.type)
 
 
 def _is_other(operation: Any) -> bool:

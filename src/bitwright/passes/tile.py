@@ -1,8 +1,8 @@
 """Cut a legal module into instructions of the overlay: `bw` --> `accel`.
 
     conv2d, requantize (, table)          -->  accel.matmul        (depthwise: accel.channelwise)
-    add | sum_pool2d, requantize (, table) --> accel.channelwise
-    max_pool2d | pad | table              -->  accel.channelwise
+    add | scaled_add | sum_pool2d, requantize (, table) --> accel.channelwise
+    max_pool2d | integer_avg_pool2d | pad | table       --> accel.channelwise
     concat                                -->  accel.matmul with selecting weights
 
 One instruction runs a whole layer: the affine loops over blocks of `rows` outputs, pixels, weight
@@ -21,20 +21,19 @@ from torch_mlir import ir
 from bitwright.ir import bw, graph
 from bitwright.ir.checks import ints
 from bitwright.ir.instructions import Space
-from bitwright.ir.machine import Machine
+from bitwright.ir.machine import NARROW_MULTIPLIER_BITS, Machine
 from bitwright.ir.types import is_accumulator, value_params
 from bitwright.passes import tile_layers
-from bitwright.passes.half_up import half_up
+from bitwright.passes.scaling import scaling
 from bitwright.passes.tile_program import (
+    MIN_ACC_BITS,
     Array,
     OutputStage,
     Program,
     UnsupportedOnOverlay,
     unsupported,
 )  # fmt: skip
-from bitwright.passes.widths import ACCUMULATOR_BITS, accumulator_bits
-
-MIN_ACC_BITS = 16
+from bitwright.passes.widths import accumulator_bits
 
 
 @dataclass(frozen=True)
@@ -44,19 +43,22 @@ class Tile:
     Attributes:
         lanes, rows, requant_lanes: the array (see `bitwright.ir.machine.Machine`).
         acc_bits: accumulator width; 0 takes what the widest proven sum needs.
+        multiplier_bits: of the output stage; 0 takes what the program needs.
     """
 
     lanes: int = 8
     rows: int = 8
     requant_lanes: int = 1
     acc_bits: int = 0
+    multiplier_bits: int = 0
 
     def __post_init__(self) -> None:
         # the machine that Machine checks, with the depths that `allocate` finds later
         Machine(
             lanes=self.lanes, rows=self.rows, requant_lanes=self.requant_lanes,
-            acc_bits=self.acc_bits or MIN_ACC_BITS, act_words=2, in_words=2, out_words=2,
-            weight_words=2, param_words=2, program_words=2,
+            acc_bits=self.acc_bits or MIN_ACC_BITS,
+            multiplier_bits=self.multiplier_bits or NARROW_MULTIPLIER_BITS, act_words=2,
+            in_words=2, out_words=2, weight_words=2, param_words=2, program_words=2,
         )  # fmt: skip
 
     def run(self, module: ir.Module) -> ir.Module:
@@ -65,12 +67,7 @@ class Tile:
         Raises:
             UnsupportedOnOverlay: an operation without an instruction.
         """
-        needed = max(
-            (accumulator_bits(op.input.owner.opview) for op in graph.operations(module)
-             if isinstance(op, bw.RequantizeOp)), default=MIN_ACC_BITS,
-        )  # fmt: skip
-        acc_bits = max(needed, self.acc_bits, MIN_ACC_BITS)
-        program = Program(module, Array(self.lanes, self.rows, self.requant_lanes, acc_bits))
+        program = Program(module, self._array())
         for item in graph.inputs(module):
             program.buffers[item.value] = program.new_buffer(item.name, Space.INPUT, item.value)
         for operation in graph.operations(module):
@@ -84,8 +81,7 @@ class Tile:
         Goes on behind each of them as if it had been placed; what a tensor without a place on the
         overlay (rank 5, say) feeds is not looked at.
         """
-        array = Array(self.lanes, self.rows, self.requant_lanes, ACCUMULATOR_BITS)
-        program = Program(module, array)
+        program = Program(module, self._array())
         found: dict[str, str] = {}
         for item in graph.inputs(module):
             try:
@@ -108,6 +104,9 @@ class Tile:
                     with suppress(UnsupportedOnOverlay):
                         program.result(value)
         return found
+
+    def _array(self) -> Array:
+        return Array(self.lanes, self.rows, self.requant_lanes, self.acc_bits, self.multiplier_bits)
 
 
 def has_instruction(kind: str) -> bool:
@@ -147,11 +146,12 @@ def _requantized(program: Program, operation: Any) -> None:
     table = users[0] if len(users) == 1 and users[0].operation.name == "bw.table" else None
     if table is not None and program.is_output(operation.result):
         table = None
-    multiplier, shift = half_up(operation)
-    if len(multiplier) > 1 and operation.axis.value != 1:
+    scale = scaling(operation)
+    if len(scale.multiplier) > 1 and operation.axis.value != 1:
         unsupported(operation, f"it scales along axis {operation.axis.value}, not 1")
     stage = OutputStage(
-        multiplier=multiplier, shift=shift,
+        multiplier=scale.multiplier, shift=scale.shift, rounding=scale.rounding,
+        acc_bits=accumulator_bits(producer),
         zero_point=value_params(operation.result).zero_point,
         clamp=(operation.clamp_min.value, operation.clamp_max.value),
         table=None if table is None else ints(table.table),
@@ -171,9 +171,11 @@ _ACCUMULATING: dict[str, Callable[[Program, Any, OutputStage], None]] = {
     "bw.conv2d": tile_layers.conv2d,
     "bw.sum_pool2d": tile_layers.sum_pool2d,
     "bw.add": tile_layers.add,
+    "bw.scaled_add": tile_layers.scaled_add,
 }
 _DIRECT: dict[str, Callable[[Program, Any], None]] = {
     "bw.max_pool2d": tile_layers.max_pool2d,
+    "bw.integer_avg_pool2d": tile_layers.integer_avg_pool2d,
     "bw.pad": tile_layers.pad,
     "bw.table": tile_layers.table,
     "bw.concat": tile_layers.concat,

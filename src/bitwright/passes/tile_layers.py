@@ -1,5 +1,6 @@
 """How `tile` turns each kind of layer into instructions."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,10 +8,16 @@ from numpy.typing import NDArray
 
 from bitwright.ir import accel, graph
 from bitwright.ir.checks import ints
-from bitwright.ir.instructions import ChannelOp
+from bitwright.ir.instructions import ChannelOp, Rounding
+from bitwright.ir.machine import WIDE_MULTIPLIER_BITS
+from bitwright.ir.reference import pooled_elements
 from bitwright.ir.types import shape_of, value_params
 from bitwright.passes import pack
+from bitwright.passes.linear_add import linear_add
 from bitwright.passes.tile_program import Buffer, OutputStage, Program, unsupported
+from bitwright.passes.widths import signed_bits
+
+MAX_POOLED = 1 << 20
 
 
 def conv2d(program: Program, operation: Any, stage: OutputStage) -> None:
@@ -71,10 +78,9 @@ def _grouped(
             column = row // outputs_per_group * per_group - start * lanes
             dense[row - first, column : column + per_group] = weight[row]
         words = pack.blocks(last - first, lanes)
-        part = OutputStage(
-            multiplier=_slice(stage.multiplier, first, last),
-            shift=_slice(stage.shift, first, last), zero_point=stage.zero_point,
-            clamp=stage.clamp, table=stage.table, result=stage.result,
+        part = replace(
+            stage, multiplier=_slice(stage.multiplier, first, last),
+            shift=_slice(stage.shift, first, last),
         )  # fmt: skip
         _matmul(
             program, layer, source, target, dense, bias[first:last], part,
@@ -101,37 +107,87 @@ def _window_fields(
 
 
 def sum_pool2d(program: Program, operation: Any, stage: OutputStage) -> None:
+    zero_point = value_params(operation.input).zero_point
+    bias = -zero_point * int(np.prod(ints(operation.kernel)))
+    _sum_windows(program, operation, stage, bias, zero_point)
+
+
+def integer_avg_pool2d(program: Program, operation: Any) -> None:
+    """The sum of the codes times 2^s / n rounded up, ties away from zero.
+
+    With s = 30 + the bits of n that is the mean for every sum of n codes: the product is wrong by
+    less than 2^7 n / 2^s, and a quotient that is no tie is at least 1 / 2n away from one.
+    """
+    shape, padding = shape_of(operation.input)[2:], ints(operation.padding)
+    counts = pooled_elements(shape, ints(operation.kernel), ints(operation.stride), padding)
+    count, most = int(counts.min()), int(counts.max())
+    if count != most or count >= MAX_POOLED:
+        unsupported(
+            operation,
+            f"its windows cover {count} to {most} elements, padding not counted; expected as many "
+            f"in each, below {MAX_POOLED}",
+        )
+    shift = WIDE_MULTIPLIER_BITS - 1 + (count - 1).bit_length()
+    stage = OutputStage(
+        multiplier=(-(-(1 << shift) // count),), shift=(shift,), rounding=Rounding.HALF_AWAY,
+        zero_point=0, clamp=(operation.clamp_min.value, operation.clamp_max.value), table=None,
+        result=operation.result, acc_bits=signed_bits(-128 * count, 127 * count),
+    )  # fmt: skip
+    _sum_windows(program, operation, stage, 0, 0)
+
+
+def _sum_windows(
+    program: Program, operation: Any, stage: OutputStage, bias: int, pad_value: int
+) -> None:
     source, target = program.source(operation, operation.input), program.result(stage.result)
     kernel = ints(operation.kernel)
-    taps = kernel[0] * kernel[1]
-    zero_point = value_params(operation.input).zero_point
     fields = _window_fields(
-        source, kernel, ints(operation.stride), ints(operation.padding), (1, 1), zero_point
+        source, kernel, ints(operation.stride), ints(operation.padding), (1, 1), pad_value
     )
     program.channelwise(
         graph.location_name(operation), source, target,
-        np.ones((target.shape[0], taps), dtype=np.int8), stage, ChannelOp.MAC,
-        bias=np.full(target.shape[0], -zero_point * taps, dtype=np.int64), fields=fields,
+        np.ones((target.shape[0], kernel[0] * kernel[1]), dtype=np.int8), stage, ChannelOp.MAC,
+        bias=np.full(target.shape[0], bias, dtype=np.int64), fields=fields,
     )  # fmt: skip
 
 
 def add(program: Program, operation: Any, stage: OutputStage) -> None:
+    multipliers = (operation.lhs_multiplier.value, operation.rhs_multiplier.value)
+    _weighted_sum(program, operation, stage, multipliers, 0)
+
+
+def scaled_add(program: Program, operation: Any, stage: OutputStage) -> None:
+    """As a weighted sum that is proved equal; see `linear_add`."""
+    made_by = stage.result.owner if stage.table is None else stage.result.owner.operands[0].owner
+    found = linear_add(operation, made_by.opview)
+    if found is None:
+        unsupported(operation, "no weighted sum computes the same for every pair of operands")
+        return
+    whole = replace(
+        stage, multiplier=(found.multiplier,), shift=(found.shift,), rounding=Rounding.HALF_UP,
+        acc_bits=found.acc_bits,
+    )  # fmt: skip
+    _weighted_sum(program, operation, whole, (found.lhs, found.rhs), found.offset)
+
+
+def _weighted_sum(
+    program: Program, operation: Any, stage: OutputStage, multipliers: tuple[int, int], offset: int
+) -> None:
     operands = (operation.lhs, operation.rhs)
     if any(shape_of(value) != shape_of(operation.result) for value in operands):
         unsupported(operation, "it broadcasts")
     lhs, rhs = program.same_space(*(program.source(operation, value) for value in operands))
     target = program.result(stage.result)
-    multipliers = (operation.lhs_multiplier.value, operation.rhs_multiplier.value)
-    offset = sum(
+    centre = sum(
         multiplier * value_params(value).zero_point
         for multiplier, value in zip(multipliers, operands, strict=True)
     )
-    channels = target.shape[0]
+    channels, digits = target.shape[0], pack.digits(multipliers)
     program.channelwise(
         graph.location_name(operation), lhs, target,
-        np.tile(np.asarray(multipliers, dtype=np.int8), (channels, 1)), stage, ChannelOp.MAC,
-        bias=np.full(channels, -offset, dtype=np.int64), fields={"n_cb": 2, "s_cb": 0},
-        source2=rhs.name,
+        np.tile(digits.ravel(), (channels, 1)), stage, ChannelOp.MAC,
+        bias=np.full(channels, offset - centre, dtype=np.int64),
+        fields={"n_cb": 2, "s_cb": 0, "n_plane": len(digits)}, source2=rhs.name,
     )  # fmt: skip
 
 

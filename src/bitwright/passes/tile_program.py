@@ -11,12 +11,14 @@ from torch_mlir import ir
 from bitwright.errors import BitwrightError
 from bitwright.ir import accel, graph
 from bitwright.ir.builder import attribute
+from bitwright.ir.bw import SCALE_LIMITS
 from bitwright.ir.context import entered, verify
-from bitwright.ir.instructions import ChannelOp, Space
-from bitwright.ir.machine import TABLE_ENTRIES
+from bitwright.ir.instructions import ChannelOp, Rounding, Space
+from bitwright.ir.machine import NARROW_MULTIPLIER_BITS, TABLE_ENTRIES, WIDE_MULTIPLIER_BITS
 from bitwright.ir.types import shape_of
 from bitwright.passes import pack
 
+MIN_ACC_BITS = 16
 IDENTITY = ((2,), (1,))  # multiplier and shift of y = x
 _STEPS_OF = {
     "n_block": ("s_block",),
@@ -36,12 +38,16 @@ class UnsupportedOnOverlay(BitwrightError):
 
 @dataclass(frozen=True)
 class Array:
-    """The parameters of a machine that its programs depend on."""
+    """The parameters of a machine that its programs depend on.
+
+    `acc_bits` is the least width, `multiplier_bits` the one width; 0 takes what a program needs.
+    """
 
     lanes: int
     rows: int
     requant_lanes: int
-    acc_bits: int
+    acc_bits: int = 0
+    multiplier_bits: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,14 +63,47 @@ class Buffer:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputStage:
-    """What the output stage does: per-channel scaling, clamp, and perhaps a table."""
+    """What the output stage does: per-channel scaling, clamp, and perhaps a table.
+
+    `acc_bits` is the proven width of the sums that it gets.
+    """
 
     multiplier: tuple[int, ...]
     shift: tuple[int, ...]
+    rounding: Rounding = Rounding.HALF_UP
     zero_point: int
     clamp: tuple[int, int]
     table: tuple[int, ...] | None
     result: ir.Value
+    acc_bits: int = MIN_ACC_BITS
+
+    @property
+    def multiplier_bits(self) -> int:
+        """Width of the multipliers of a machine that can do it."""
+        largest, furthest = SCALE_LIMITS["half_up"]
+        narrow = max(self.multiplier) <= largest and max(self.shift) <= furthest
+        half_up = self.rounding == Rounding.HALF_UP
+        return NARROW_MULTIPLIER_BITS if narrow and half_up else WIDE_MULTIPLIER_BITS
+
+
+@dataclass(frozen=True)
+class Params:
+    """What the parameter memory holds for one instruction, padded to tiles of `tile` channels."""
+
+    bias: NDArray[np.int64]
+    stage: OutputStage
+    tile: int
+
+    def words(self, group: int, acc_bits: int, multiplier_bits: int) -> pack.Words:
+        """As words of `group` channels."""
+        stage, count = self.stage, len(self.bias)
+        return pack.channel_params(
+            [int(value) for value in self.bias],
+            stage.multiplier if len(stage.multiplier) > 1 else stage.multiplier * count,
+            stage.shift if len(stage.shift) > 1 else stage.shift * count,
+            group=group, acc_bits=acc_bits, multiplier_bits=multiplier_bits,
+            tile_channels=self.tile,
+        )  # fmt: skip
 
 
 @dataclass
@@ -82,7 +121,8 @@ class Program:
     copies: dict[str, Buffer] = field(default_factory=dict[str, Buffer])
     weights: list[pack.Words] = field(default_factory=list[pack.Words])
     weight_places: dict[bytes, int] = field(default_factory=dict[bytes, int])
-    params: list[pack.Words] = field(default_factory=list[pack.Words])
+    params: list[Params] = field(default_factory=list[Params])
+    param_words: int = 0
     tables: list[tuple[int, ...]] = field(default_factory=list[tuple[int, ...]])
     instructions: list[tuple[Any, dict[str, Any]]] = field(
         default_factory=list[tuple[Any, dict[str, Any]]]
@@ -178,21 +218,22 @@ class Program:
         return self.weight_places[key]
 
     def place_params(self, bias: NDArray[np.int64], stage: OutputStage, tile: int) -> int:
-        count = len(bias)
-        multiplier = stage.multiplier if len(stage.multiplier) > 1 else stage.multiplier * count
-        shift = stage.shift if len(stage.shift) > 1 else stage.shift * count
-        base = sum(len(part) for part in self.params)
-        self.params.append(
-            pack.channel_params(
-                [int(value) for value in bias],
-                multiplier,
-                shift,
-                group=self.array.requant_lanes,
-                acc_bits=self.array.acc_bits,
-                tile_channels=tile,
-            )
-        )
+        base = self.param_words
+        self.params.append(Params(bias, stage, tile))
+        self.param_words += pack.blocks(len(bias), tile) * tile // self.array.requant_lanes
         return base
+
+    @property
+    def acc_bits(self) -> int:
+        """Width of the accumulators."""
+        needed = (part.stage.acc_bits for part in self.params)
+        return max(MIN_ACC_BITS, self.array.acc_bits, *needed)
+
+    @property
+    def multiplier_bits(self) -> int:
+        """Width of the output stage's multipliers."""
+        needed = (part.stage.multiplier_bits for part in self.params)
+        return self.array.multiplier_bits or max(NARROW_MULTIPLIER_BITS, *needed)
 
     def place_table(self, table: tuple[int, ...] | None) -> int:
         if table is None:
@@ -216,6 +257,13 @@ class Program:
         bias: NDArray[np.int64], stage: OutputStage, fields: Mapping[str, int], source2: str = "",
     ) -> None:  # fmt: skip
         """Append an instruction; `fields` over the defaults of a 1x1 step over the target."""
+        if 0 < self.array.multiplier_bits < stage.multiplier_bits:
+            raise UnsupportedOnOverlay(
+                f"Layer {layer!r} rounds {stage.rounding.name.lower()} with multipliers of "
+                f"{stage.multiplier_bits} bits, and the machine is to have multiplier_bits = "
+                f"{self.array.multiplier_bits}, with half_up only; leave multiplier_bits out, or "
+                "compile with --target cpu"
+            )
         rows = self.array.rows if operation is accel.MatmulOp else self.array.lanes
         channels, height, width = target.shape
         words = pack.blocks(channels, self.array.lanes)
@@ -230,7 +278,7 @@ class Program:
             "channel_op": ChannelOp.MAC, "p_base": self.place_params(bias, stage, rows),
             "dst_base": 0, "dst_word_stride": target.pixels, "dst_words": per_tile,
             "dst_words_last": words - (tiles - 1) * per_tile, "clamp_min": stage.clamp[0],
-            "clamp_max": stage.clamp[1], "zero_point": stage.zero_point, "rounding": 0,
+            "clamp_max": stage.clamp[1], "zero_point": stage.zero_point, "rounding": stage.rounding,
             "table_enable": int(stage.table is not None), "table": self.place_table(stage.table),
         }  # fmt: skip
         merged = {name: int(value) for name, value in {**defaults, **fields}.items()}
@@ -258,13 +306,14 @@ class Program:
         )  # fmt: skip
 
     def emit(self) -> ir.Module:
-        array = self.array
+        array, acc_bits, multiplier_bits = self.array, self.acc_bits, self.multiplier_bits
         with entered(self.module):
             program = ir.Module.create()
             program.operation.attributes["accel.machine"] = ir.DictAttr.get({
                 "lanes": attribute(array.lanes), "rows": attribute(array.rows),
                 "requant_lanes": attribute(array.requant_lanes),
-                "acc_bits": attribute(self.array.acc_bits), "tables": attribute(len(self.tables)),
+                "acc_bits": attribute(acc_bits), "tables": attribute(len(self.tables)),
+                "multiplier_bits": attribute(multiplier_bits),
             })  # fmt: skip
             with ir.InsertionPoint(program.body):
                 for buffer in self.all_buffers:
@@ -276,8 +325,12 @@ class Program:
                     )  # fmt: skip
                 tables = np.asarray(self.tables, dtype=np.int8).reshape(-1, 1).view(np.uint8)
                 assert len(tables) == TABLE_ENTRIES * len(self.tables)
+                params = [
+                    part.words(array.requant_lanes, acc_bits, multiplier_bits)
+                    for part in self.params
+                ]
                 for name, parts in (
-                    ("weights", self.weights), ("params", self.params), ("tables", [tables])
+                    ("weights", self.weights), ("params", params), ("tables", [tables])
                 ):  # fmt: skip
                     content = np.ascontiguousarray(np.concatenate(parts))
                     if content.size:

@@ -92,6 +92,8 @@ def value_range(value: ir.Value) -> Interval:
     match operation.operation.name:
         case "bw.requantize" | "bw.integer_avg_pool2d":
             return operation.clamp_min.value, operation.clamp_max.value
+        case "bw.multi_threshold":
+            return params.qmin, params.qmin + shape_of(operation.thresholds)[1]
         case "bw.table":
             low, high = value_range(operation.input)
             reached = ints(operation.table)[low + 128 : high + 129]
@@ -114,7 +116,19 @@ def _centred(value: ir.Value) -> Interval:
     return low - zero_point, high - zero_point
 
 
+def channel_ranges(operation: Any, channels: int) -> NDArray[np.int64]:
+    """Least and greatest accumulator of each channel, [channels, 2]; see `accumulator_range`."""
+    if operation.operation.name in ("bw.conv2d", "bw.linear"):
+        return np.broadcast_to(_weighted_channels(operation), (channels, 2))
+    return np.tile(np.asarray(accumulator_range(operation), np.int64), (channels, 1))
+
+
 def _weighted(operation: Any) -> Interval:
+    ranges = _weighted_channels(operation)
+    return int(ranges[:, 0].min()), int(ranges[:, 1].max())
+
+
+def _weighted_channels(operation: Any) -> NDArray[np.int64]:
     weight, bias = graph.constant_of(operation.weight), graph.constant_of(operation.bias)
     low, high = _centred(operation.input)
     if operation.operation.name == "bw.conv2d" and any(ints(operation.padding)):
@@ -126,7 +140,7 @@ def _weighted(operation: Any) -> Interval:
     else:
         least, greatest = weighted_range(weight, low, high)
     offset = _bias(bias)
-    return int((least + offset).min()), int((greatest + offset).max())
+    return np.stack((least + offset, greatest + offset), axis=1)
 
 
 def weighted_range(

@@ -12,7 +12,7 @@ from bitwright.errors import BitwrightError
 from bitwright.files import is_sealed
 from bitwright.runtime.tensors import TensorInfo, finish, prepare
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 
 Array = NDArray[Any]
 
@@ -37,6 +37,7 @@ class _Tensor(ctypes.Structure):
         ("rank", ctypes.c_int64),
         ("shape", ctypes.POINTER(ctypes.c_int64)),
         ("size", ctypes.c_int64),
+        ("bytes", ctypes.c_int64),
         ("scale", ctypes.c_double),
         ("zero_point", ctypes.c_int32),
         ("minimum", ctypes.c_int32),
@@ -80,7 +81,7 @@ class Library:
         return BoundLibrary(self, inputs)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs by name: int8 for int8 inputs, float32 for real ones.
+        """Outputs by name: int8 (int32 for sums) for int8 inputs, float32 for real ones.
 
         Real inputs are quantized to the nearest integer (ties to even, clipped), real outputs are
         scale * (integer - zero point). Samples along axis 0 run one after the other.
@@ -90,10 +91,10 @@ class Library:
         """
         batch = prepare(self.inputs, inputs)
         arena = _aligned(self.arena_bytes)
-        runs: list[list[NDArray[np.int8]]] = []
+        runs: list[list[Array]] = []
         for index in range(batch.samples):
             given = batch.sample(index, self.inputs)
-            results = [np.empty(info.shape, np.int8) for info in self.outputs]
+            results = [np.empty(info.shape, info.dtype) for info in self.outputs]
             self.call(arena.ctypes.data, _pointers(given), _pointers(results))
             runs.append(results)
         return finish(self.outputs, runs, batch.real)
@@ -123,7 +124,7 @@ class BoundLibrary:
                 f"contiguous {', '.join(f'{t} {list(s)}' for t, s, _ in expected)}"
             )
         self.inputs = list(inputs)
-        self.outputs = [np.empty(info.shape, np.int8) for info in library.outputs]
+        self.outputs = [np.empty(info.shape, info.dtype) for info in library.outputs]
         self._library = library
         self._arena = _aligned(library.arena_bytes)
         self._addresses = (
@@ -188,7 +189,7 @@ def _tensors(library: ctypes.CDLL, kind: str) -> tuple[TensorInfo, ...]:
     return tuple(read(index).contents.info() for index in range(count))
 
 
-def _pointers(arrays: list[NDArray[np.int8]]) -> Any:
+def _pointers(arrays: Sequence[Array]) -> Any:
     return (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
 
 

@@ -39,6 +39,11 @@ class TensorInfo:
     maximum: int
 
     @property
+    def dtype(self) -> np.dtype[np.integer]:
+        """int8, or int32 for an output of sums."""
+        return np.dtype(np.int8 if self.minimum >= -128 and self.maximum <= 127 else np.int32)
+
+    @property
     def batched(self) -> bool:
         """Whether axis 0 counts samples: the model has one, a call may bring more."""
         return self.shape[:1] == (1,)
@@ -120,7 +125,7 @@ def prepare(tensors: Sequence[TensorInfo], inputs: Mapping[str, Array]) -> Batch
 
 
 def finish(
-    tensors: Sequence[TensorInfo], runs: Sequence[Sequence[NDArray[np.int8]]], real: bool
+    tensors: Sequence[TensorInfo], runs: Sequence[Sequence[Array]], real: bool
 ) -> dict[str, Array]:
     """The outputs of the runs by name, joined along axis 0; real numbers if the inputs were."""
     joined = {

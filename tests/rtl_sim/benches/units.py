@@ -15,7 +15,8 @@ from cocotb.triggers import FallingEdge, RisingEdge
 from bitwright.ir.machine import Machine
 
 SETTINGS = json.loads(os.environ["BITWRIGHT_BENCH"])
-MACHINE = Machine(**SETTINGS["machine"])
+MACHINES = {unit: Machine(**values) for unit, values in SETTINGS["machines"].items()}
+MACHINE = MACHINES["core"]
 
 
 class Pins:

@@ -10,6 +10,7 @@ from bitwright.codegen.cpu.program import Kernel, View, count
 from bitwright.codegen.cpu.values import Values, centred, zero_point
 from bitwright.ir.checks import ints
 from bitwright.ir.types import shape_of, value_params
+from bitwright.passes.linear_add import LinearAdd, word_add
 
 
 def add(kernel: Kernel, values: Values, op: Any, requantize: Any | None = None) -> None:
@@ -28,7 +29,11 @@ def add(kernel: Kernel, values: Values, op: Any, requantize: Any | None = None) 
 
 
 def scaled_add(kernel: Kernel, values: Values, op: Any, requantize: Any | None = None) -> None:
-    """Each operand shifted left, scaled in 64 bits, and added."""
+    """Each operand shifted left, scaled in 64 bits, and added; or a sum that is proved equal."""
+    word = None if requantize is None else word_add(op, requantize)
+    if word is not None:
+        _binary(kernel, values, op, _word_sum(word), requantize, _word_clamp(requantize))
+        return
     sides: list[str] = []
     for side, name in (("l", "lhs"), ("r", "rhs")):
         sides.append(
@@ -48,15 +53,47 @@ def scaled_add(kernel: Kernel, values: Values, op: Any, requantize: Any | None =
     _binary(kernel, values, op, "".join(sides) + sum_, requantize)
 
 
+def _word_sum(word: LinearAdd) -> str:
+    """Lines that make the rounded %r of %x and %y in 32 bits."""
+    return f"""
+        %p = arith.constant {word.lhs} : i32
+        %q = arith.constant {word.rhs} : i32
+        %rest = arith.constant {word.offset + (1 << word.shift - 1)} : i32
+        %s = arith.constant {word.shift} : i32
+        %l = arith.muli %x, %p : i32
+        %h = arith.muli %y, %q : i32
+        %lh = arith.addi %l, %h : i32
+        %sum = arith.addi %lh, %rest : i32
+        %r = arith.shrsi %sum, %s : i32
+    """
+
+
+def _word_clamp(requantize: Any) -> str:
+    """Lines that make the i8 %q8 of %r."""
+    return f"""
+        %z = arith.constant {value_params(requantize.result).zero_point} : i32
+        %low = arith.constant {requantize.clamp_min.value} : i32
+        %high = arith.constant {requantize.clamp_max.value} : i32
+        %v = arith.addi %r, %z : i32
+        %v0 = arith.maxsi %v, %low : i32
+        %v1 = arith.minsi %v0, %high : i32
+        %q8 = arith.trunci %v1 : i32 to i8
+    """
+
+
 def mul(kernel: Kernel, values: Values, op: Any, requantize: Any | None = None) -> None:
     """The product of the operands minus their zero points."""
     _binary(kernel, values, op, "%r = arith.muli %x, %y : i32", requantize)
 
 
 def _binary(
-    kernel: Kernel, values: Values, op: Any, combine: str, requantize: Any | None = None
-) -> None:
-    """The sum that `combine` makes as %r of %x and %y; with `requantize`, the integer of it."""
+    kernel: Kernel, values: Values, op: Any, combine: str, requantize: Any | None = None,
+    narrow: str | None = None,
+) -> None:  # fmt: skip
+    """The sum that `combine` makes as %r of %x and %y; with `requantize`, the integer of it.
+
+    `narrow` are the lines that make the i8 %q8 of %r, where they are not those of `requantize`.
+    """
     target = op.result if requantize is None else requantize.result
     shape = shape_of(target)
     layouts = {values.is_channels_last(value) for value in (op.lhs, op.rhs, target)}
@@ -76,7 +113,8 @@ def _binary(
         combine,
     ]
     if requantize is not None:
-        lines.append(_single_scale(requantize) + _rescaled(requantize, "%r", "%q8"))
+        usual = _single_scale(requantize) + _rescaled(requantize, "%r", "%q8")
+        lines.append(usual if narrow is None else narrow)
     kernel.generic(
         dims, [(left, left_at), (right, right_at)], (out, ", ".join(names)), "\n".join(lines),
         result="%r" if requantize is None else "%q8",

@@ -33,3 +33,9 @@ class CompileError(BitwrightError):
             f"The C compiler ended with status {status}; the command was\n  {command}\nin "
             f"{folder}, which is kept. It printed:\n{output.strip()}"
         )
+
+
+class NoFloatCode(BitwrightError):
+    """An operation or a type that the code generator of decoders does not have."""
+
+    exit_code = 5

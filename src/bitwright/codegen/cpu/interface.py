@@ -10,9 +10,9 @@ from bitwright.codegen.cpu.level import CpuLevel
 from bitwright.codegen.cpu.program import ENTRY, count
 from bitwright.ir import graph
 from bitwright.ir.graph import NamedValue
-from bitwright.ir.types import QuantParams, shape_of, value_params
+from bitwright.ir.types import QuantParams, shape_of
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 EXPORTS = "bw_*"
 
 
@@ -28,9 +28,19 @@ class _Tensor:
         params = self.params
         name = self.name.replace("*/", "* /")
         return (
-            f'"{name}", int8 {list(self.shape)}, row-major, values {params.qmin} to '
+            f'"{name}", int{8 * self.bytes} {list(self.shape)}, row-major, values {params.qmin} to '
             f"{params.qmax}, real = {params.scale!r} * (q - ({params.zero_point}))"
         )
+
+    @property
+    def type(self) -> str:
+        """Of one element in C."""
+        return f"int{8 * self.bytes}_t"
+
+    @property
+    def bytes(self) -> int:
+        """Of one element: 1, or 4 for an output of sums."""
+        return 1 if self.params.bits <= 8 else 4
 
 
 @dataclass(frozen=True)
@@ -57,9 +67,7 @@ def interface(module: ir.Module, model: str, level: CpuLevel, arena_bytes: int) 
 
 
 def _tensors(items: Sequence[NamedValue]) -> tuple[_Tensor, ...]:
-    return tuple(
-        _Tensor(item.name, shape_of(item.value), value_params(item.value)) for item in items
-    )
+    return tuple(_Tensor(item.name, shape_of(item.value), item.params) for item in items)
 
 
 def header(given: Interface) -> str:
@@ -76,7 +84,7 @@ def header(given: Interface) -> str:
         tensors="\n".join(lines), sizes="\n".join(sizes), abi=ABI_VERSION,
         arena=given.arena_bytes, alignment=ALIGNMENT,
         inputs=len(given.inputs), outputs=len(given.outputs),
-        run=_RUN_DECLARATION if given.single else "",
+        run=_RUN_DECLARATION.format(out=given.outputs[0].type) if given.single else "",
     )  # fmt: skip
 
 
@@ -97,7 +105,7 @@ def source(given: Interface) -> str:
         parameters=", ".join(parameters), call=", ".join(["arena", *arguments]),
         input_tensors=_array("inputs", given.inputs), checks="\n".join(checks),
         output_tensors=_array("outputs", given.outputs),
-        run=_RUN if given.single else "",
+        run=_RUN.format(out=given.outputs[0].type) if given.single else "",
     )  # fmt: skip
 
 
@@ -107,13 +115,19 @@ def _array(name: str, tensors: Sequence[_Tensor]) -> str:
         for i, tensor in enumerate(tensors)
     ]
     rows = [
-        f"    {{{_quoted(t.name)}, {len(t.shape)}, {name}_shape{i}, {count(t.shape)}, "
-        f"{t.params.scale.hex()}, {t.params.zero_point}, {t.params.qmin}, {t.params.qmax}}},"
+        f"    {{{_quoted(t.name)}, {len(t.shape)}, {name}_shape{i}, {count(t.shape)}, {t.bytes}, "
+        f"{t.params.scale.hex()}, {t.params.zero_point}, {_c_integer(t.params.qmin)}, "
+        f"{t.params.qmax}}},"
         for i, t in enumerate(tensors)
     ]
     count_ = f"enum {{ {name}_count = {len(tensors)} }};"
     table = [f"static const bw_tensor {name}_table[] = {{", *rows, "};"]
     return "\n".join([*shapes, *table, count_])
+
+
+def _c_integer(value: int) -> str:
+    """A C expression; the least int32 has no literal."""
+    return str(value) if value > -(1 << 31) else "INT32_MIN"
 
 
 def _quoted(text: str) -> str:
@@ -126,13 +140,14 @@ def _quoted(text: str) -> str:
 
 _RUN_DECLARATION = """
 /* One input, one output: the whole inference of one sample. */
-int bw_run(const int8_t *in, int8_t *out);
+int bw_run(const int8_t *in, {out} *out);
 """
 
 _RUN = """
-int bw_run(const int8_t *in, int8_t *out) {
-    return bw_run_all(&in, &out);
-}
+int bw_run(const int8_t *in, {out} *out) {{
+    int8_t *const bytes = (int8_t *)out;
+    return bw_run_all(&in, &bytes);
+}}
 """
 
 _HEADER = """\
@@ -171,7 +186,8 @@ enum {{
 #define BW_ARENA_BYTES {arena}
 #define BW_ARENA_ALIGNMENT {alignment}
 {run}
-/* BW_INPUTS inputs and BW_OUTPUTS outputs, in the order above. */
+/* BW_INPUTS inputs and BW_OUTPUTS outputs, in the order above; int32 outputs are passed as bytes,
+ * at addresses that are multiples of 4. */
 int bw_run_all(const int8_t *const *inputs, int8_t *const *outputs);
 
 /* The same with the caller's arena: bw_arena_bytes() bytes, aligned to BW_ARENA_ALIGNMENT; what
@@ -184,7 +200,8 @@ typedef struct {{
     const char *name;     /* the model's own, UTF-8 */
     int64_t rank;
     const int64_t *shape; /* `rank` extents, row-major */
-    int64_t size;         /* elements, one byte each */
+    int64_t size;         /* elements, of `bytes` bytes each */
+    int64_t bytes;
     double scale;
     int32_t zero_point;
     int32_t minimum;      /* least and greatest q */

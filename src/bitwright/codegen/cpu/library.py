@@ -87,7 +87,16 @@ def _build(kernels: ir.Module, given: Interface, compiler: str, folder: Path) ->
     (folder / "exports.map").write_text(f"{{ global: {EXPORTS}; local: *; }};\n")
     _call([compiler, *_COMPILE, "model.c", "-o", "model.o"], folder)
     objects = ("model.o", "network.o")
-    _call([compiler, *_LINK, "-Wl,--version-script=exports.map", *objects, "-o", LIBRARY], folder)
+    link(compiler, folder, objects, LIBRARY, "-Wl,--version-script=exports.map")
+
+
+def link(compiler: str, folder: Path, objects: Sequence[str], library: str, *options: str) -> None:
+    """Link objects in `folder` to a shared library there.
+
+    Raises:
+        CompileError: where the linker fails.
+    """
+    _call([compiler, *_LINK, *objects, *options, "-o", library], folder)
 
 
 def find_compiler() -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch_mlir import ir
 
-from bitwright.codegen.cpu import elementwise, fixed_point, movement, pooling, products
+from bitwright.codegen.cpu import elementwise, fixed_point, movement, pooling, products, thresholds
 from bitwright.codegen.cpu.errors import NotIntegerError
 from bitwright.codegen.cpu.fusion import FUSED, fusions
 from bitwright.codegen.cpu.level import CpuLevel
@@ -23,6 +23,7 @@ KERNELS: dict[str, Callable[[Kernel, Values, Any], None]] = {
     "bw.scaled_add": elementwise.scaled_add,
     "bw.mul": elementwise.mul,
     "bw.requantize": elementwise.requantize,
+    "bw.multi_threshold": thresholds.multi_threshold,
     "bw.table": elementwise.table,
     "bw.max_pool2d": pooling.max_pool2d,
     "bw.sum_pool2d": pooling.sum_pool2d,
@@ -50,8 +51,8 @@ def lower(module: ir.Module, level: CpuLevel) -> Lowered:
     """Lower @main to kernels and an entry `network(arena, inputs..., outputs...)`.
 
     Raises:
-        NotIntegerError: a float or an accumulator as input or output, an operation without an
-            integer form, a weight that is computed.
+        NotIntegerError: a float as input or output, an accumulator as input, an operation without
+            an integer form, a weight that is computed.
     """
     _check(module)
     program = Program()
@@ -78,13 +79,14 @@ def lower(module: ir.Module, level: CpuLevel) -> Lowered:
 
 
 def _check(module: ir.Module) -> None:
-    for what, items in (("Input", graph.inputs(module)), ("Output", graph.outputs(module))):
-        for item in items:
-            if element_of(item.value) != "i8":
-                raise NotIntegerError(
-                    f"{what} {item.name!r} is {item.value.type}; the inputs and outputs of a CPU "
-                    "library are int8, so end the model in a requantize"
-                )
+    for item in graph.inputs(module):
+        if element_of(item.value) != "i8":
+            raise NotIntegerError(
+                f"Input {item.name!r} is {item.value.type}; the inputs of a CPU library are int8, "
+                "so begin the model with a quantized tensor"
+            )
+    for item in graph.outputs(module):
+        element_of(item.value)
     for operation in graph.operations(module):
         kind = operation.operation.name
         if kind not in KERNELS and kind != "bw.constant":

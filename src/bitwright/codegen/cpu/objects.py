@@ -15,6 +15,8 @@ PIPELINE = (
     "lower-affine",
     "convert-scf-to-cf",
     "convert-vector-to-llvm",
+    "convert-math-to-llvm",
+    "convert-math-to-libm",
     "finalize-memref-to-llvm",
     "convert-func-to-llvm{use-bare-ptr-memref-call-conv=1}",
     "convert-arith-to-llvm",
@@ -28,7 +30,7 @@ PIPELINE = (
 _OPTIMISATION = 3
 
 
-def write_object(module: ir.Module, level: CpuLevel, path: Path) -> None:
+def write_object(module: ir.Module, level: CpuLevel, path: Path, entry: str = ENTRY) -> None:
     """Compile `module` (changed on the way) for `level` to a position-independent object.
 
     The bytes depend on the module and the level only.
@@ -49,5 +51,5 @@ def write_object(module: ir.Module, level: CpuLevel, path: Path) -> None:
             enable_object_dump=True,  # pyright: ignore[reportCallIssue]
             enable_pic=True,  # pyright: ignore[reportCallIssue]
         )
-        engine.raw_lookup(ENTRY)  # makes the engine compile
+        engine.raw_lookup(entry)  # makes the engine compile
         engine.dump_to_object_file(str(path))

@@ -17,7 +17,7 @@ from torch_mlir import ir
 from bitwright.codegen.cpu.arena import ALIGNMENT, Buffer, place
 
 ENTRY = "network"
-BYTES = {"i8": 1, "i32": 4, "i64": 8}
+BYTES = {"i8": 1, "i32": 4, "i64": 8, "f32": 4}
 
 Shape = Sequence[int]
 
@@ -239,7 +239,7 @@ class Program:
     def _constant_type(key: tuple[str, tuple[int, ...], bytes]) -> str:
         return memref(f"i{8 * np.dtype(key[0]).itemsize}", key[1])
 
-    def _entry(self) -> str:
+    def _entry(self, entry: str = ENTRY) -> str:
         arena = memref("i8", [self.arena_bytes])
         lines: list[str] = []
         constants = {name: key for key, name in self._constants.items()}
@@ -268,7 +268,7 @@ class Program:
             for memory in self._arguments
         )
         body = "\n".join(f"    {line}" for line in lines)
-        head = f"  func.func @{ENTRY}(%arena: {arena} {{llvm.noalias}}, {arguments}) {{"
+        head = f"  func.func @{entry}(%arena: {arena} {{llvm.noalias}}, {arguments}) {{"
         return f"{head}\n{body}\n    return\n  }}"
 
     def _constant_view(

@@ -33,7 +33,8 @@ class DecoderConfig:
 
     `rope_frequencies` [rotated / 2] are in radians per position, any long-context scaling already
     in them; rotated pairs are neighbours (llama2.c, GGUF's Llama) or halves (Hugging Face).
-    `windows` has one entry per layer: how many positions back it attends to, or None for all.
+    `windows` has one entry per layer: how many positions it attends to, the token's own among them,
+    or None for all.
     """
 
     family: str

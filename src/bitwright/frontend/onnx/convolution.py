@@ -5,8 +5,9 @@ import math
 import numpy as np
 from torch_mlir import ir
 
+from bitwright.frontend.common.windows import as_2d, from_2d
 from bitwright.frontend.onnx.node import Handler, Node, Operand, checked_size, shape
-from bitwright.frontend.onnx.windows import as_2d, from_2d, transposed_window, window
+from bitwright.frontend.onnx.windows import transposed_window, window
 
 
 def conv(node: Node) -> Operand:
@@ -29,10 +30,10 @@ def convolve(node: Node, x: ir.Value, weight: ir.Value, bias: ir.Value, index: i
         node.fail_attribute("kernel_shape", kernel, f"that of the weight, {extents[2:]}")
     sliding = window(node, shape(x)[2:], kernel)
     result = node.builder.conv2d(
-        as_2d(node, x), as_2d(node, weight), bias, stride=sliding.stride,
+        as_2d(node.builder, x), as_2d(node.builder, weight), bias, stride=sliding.stride,
         padding=sliding.padding, dilation=sliding.dilation, groups=node.integer("group", 1),
     )  # fmt: skip
-    return from_2d(node, result, spatial)
+    return from_2d(node.builder, result, spatial)
 
 
 def _bias(node: Node, outputs: int) -> ir.Value:
@@ -50,13 +51,14 @@ def conv_transpose(node: Node) -> Operand:
     sizes, kernel = shape(x)[2:], shape(weight)[2:]
     sliding = transposed_window(node, sizes, kernel)
     result = node.builder.conv_transpose2d(
-        as_2d(node, x), as_2d(node, weight), stride=sliding.stride, padding=sliding.padding,
-        dilation=sliding.dilation, extra=sliding.overhang, groups=node.integer("group", 1),
+        as_2d(node.builder, x), as_2d(node.builder, weight), stride=sliding.stride,
+        padding=sliding.padding, dilation=sliding.dilation, extra=sliding.overhang,
+        groups=node.integer("group", 1),
     )  # fmt: skip
     if node.operand(2) is not None:
         bias = node.value(2)
         result = node.builder.add(result, node.builder.reshape(bias, (1, shape(bias)[0], 1, 1)))
-    return from_2d(node, result, spatial)
+    return from_2d(node.builder, result, spatial)
 
 
 def gemm(node: Node) -> Operand:

@@ -4,8 +4,17 @@ ONNX's checker and shape inference know none of them: a handler checks its opera
 gets constants as they are, since nothing of a foreign domain is computed at import.
 """
 
-from bitwright.frontend.onnx import microsoft, quantized_blocks, quantized_microsoft
+from bitwright.frontend.onnx import (
+    microsoft,
+    qonnx,
+    qonnx_floats,
+    qonnx_thresholds,
+    quantized_blocks,
+    quantized_microsoft,
+)  # fmt: skip
 from bitwright.frontend.onnx.node import Handler
+
+_QONNX = {**qonnx.HANDLERS, **qonnx_floats.HANDLERS, **qonnx_thresholds.HANDLERS}
 
 DOMAINS: dict[str, dict[str, Handler]] = {
     "com.microsoft": {
@@ -13,4 +22,5 @@ DOMAINS: dict[str, dict[str, Handler]] = {
         **quantized_blocks.HANDLERS,
         **quantized_microsoft.HANDLERS,
     },
+    **dict.fromkeys(qonnx.DOMAINS, _QONNX),
 }

@@ -3,31 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
-from torch_mlir import ir
 
+from bitwright.frontend.common.normalization import inverse_root, mean_of, normalized
 from bitwright.frontend.onnx.functions import scalar
 from bitwright.frontend.onnx.node import Handler, Node, Operand, shape
-from bitwright.frontend.onnx.reductions import log_sum_exp, mean_of
+from bitwright.frontend.onnx.reductions import log_sum_exp
 from bitwright.ir.types import dtype_of
 
 _FLOAT = np.dtype(np.float32)
-
-
-def _inverse_root(node: Node, x: ir.Value, epsilon: float) -> ir.Value:
-    build = node.builder
-    root = build.function("sqrt", build.add(x, scalar(node, epsilon, x)))
-    return build.function("reciprocal", root)
-
-
-def _normalized(
-    node: Node, x: ir.Value, axes: Sequence[int], epsilon: float
-) -> tuple[ir.Value, ir.Value, ir.Value]:
-    """(x - mean) / sqrt(variance + epsilon), the mean, and the inverse deviation."""
-    build = node.builder
-    mean = mean_of(node, x, axes)
-    centred = build.add(x, mean, 1, -1)
-    inverse = _inverse_root(node, mean_of(node, build.mul(centred, centred), axes), epsilon)
-    return build.mul(centred, inverse), mean, inverse
 
 
 def layer_normalization(node: Node) -> Sequence[Operand]:
@@ -35,8 +18,8 @@ def layer_normalization(node: Node) -> Sequence[Operand]:
     build, x = node.builder, node.tensor(0)
     own, rank = dtype_of(x), len(shape(x))
     axis = node.axis(node.integer("axis", -1), rank)
-    y, mean, inverse = _normalized(
-        node, build.cast(x, _FLOAT), range(axis, rank), node.number("epsilon", 1e-5)
+    y, mean, inverse = normalized(
+        build, build.cast(x, _FLOAT), range(axis, rank), node.number("epsilon", 1e-5)
     )
     y = build.mul(build.cast(y, own), node.tensor(1))
     if node.operand(2) is not None:
@@ -50,8 +33,8 @@ def rms_normalization(node: Node) -> Operand:
     own, rank = dtype_of(x), len(shape(x))
     axis = node.axis(node.integer("axis", -1), rank)
     wide = build.cast(x, _FLOAT)
-    square = mean_of(node, build.mul(wide, wide), range(axis, rank))
-    y = build.mul(wide, _inverse_root(node, square, node.number("epsilon", 1e-5)))
+    square = mean_of(build, build.mul(wide, wide), range(axis, rank))
+    y = build.mul(wide, inverse_root(build, square, node.number("epsilon", 1e-5)))
     return build.mul(build.cast(y, own), node.tensor(1))
 
 
@@ -59,7 +42,7 @@ def instance_normalization(node: Node) -> Operand:
     """InstanceNormalization: each channel of each sample over its plane."""
     build, x = node.builder, node.value(0)
     rank = len(shape(x))
-    y, _, _ = _normalized(node, x, range(2, rank), node.number("epsilon", 1e-5))
+    y, _, _ = normalized(build, x, range(2, rank), node.number("epsilon", 1e-5))
     column = (1, shape(x)[1], *[1] * (rank - 2))
     scale, bias = (build.reshape(node.value(index), column) for index in (1, 2))
     return build.add(build.mul(y, scale), bias)
@@ -72,8 +55,8 @@ def group_normalization(node: Node) -> Operand:
     if groups < 1 or extents[1] % groups:
         node.fail_attribute("num_groups", groups, f"a divisor of the {extents[1]} channels")
     grouped = build.reshape(x, (extents[0], groups, extents[1] // groups, *extents[2:]))
-    y, _, _ = _normalized(
-        node, grouped, range(2, len(shape(grouped))), node.number("epsilon", 1e-5)
+    y, _, _ = normalized(
+        build, grouped, range(2, len(shape(grouped))), node.number("epsilon", 1e-5)
     )
     scale, bias = node.value(1), node.value(2)
     if node.opset < 21:
@@ -89,8 +72,8 @@ def mean_variance_normalization(node: Node) -> Operand:
     """MeanVarianceNormalization; the deviation gets 1e-9, as in the standard."""
     build, x = node.builder, node.value(0)
     axes = [node.axis(a, len(shape(x))) for a in node.integers("axes", (0, 2, 3))]
-    mean = mean_of(node, x, axes)
-    square = mean_of(node, build.mul(x, x), axes)
+    mean = mean_of(build, x, axes)
+    square = mean_of(build, build.mul(x, x), axes)
     variance = build.add(square, build.mul(mean, mean), 1, -1)
     deviation = build.add(build.function("sqrt", variance), scalar(node, 1e-9, x))
     return build.binary("div", build.add(x, mean, 1, -1), deviation)

@@ -1,7 +1,8 @@
 """Pooling over windows and over whole planes, means over axes."""
 
+from bitwright.frontend.common.windows import as_2d, from_2d
 from bitwright.frontend.onnx.node import Handler, Node, Operand, operand_dtype, shape
-from bitwright.frontend.onnx.windows import as_2d, from_2d, window
+from bitwright.frontend.onnx.windows import window
 
 
 def _spatial_rank(node: Node) -> int:
@@ -22,10 +23,10 @@ def max_pool(node: Node) -> Operand:
     x = node.tensor(0) if operand_dtype(node.required(0)).name in _BYTES else node.value(0)
     sliding = window(node, shape(x)[2:], node.integers("kernel_shape", ()))
     result = node.builder.max_pool2d(
-        as_2d(node, x), kernel=sliding.kernel, stride=sliding.stride,
+        as_2d(node.builder, x), kernel=sliding.kernel, stride=sliding.stride,
         padding=sliding.extended_padding, dilation=sliding.dilation,
     )  # fmt: skip
-    return from_2d(node, result, spatial)
+    return from_2d(node.builder, result, spatial)
 
 
 def average_pool(node: Node) -> Operand:
@@ -34,7 +35,7 @@ def average_pool(node: Node) -> Operand:
     sliding = window(node, shape(x)[2:], node.integers("kernel_shape", ()))
     if sliding.dilation != (1, 1):
         node.fail_attribute("dilations", node.integers("dilations", ()), "1 for every axis")
-    x, padding = as_2d(node, x), sliding.extended_padding
+    x, padding = as_2d(node.builder, x), sliding.extended_padding
     counted = bool(node.integer("count_include_pad", 0))
     if counted and any(sliding.overhang):
         top, left, bottom, right = sliding.padding
@@ -45,23 +46,23 @@ def average_pool(node: Node) -> Operand:
         x, kernel=sliding.kernel, stride=sliding.stride, padding=padding,
         count_include_pad=counted and any(padding),
     )  # fmt: skip
-    return from_2d(node, result, spatial)
+    return from_2d(node.builder, result, spatial)
 
 
 def global_average_pool(node: Node) -> Operand:
     """GlobalAveragePool as one window."""
     spatial = _spatial_rank(node)
-    x = as_2d(node, node.value(0))
+    x = as_2d(node.builder, node.value(0))
     plane = shape(x)[2:]
-    return from_2d(node, node.builder.avg_pool2d(x, kernel=plane, stride=plane), spatial)
+    return from_2d(node.builder, node.builder.avg_pool2d(x, kernel=plane, stride=plane), spatial)
 
 
 def global_max_pool(node: Node) -> Operand:
     """GlobalMaxPool as one window."""
     spatial = _spatial_rank(node)
-    x = as_2d(node, node.value(0))
+    x = as_2d(node.builder, node.value(0))
     plane = shape(x)[2:]
-    return from_2d(node, node.builder.max_pool2d(x, kernel=plane, stride=plane), spatial)
+    return from_2d(node.builder, node.builder.max_pool2d(x, kernel=plane, stride=plane), spatial)
 
 
 def reduce_mean(node: Node) -> Operand:

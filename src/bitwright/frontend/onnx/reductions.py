@@ -2,12 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 from torch_mlir import ir
 
 from bitwright.frontend.onnx.functions import scalar
 from bitwright.frontend.onnx.node import Handler, Node, Operand, shape
-from bitwright.ir.types import dtype_of
 
 Reduce = Callable[[Node, ir.Value, Sequence[int], bool], ir.Value]
 
@@ -83,15 +81,6 @@ def _square(node: Node, x: ir.Value) -> ir.Value:
 
 def _absolute(node: Node, x: ir.Value) -> ir.Value:
     return node.builder.function("abs", x)
-
-
-def mean_of(node: Node, x: ir.Value, axes: Sequence[int]) -> ir.Value:
-    """The mean, reduced axes kept, of any float type."""
-    count = int(np.prod([shape(x)[axis] for axis in axes]))
-    if dtype_of(x) == np.float32:
-        return node.builder.reduce_mean(x, axes, True)
-    total = node.builder.reduce_sum(x, axes, True)
-    return node.builder.binary("div", total, scalar(node, count, x))
 
 
 HANDLERS: dict[str, Handler] = {

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from bitwright.frontend.common.resample import along
 from bitwright.frontend.onnx import constants
 from bitwright.frontend.onnx.node import Array, Handler, Node, Operand, checked_size, shape
 
@@ -52,7 +53,7 @@ def resize(node: Node) -> Operand:
         if size == extent and scale in (None, 1.0) and not crop:
             continue
         checked_size((extent, size), f"{node.describe()}: its matrix", MAX_MATRIX)
-        x = _along(node, x, axis, _matrix(node, extent, size, scale, own_roi))
+        x = along(node.builder, x, axis, _matrix(node, extent, size, scale, own_roi))
     return x
 
 
@@ -105,19 +106,6 @@ def _evaluated(
         None if scale is not None else np.asarray([size], np.int64),
     ]  # fmt: skip
     return constants.evaluate(inner, max(node.opset, 19), operands)[0]
-
-
-def _along(node: Node, x: Any, axis: int, matrix: Array) -> Any:
-    build, rank = node.builder, len(shape(x))
-    picks = matrix.argmax(axis=1)
-    if ((matrix == 0) | (matrix == 1)).all() and (matrix.sum(axis=1) == 1).all():
-        return build.gather(x, build.plain(picks), axis)
-    perm = [*(i for i in range(rank) if i != axis), axis]
-    moved = build.linear(
-        build.transpose(x, perm), build.constant(matrix.astype(np.float32)),
-        build.constant(np.zeros(len(matrix), np.float32)),
-    )  # fmt: skip
-    return build.transpose(moved, [perm.index(i) for i in range(rank)])
 
 
 HANDLERS: dict[str, Handler] = {"Resize": resize}

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper, inliner, shape_inference, version_converter
 
-from bitwright.frontend.onnx import external, wire
+from bitwright.frontend.onnx import external, qonnx, wire
 from bitwright.frontend.onnx.bind import Shapes, bind, shown, suggestion
 from bitwright.frontend.onnx.errors import (
     DynamicShapeError,
@@ -83,6 +83,7 @@ def read(source: str | Path | bytes, shapes: Shapes | None = None) -> SourceMode
     _check_names(proto, name)
     if _is_old(proto):
         proto = _modern(_parsed(bytes(data), name))
+    qonnx.name_domain(proto)
     opset = _opset(proto, name)
     if proto.functions:
         try:
@@ -139,10 +140,12 @@ def _declare_without_data(proto: onnx.ModelProto) -> None:
     kept = [tensor for tensor in graph.initializer if not external.is_external(tensor)]
     declared = {value.name for value in graph.input}
     for tensor in graph.initializer:
-        if external.is_external(tensor) and tensor.name not in declared:
-            graph.input.append(
-                helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
-            )
+        if external.is_external(tensor):
+            if tensor.name not in declared:
+                graph.input.append(
+                    helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+                )
+            declared.discard(tensor.name)  # a second one of this name is to be seen
     del graph.initializer[:]
     graph.initializer.extend(kept)
 

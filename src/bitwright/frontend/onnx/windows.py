@@ -4,9 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch_mlir import ir
-
-from bitwright.frontend.onnx.node import Node, shape
+from bitwright.frontend.common.windows import overhang as overhang_of
+from bitwright.frontend.onnx.node import Node
 
 AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 
@@ -43,7 +42,7 @@ def window(node: Node, spatial: Sequence[int], kernel: Sequence[int]) -> Window:
     overhang = [0] * rank
     if node.integer("ceil_mode", 0):
         overhang = [
-            _overhang(size + a + b, k, s, d, size + a)
+            overhang_of(size + a + b, k, s, d, size + a)
             for size, a, b, k, s, d in zip(
                 spatial, low, high, kernel, stride, dilation, strict=True
             )
@@ -123,24 +122,3 @@ def _pads(
         low.append(less if mode == "SAME_UPPER" else more)
         high.append(more if mode == "SAME_UPPER" else less)
     return low, high
-
-
-def _overhang(padded: int, kernel: int, stride: int, dilation: int, real_end: int) -> int:
-    """What the last window of `ceil_mode` sticks out; it must start before the high padding."""
-    extent = dilation * (kernel - 1) + 1
-    outputs = -(-(padded - extent) // stride) + 1
-    if (outputs - 1) * stride >= real_end:
-        outputs -= 1
-    return max((outputs - 1) * stride + extent - padded, 0)
-
-
-def as_2d(node: Node, x: ir.Value) -> ir.Value:
-    """[N, C, L] as [N, C, 1, L]; two spatial axes stay as they are."""
-    extents = shape(x)
-    return x if len(extents) == 4 else node.builder.reshape(x, (*extents[:2], 1, extents[2]))
-
-
-def from_2d(node: Node, x: ir.Value, spatial: int) -> ir.Value:
-    """The inverse of `as_2d` for a result."""
-    extents = shape(x)
-    return x if spatial == 2 else node.builder.reshape(x, (*extents[:2], extents[3]))

@@ -2,21 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 from torch_mlir import ir
 
-from bitwright.ir import dyadic, fixed_point
+from bitwright.ir import dyadic
 from bitwright.ir.builder import Builder
 from bitwright.ir.bw import SCALE_LIMITS
 from bitwright.ir.reference_quantize import ROUND
 from bitwright.ir.types import QuantParams, value_params
 from bitwright.passes.integer.errors import FloatBetweenMarkers, NotAScale, UnsupportedMarker
 from bitwright.passes.integer.markers import same_grid
+from bitwright.passes.integer.pairs import sum_of_two
 from bitwright.passes.integer.products import ranges
 from bitwright.passes.integer.staircase import Fit, Staircase, fit
+from bitwright.passes.integer.thresholds import NotMonotone, is_narrow, steps_of
 from bitwright.passes.integer.values import (
     Added,
     Array,
@@ -30,11 +31,8 @@ from bitwright.passes.integer.values import (
 )  # fmt: skip
 from bitwright.passes.integer.weights import weight_params
 from bitwright.passes.quantize.tables import exponentials
-from bitwright.passes.widths import value_range
 
 Ints = NDArray[np.int64]
-ADD_LEFT_SHIFT = 20
-MAX_FACTOR = 127
 SOFTMAX = QuantParams((1 / 256,), -128, 8, -128, 127)
 _SHIFTS = {"floor": -0.5, "ceil": 0.5}
 """What a rounding other than to the nearest adds, in codes, before it is one to the nearest."""
@@ -77,6 +75,8 @@ class Quantizer:
             case Codes():
                 return self._of_codes(x, x.source, params, rounding)
             case FloatInput():
+                if self._is_own_grid(x, value_params(x.source.value), params):
+                    return x.source.value
                 if not x.plain:
                     raise FloatBetweenMarkers(
                         f"{self.where} quantizes what has been computed in float from an input. "
@@ -96,6 +96,14 @@ class Quantizer:
                 return self._of_added(x, x.source, params, rounding)
             case Softmax():
                 return self._of_softmax(x, x.source, params)
+
+    def _is_own_grid(self, x: Real, held: QuantParams, params: QuantParams) -> bool:
+        """Whether a scale and an offset come before the quantize that `held` contains already."""
+        if x.plain or x.chain.scale is None or x.chain.scale.size != 1:
+            return False
+        scale = params.scale / float(x.chain.scale.item())
+        zero_point = params.zero_point + float(x.chain.offset.reshape(-1)[0]) / params.scale
+        return bool(np.isclose(scale, held.scale, rtol=1e-12) and zero_point == held.zero_point)
 
     def _of_codes(self, x: Real, source: Codes, params: QuantParams, rounding: str) -> ir.Value:
         held = source.params
@@ -135,6 +143,9 @@ class Quantizer:
         return self._requantize(source.value, found, params, 0)
 
     def _of_product(self, x: Real, source: Product, params: QuantParams, rounding: str) -> ir.Value:
+        axis = 1 if source.attributes is not None else len(source.shape) - 1
+        if is_narrow(params) or x.chain.counts:
+            return self._of_narrow_product(x, source, params, rounding, axis)
         outputs = len(source.weight)
         scale, offset = self._affine(x.chain, params, rounding, source.unit)
         joint = scale.size == 1 and offset.size == 1
@@ -149,11 +160,7 @@ class Quantizer:
 
         weight = source.weight * sign.reshape(-1, *[1] * (source.weight.ndim - 1))
         shifted = replace(source, weight=weight, bias=source.bias * sign + bias)
-        if int(weight.max()) > 127:
-            raise UnsupportedMarker(
-                f"{self.where} is preceded by a negative factor for weights of -128; expected "
-                "weights from -127. Quantize weights symmetrically"
-            )
+        self._check_weights(shifted)
         if (scale == 0).any():
             shifted = _constant_outputs(shifted, scale == 0, plain, params)
         low, high = ranges(shifted)
@@ -161,8 +168,44 @@ class Quantizer:
             low, high, scale = low.min(keepdims=True), high.max(keepdims=True), scale[:1]
             sign, bias = sign[:1], bias[:1]
         found = self._fit(Staircase(function, low, high, np.abs(scale), params))
-        axis = 1 if source.attributes is not None else len(source.shape) - 1
         return self._requantize(self._built(shifted), found, params, axis)
+
+    def _of_narrow_product(
+        self, x: Real, source: Product, params: QuantParams, rounding: str, axis: int
+    ) -> ir.Value:
+        try:
+            steps = steps_of(x.chain, source, params, rounding)
+        except NotMonotone:
+            raise NotAScale(
+                f"{self.where} is preceded by a function of a sum that rises and falls, or of too "
+                "many sums to tell. Quantize the sum before it, so that the function becomes a "
+                "table"
+            ) from None
+        self._check_weights(steps.product)
+        sums = self._built(steps.product)
+        if steps.scales is None:
+            return self.builder.multi_threshold(sums, params, steps.thresholds, axis)
+        exact = Fit(steps.scales, "half_up", (params.qmin, params.qmax), 0, 0)
+        return self._requantize(sums, exact, params, axis)
+
+    def _check_weights(self, product: Product) -> None:
+        if int(product.weight.max()) > 127:
+            raise UnsupportedMarker(
+                f"{self.where} is preceded by a negative factor for weights of -128; expected "
+                "weights from -127. Quantize weights symmetrically"
+            )
+
+    def sums(self, x: Real, source: Product) -> tuple[ir.Value, float]:
+        """An output of the model that is not quantized: the sums as they are, and their unit."""
+        if (source.unit != source.unit[0]).any():
+            raise FloatBetweenMarkers(
+                f"{self.where} is a sum that is not quantized, with {len(source.unit)} scales; "
+                "expected one scale, so that its integers compare. Quantize it"
+            )
+        made = self._built(source)
+        for move in x.moves:
+            made = move(made)
+        return made, value_params(source.x).scale * source.weight_scales[0]
 
     def _built(self, product: Product) -> ir.Value:
         limits = np.iinfo(np.int32)
@@ -191,7 +234,7 @@ class Quantizer:
                 f"{self.where} is preceded by factors or offsets of a sum of two tensors. "
                 "Quantize before them"
             )
-        sums = _sums_of_two(self.builder, source, self.where)
+        sums = sum_of_two(self.builder, source, self.where)
         pairs = source.lhs.real(sums.lhs)[:, None] + source.sign * source.rhs.real(sums.rhs)
         wanted = quantized(x.chain.function(pairs.reshape(-1, 1)), params, rounding)
         wanted = wanted.reshape(pairs.shape)
@@ -300,50 +343,3 @@ def _constant_outputs(
     weight[constant] = 0
     bias[constant] = 2 * (codes[constant] - params.zero_point)
     return replace(product, weight=weight, bias=bias)
-
-
-@dataclass(frozen=True)
-class _SumOfTwo:
-    """An accumulator of two tensors, and what it is for each pair of their codes."""
-
-    value: ir.Value
-    unit: float
-    exact: bool
-    lhs: Ints
-    rhs: Ints
-    accumulators: Ints
-
-
-def _sums_of_two(build: Builder, source: Added, where: str) -> _SumOfTwo:
-    (left, lhs), (right, rhs) = (
-        (codes.params.scale, _reached(codes)) for codes in (source.lhs, source.rhs)
-    )
-    a = (lhs - source.lhs.params.zero_point)[:, None]
-    b = (rhs - source.rhs.params.zero_point)[None, :]
-    ratio = Fraction(left) / Fraction(right)
-    if max(ratio.numerator, ratio.denominator) <= MAX_FACTOR:
-        factors = ratio.numerator, source.sign * ratio.denominator
-        value = build.add(source.lhs.value, source.rhs.value, *factors)
-        unit = left / ratio.numerator
-        return _SumOfTwo(value, unit, True, lhs, rhs, a * factors[0] + b * factors[1])
-    if source.sign < 0:
-        raise UnsupportedMarker(
-            f"{where} is preceded by the difference of tensors with the scales {left:g} and "
-            f"{right:g}; expected scales of which one is a small multiple of the other. Give both "
-            "one scale"
-        )
-    twice = 2 * max(left, right)
-    scales = dyadic.multiplier(left / twice), dyadic.multiplier(right / twice)
-    value = build.scaled_add(
-        source.lhs.value, source.rhs.value, left_shift=ADD_LEFT_SHIFT, lhs_scale=scales[0],
-        rhs_scale=scales[1],
-    )  # fmt: skip
-    accumulators = fixed_point.scale(a << ADD_LEFT_SHIFT, *scales[0]) + fixed_point.scale(
-        b << ADD_LEFT_SHIFT, *scales[1]
-    )
-    return _SumOfTwo(value, twice / (1 << ADD_LEFT_SHIFT), False, lhs, rhs, accumulators)
-
-
-def _reached(codes: Codes) -> Ints:
-    low, high = value_range(codes.value)
-    return np.arange(low, high + 1, dtype=np.int64)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bitwright.ir import reference_float
 from bitwright.ir.reference import apply
 from bitwright.passes.integer.errors import FloatBetweenMarkers
-from bitwright.passes.integer.markers import describe
+from bitwright.passes.integer.markers import MULTI_THRESHOLD, describe
 from bitwright.passes.integer.values import Array, Chain, Joined, Real
 
 CLAMPS = ("bw.relu", "bw.clip")
@@ -80,6 +80,8 @@ def channel_axis(op: Any, constants: dict[int, Array], shape: tuple[int, ...]) -
     """The axis along which the constants differ, None where each is a single number."""
     if op.operation.name == "bw.batch_norm":
         return 1
+    if op.operation.name == MULTI_THRESHOLD:
+        return op.axis.value if len(constants[1]) > 1 else None
     axes: set[int] = set()
     for array in constants.values():
         extents = (1,) * (len(shape) - array.ndim) + array.shape
@@ -112,8 +114,11 @@ def _extended(op: Any, chain: Chain, step: Any, constants: dict[int, Array]) -> 
         )  # fmt: skip
     if kind in CLAMPS:
         return replace(chain, function=function)
-    rises = kind in _RISING or (kind == "bw.leaky_relu" and op.alpha.value >= 0)
-    return Chain(function, None, clamps=False, monotone=chain.monotone and rises)
+    rises = kind in (*_RISING, MULTI_THRESHOLD) or (kind == "bw.leaky_relu" and op.alpha.value >= 0)
+    return Chain(
+        function, None, clamps=False, monotone=chain.monotone and rises,
+        counts=kind == MULTI_THRESHOLD,
+    )  # fmt: skip
 
 
 def _affine(

@@ -1,7 +1,6 @@
 """Float modules with `bw.quantize` and `bw.dequantize` to integer modules; see `Integer`."""
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,25 +9,26 @@ from torch_mlir import ir
 
 from bitwright.ir import graph
 from bitwright.ir.builder import Builder
-from bitwright.ir.checks import ints
 from bitwright.ir.reference import constant_value
-from bitwright.ir.types import QuantParams, is_float, shape_of, value_params
-from bitwright.passes.integer import elementwise, movement, products
+from bitwright.ir.types import QuantParams, is_float, shape_of
+from bitwright.passes.integer import elementwise, movement
 from bitwright.passes.integer.codes import SOFTMAX, Deviation, Quantizer
 from bitwright.passes.integer.errors import FloatBetweenMarkers
 from bitwright.passes.integer.markers import (
     DEQUANTIZE,
+    MULTI_THRESHOLD,
     QUANTIZE,
     Marker,
     check_zero_point,
     describe,
     grid_of,
     input_marker,
+    marker,
     marker_of,
     same_grid,
 )  # fmt: skip
+from bitwright.passes.integer.operations import HANDLERS, State, Value
 from bitwright.passes.integer.values import (
-    Added,
     Array,
     Codes,
     FloatInput,
@@ -36,13 +36,8 @@ from bitwright.passes.integer.values import (
     Product,
     Real,
     Softmax,
-    Sums,
     real,
 )  # fmt: skip
-from bitwright.passes.integer.weights import weight_of, weight_params
-from bitwright.passes.widths import products_range, summed_range
-
-Value = Codes | Real | Joined
 
 
 @dataclass(frozen=True)
@@ -116,6 +111,7 @@ class _Conversion:
             context=module.context,
         )
         self._quantizer = Quantizer(self.builder)
+        self._scales: dict[str, float] = {}
         self._values: dict[ir.Value, Value] = {
             item.value: _input(item, value, marker)
             for item, value, marker in zip(items, self.builder.inputs, markers, strict=True)
@@ -136,11 +132,8 @@ class _Conversion:
             self._quantizer.where, self._quantizer.layer = describe(operation), name
             self._values[operation.result] = self._convert(operation, computed)
         outputs = [(item.name, self._output(item)) for item in graph.outputs(self._module)]
-        return Integral(self.builder.finish(outputs), tuple(self._quantizer.deviations))
-
-    def deviates(self, reason: str) -> None:
-        """Record that the layer at hand is not the model's own arithmetic."""
-        self._quantizer.deviates(0, 0, reason)
+        module = self.builder.finish(outputs, self._scales)
+        return Integral(module, tuple(self._quantizer.deviations))
 
     def _output(self, item: graph.NamedValue) -> ir.Value:
         value = self._values.get(item.value)
@@ -151,10 +144,14 @@ class _Conversion:
             return value.value
         if isinstance(value, Real) and isinstance(value.source, Codes) and value.plain:
             return value.source.value
+        if isinstance(value, Real) and isinstance(value.source, Product) and value.plain:
+            self._quantizer.where = self._quantizer.layer = f"output {item.name!r}"
+            sums, self._scales[item.name] = self._quantizer.sums(value, value.source)
+            return sums
         raise FloatBetweenMarkers(
             f"Output {item.name!r} of shape {list(shape_of(item.value))} is float and not "
-            "quantized; expected integers, or integers that are dequantized. Quantize the result "
-            "of the last layer as well"
+            "quantized; expected integers, integers that are dequantized, or sums of products of "
+            "integers. Quantize the result of the last layer as well"
         )
 
     def _convert(self, op: Any, computed: Mapping[int, Value]) -> Value:
@@ -163,11 +160,13 @@ class _Conversion:
             return self._quantize(op, computed[0])
         if kind == DEQUANTIZE:
             return self._dequantize(op, computed[0])
+        if kind == MULTI_THRESHOLD:
+            return self._count(op, computed[0])
         if kind in movement.KINDS:
             return movement.move(self.builder, op, computed)
-        handler = _HANDLERS.get(kind)
+        handler = HANDLERS.get(kind)
         if handler is not None:
-            found = handler(self, op, computed)
+            found = handler(State(self._quantizer), op, computed)
             if found is not None:
                 return found
         if kind in elementwise.KINDS:
@@ -182,6 +181,15 @@ class _Conversion:
         found = marker_of(op)
         assert not isinstance(x, Codes), "verified: the input of bw.quantize is float"
         return Codes(self._codes(x, found.params, op.rounding.value), found.offset)
+
+    def _count(self, op: Any, x: Value) -> Codes:
+        """Thresholds of real numbers: a monotone function, and codes that are its counts."""
+        assert not isinstance(x, Codes), "verified: thresholds of floats count floats"
+        thresholds = constant_value(op.thresholds)
+        assert thresholds is not None, "verified: thresholds are constant"
+        found = marker(describe(op), 1.0, 0, 0, thresholds.shape[1])
+        counts = elementwise.unary(op, x, {1: thresholds})
+        return Codes(self._codes(counts, found.params, "half_even"), found.offset)
 
     def _codes(self, x: Real | Joined, params: QuantParams, rounding: str) -> ir.Value:
         if isinstance(x, Real):
@@ -200,20 +208,6 @@ class _Conversion:
         check_zero_point(describe(op), params)
         codes = np.clip(np.arange(-128, 128), held.qmin, held.qmax)
         return real(Codes(self.builder.table(x.value, params, codes.tolist()), x.offset))
-
-    def operand(self, op: Any, x: Value) -> Codes:
-        """A float operand that is dequantized integers, nothing else done to it."""
-        if isinstance(x, Joined):
-            raise FloatBetweenMarkers(
-                f"{describe(op)} reads a concatenation of different scales that is not quantized. "
-                "Quantize the concatenation"
-            )
-        if isinstance(x, Real) and isinstance(x.source, Codes) and x.plain and not x.moves:
-            return x.source
-        raise FloatBetweenMarkers(
-            f"{describe(op)} reads a float that is not dequantized integers. Quantize the result "
-            "of the operation before it"
-        )
 
     def _elementwise(self, op: Any, computed: Mapping[int, Value]) -> Value:
         constants: dict[int, Array] = {}
@@ -237,137 +231,6 @@ class _Conversion:
             "Quantize what it reads and its result, or leave it out of the exported model"
         )
 
-    def constant_codes(self, value: ir.Value) -> Codes | None:
-        """A constant that the model holds as integers of one scale."""
-        weight = weight_of(value)
-        if weight is None or weight.scale.size != 1 or weight.integers.size == 1:
-            return None
-        params = weight_params(weight.integers, (float(weight.scale.item()),))
-        if params.bits > 8:
-            return None
-        return Codes(self.builder.constant(weight.integers, params))
-
 
 def _input(item: graph.NamedValue, value: ir.Value, marker: Marker) -> Value:
     return real(FloatInput(value)) if is_float(item.value) else Codes(value, marker.offset)
-
-
-Handler = Callable[[_Conversion, Any, Mapping[int, Value]], Value | None]
-
-
-def _weighted(product: Callable[[Any, ir.Value], Real]) -> Handler:
-    def handle(state: _Conversion, op: Any, computed: Mapping[int, Value]) -> Value:
-        if set(computed) != {0}:
-            raise FloatBetweenMarkers(
-                f"{describe(op)} has a weight or a bias that is computed at run time; expected "
-                "constants"
-            )
-        return product(op, state.operand(op, computed[0]).value)
-
-    return handle
-
-
-def _matmul(state: _Conversion, op: Any, computed: Mapping[int, Value]) -> Value:
-    if set(computed) == {0}:
-        found = products.matmul_constant(op, state.operand(op, computed[0]).value)
-        if found is not None:
-            return found
-    sides = [_side(state, op, computed, index) for index in (0, 1)]
-    if None in sides:
-        raise FloatBetweenMarkers(
-            f"{describe(op)} has a constant operand that is not quantized per tensor; expected "
-            "integers of one scale. Quantize it"
-        )
-    lhs, rhs = (side.value for side in sides if side is not None)
-    return products.matmul(op, lhs, rhs, state.builder)
-
-
-def _side(state: _Conversion, op: Any, computed: Mapping[int, Value], index: int) -> Codes | None:
-    """An operand of an operation on two tensors, one of them perhaps a quantized constant."""
-    if index in computed:
-        return state.operand(op, computed[index])
-    return state.constant_codes(op.operands[index])
-
-
-def _pair(state: _Conversion, op: Any, computed: Mapping[int, Value]) -> tuple[Codes, Codes] | None:
-    """Both operands as integers; None where the operation is a chain of one of them."""
-    values = [computed.get(index) for index in (0, 1)]
-    if any(
-        isinstance(v, Joined) or (isinstance(v, Real) and not (
-            isinstance(v.source, Codes) and v.plain and not v.moves))
-        for v in values
-    ):  # fmt: skip
-        return None
-    lhs, rhs = (_side(state, op, computed, index) for index in (0, 1))
-    return None if lhs is None or rhs is None else (lhs, rhs)
-
-
-def _add(state: _Conversion, op: Any, computed: Mapping[int, Value]) -> Value | None:
-    signs = (op.lhs_multiplier.value, op.rhs_multiplier.value)
-    pair = _pair(state, op, computed)
-    if pair is not None and signs[0] == 1:
-        return real(Added(*pair, signs[1], shape_of(op.result)))
-    if len(computed) == 1 and signs == (1, 1):
-        ((index, x),) = computed.items()
-        constant = op.operands[1 - index]
-        if isinstance(x, Real) and isinstance(x.source, Product) and x.plain and not x.moves:
-            values = constant_value(constant)
-            assert values is not None, "every value is computed or constant"
-            axis = elementwise.channel_axis(op, {1 - index: values}, x.shape)
-            if axis in (None, x.axis):
-                return replace(x, source=products.biased(x.source, constant, values))
-    return None
-
-
-def _mul(state: _Conversion, op: Any, computed: Mapping[int, Value]) -> Value | None:
-    pair = _pair(state, op, computed)
-    if pair is None:
-        return None
-    lhs, rhs = (codes.value for codes in pair)
-    unit = np.float32(pair[0].params.scale) * np.float32(pair[1].params.scale)
-    return real(Sums(state.builder.mul(lhs, rhs), unit, *products_range(lhs, rhs, 1)))
-
-
-def _avg_pool2d(state: _Conversion, op: Any, computed: Mapping[int, Value]) -> Value:
-    x = state.operand(op, computed[0]).value
-    kernel, stride, padding = ints(op.kernel), ints(op.stride), ints(op.padding)
-    if any(padding) and not op.count_include_pad.value:
-        state.deviates("windows of different size are averaged in integers, ties away from zero")
-        made = state.builder.integer_avg_pool2d(x, kernel=kernel, stride=stride, padding=padding)
-        return real(Codes(made))
-    acc = state.builder.sum_pool2d(x, kernel=kernel, stride=stride, padding=padding)
-    return _mean(x, acc, math.prod(kernel), any(padding))
-
-
-def _mean(x: ir.Value, acc: ir.Value, count: int, padded: bool) -> Real:
-    unit = np.float32(value_params(x).scale / count)
-    return real(Sums(acc, unit, *summed_range(x, count, padded)))
-
-
-def _reduce(state: _Conversion, op: Any, computed: Mapping[int, Value]) -> Value:
-    x = state.operand(op, computed[0]).value
-    shape, axes = shape_of(x), ints(op.axes)
-    count = math.prod(shape[axis] for axis in axes)
-    acc = state.builder.reduce_sum(x, axes, op.keepdims.value)
-    found = _mean(x, acc, count, padded=False)
-    if op.operation.name == "bw.reduce_mean":
-        return found
-    assert isinstance(found.source, Sums), "made just before"
-    return replace(found, source=replace(found.source, unit=np.float32(value_params(x).scale)))
-
-
-def _softmax(state: _Conversion, op: Any, computed: Mapping[int, Value]) -> Value:
-    return real(Softmax(state.operand(op, computed[0]), op.axis.value))
-
-
-_HANDLERS: dict[str, Handler] = {
-    "bw.add": _add,
-    "bw.avg_pool2d": _avg_pool2d,
-    "bw.conv2d": _weighted(products.conv2d),
-    "bw.linear": _weighted(products.linear),
-    "bw.matmul": _matmul,
-    "bw.mul": _mul,
-    "bw.reduce_mean": _reduce,
-    "bw.reduce_sum": _reduce,
-    "bw.softmax": _softmax,
-}

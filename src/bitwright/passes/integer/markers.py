@@ -1,7 +1,7 @@
 """Quantized types out of the operands of `bw.quantize` and `bw.dequantize`."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,12 +9,14 @@ from torch_mlir import ir
 
 from bitwright.ir import graph
 from bitwright.ir.bw_quantize import DequantizeOp, QuantizeOp, integer_range
+from bitwright.ir.bw_threshold import MultiThresholdOp
 from bitwright.ir.reference import constant_value
 from bitwright.ir.types import QuantParams, dtype_of, is_float, shape_of
 from bitwright.passes.integer.errors import FloatBetweenMarkers, UnsupportedMarker
 
 QUANTIZE = QuantizeOp.OPERATION_NAME
 DEQUANTIZE = DequantizeOp.OPERATION_NAME
+MULTI_THRESHOLD = MultiThresholdOp.OPERATION_NAME
 MOVES = frozenset(
     f"bw.{name}" for name in ("reshape", "transpose", "slice", "max_pool2d", "pad", "concat")
 )
@@ -114,6 +116,10 @@ def input_marker(item: graph.NamedValue) -> Marker:
     found: Marker | None = None
     for reader in _readers(item.value):
         kind = reader.operation.name
+        shifted = _added_before(reader)
+        if shifted is not None:
+            found = found or shifted
+            continue
         if kind not in (QUANTIZE, DEQUANTIZE):
             what = "float" if is_float(item.value) else str(dtype_of(item.value))
             raise FloatBetweenMarkers(
@@ -128,6 +134,31 @@ def input_marker(item: graph.NamedValue) -> Marker:
             "known. Leave it out of the exported model"
         )
     return found
+
+
+def _added_before(div: Any) -> Marker | None:
+    """quantize(x / s + z) of scale 1, QONNX's order of things, as a quantize of scale s and zero
+    point z: an input's integers are given, and how they were rounded is the giver's."""
+    quantize = div
+    constants: list[float] = []
+    for kind in ("bw.div", "bw.add"):
+        if quantize.operation.name != kind:
+            return None
+        constant = constant_value(quantize.operands[1])
+        users = graph.users(quantize.result)
+        if constant is None or constant.size != 1 or len(users) != 1:
+            return None
+        constants.append(float(constant.item()))
+        quantize = users[0].opview if hasattr(users[0], "opview") else users[0]
+    if quantize.operation.name != QUANTIZE or not constants[1].is_integer():
+        return None
+    found, (scale, zero_point) = marker_of(quantize), constants
+    if found.params.scale != 1:
+        return None
+    params = replace(
+        found.params, scales=(scale,), zero_point=found.params.zero_point + int(zero_point)
+    )
+    return Marker(params, found.offset)
 
 
 def _readers(value: ir.Value) -> Iterator[Any]:

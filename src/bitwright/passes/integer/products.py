@@ -1,5 +1,6 @@
 """`conv2d`, `linear` and `matmul` between markers; and their sums, brought to codes."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 
 from bitwright.ir import graph
+from bitwright.ir.builder import Builder
 from bitwright.ir.checks import ints
 from bitwright.ir.reference import constant_value
 from bitwright.ir.types import shape_of, value_params
@@ -17,27 +19,28 @@ from bitwright.passes.integer.values import Array, Product, Real, Sums
 from bitwright.passes.integer.weights import Weight, per_output, weight_of
 from bitwright.passes.widths import products_range, value_range, weighted_range
 
+LEAST, MOST = -128, 127
 _SAME_SCALE = 1e-5
 """Relative difference up to which a bias's scale counts as that of the accumulator."""
 
 
-def conv2d(op: Any, x: ir.Value) -> Real:
+def conv2d(op: Any, x: ir.Value, build: Builder) -> Real:
     """A convolution with quantized weights."""
     attributes = {
         "stride": ints(op.stride), "padding": ints(op.padding), "dilation": ints(op.dilation),
         "groups": op.groups.value,
     }  # fmt: skip
     weight = _weight(op, weight_of(op.weight))
-    return _with_bias(op, _product(op, x, weight, attributes), op.bias, 1)
+    return _with_bias(op, _product(op, x, weight, attributes, build), op.bias, 1)
 
 
-def linear(op: Any, x: ir.Value) -> Real:
+def linear(op: Any, x: ir.Value, build: Builder) -> Real:
     """A matrix product with quantized weights [outputs, inputs]."""
-    made = _product(op, x, _weight(op, weight_of(op.weight)), None)
+    made = _product(op, x, _weight(op, weight_of(op.weight)), None, build)
     return _with_bias(op, made, op.bias, len(made.shape) - 1)
 
 
-def matmul_constant(op: Any, x: ir.Value) -> Real | None:
+def matmul_constant(op: Any, x: ir.Value, build: Builder) -> Real | None:
     """A matrix product with a quantized matrix [inputs, outputs] on the right; else None."""
     weight = weight_of(op.rhs)
     if weight is None or any(extent != 1 for extent in weight.integers.shape[:-2]):
@@ -48,11 +51,11 @@ def matmul_constant(op: Any, x: ir.Value) -> Real | None:
     full = weight.scale
     if full.size > 1:
         full = np.broadcast_to(full, weight.integers.shape).reshape(matrix.shape).T
-    made = _product(op, x, _weight(op, Weight(matrix.T, full)), None)
+    made = _product(op, x, _weight(op, Weight(matrix.T, full)), None, build)
     return Real(made, made.shape, axis=len(made.shape) - 1)
 
 
-def matmul(op: Any, lhs: ir.Value, rhs: ir.Value, build: Any) -> Real:
+def matmul(op: Any, lhs: ir.Value, rhs: ir.Value, build: Builder) -> Real:
     """A matrix product of two quantized tensors."""
     unit = np.float32(value_params(lhs).scale) * np.float32(value_params(rhs).scale)
     low, high = products_range(lhs, rhs, shape_of(lhs)[-1])
@@ -72,26 +75,45 @@ def _weight(op: Any, weight: Weight | None) -> tuple[Weight, tuple[float, ...]]:
             f"{describe(op)} has a weight with scales of shape {list(weight.scale.shape)}; "
             "expected one, or one for each output. Quantize the weight per tensor or per channel"
         )
-    low, high = int(weight.integers.min()), int(weight.integers.max())
-    if low < -128 or high > 127:
-        raise UnsupportedMarker(
-            f"{describe(op)} has weights from {low} to {high} after their zero point is taken "
-            "off; expected -128 to 127. Quantize weights symmetrically (signed, zero point 0)"
-        )
     return weight, scales
 
 
 def _product(
     op: Any, x: ir.Value, weight: tuple[Weight, tuple[float, ...]],
-    attributes: dict[str, Any] | None,
+    attributes: dict[str, Any] | None, build: Builder,
 ) -> Product:  # fmt: skip
-    found, scales = weight
+    (found, scales), groups = weight, attributes["groups"] if attributes else 1
     unit = np.float32(value_params(x).scale) * np.asarray(scales, np.float32)
-    outputs = len(found.integers)
+    integers = found.integers
+    least, most = int(integers.min()), int(integers.max())
+    if least < 2 * LEAST or most > 2 * MOST:
+        raise UnsupportedMarker(
+            f"{describe(op)} has weights from {least} to {most} after their zero point is taken "
+            f"off; expected {2 * LEAST} to {2 * MOST}. Quantize weights to 8 bits, symmetrically"
+        )
+    if least < LEAST or most > MOST:
+        x, integers = _halved(x, integers, groups, build)
     return Product(
-        x, np.ascontiguousarray(found.integers), scales, np.zeros(outputs, np.int64), unit,
+        x, np.ascontiguousarray(integers), scales, np.zeros(len(integers), np.int64), unit,
         attributes, shape_of(op.result), graph.location_name(op),
     )  # fmt: skip
+
+
+def _halved(
+    x: ir.Value, weight: NDArray[np.int64], groups: int, build: Builder
+) -> tuple[ir.Value, NDArray[np.int64]]:
+    """Weights of 9 bits, which zero points make of 8: two of 8 bits each, on the input twice.
+
+    The channels of each group of `x` are followed by themselves.
+    """
+    first = np.clip(weight, LEAST, MOST)
+    halves = np.concatenate((first, weight - first), axis=1)
+    if weight.ndim == 2:
+        return build.concat([x, x], len(shape_of(x)) - 1), halves
+    samples, channels, *plane = shape_of(x)
+    grouped = build.reshape(x, (samples, groups, channels // groups * math.prod(plane)))
+    twice = build.concat([grouped, grouped], 2)
+    return build.reshape(twice, (samples, 2 * channels, *plane)), halves
 
 
 def _with_bias(op: Any, product: Product, bias: ir.Value, axis: int) -> Real:
@@ -116,7 +138,9 @@ def biased(product: Product, value: ir.Value, values: Array) -> Product:
         scale = held.scale.reshape(-1)
         if (np.abs(scale / product.unit - 1) < _SAME_SCALE).all():
             units = np.broadcast_to(held.integers.reshape(-1), units.shape).astype(np.float64)
-    return replace(product, bias=product.bias + np.rint(units).astype(np.int64))
+    whole = np.rint(units).astype(np.int64)
+    first = held is None and not product.bias.any()
+    return replace(product, bias=product.bias + whole, real_bias=flat if first else None)
 
 
 def ranges(product: Product) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -79,6 +79,7 @@ class Product:
         bias: in units of the accumulator.
         unit: what one unit stands for; one number, or one for each output.
         attributes: of `conv2d`; None for `linear`.
+        real_bias: the float32 numbers that `bias` stands for where they are not quantized.
         name: the model's own.
     """
 
@@ -90,6 +91,7 @@ class Product:
     attributes: dict[str, Any] | None
     shape: tuple[int, ...]
     name: str
+    real_bias: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,7 @@ class Chain:
             not affine. One number or one for each channel.
         clamps: whether it does no more than clamp.
         monotone: whether it never falls (never rises where the scale is negative).
+        counts: whether it ends in a count of thresholds.
     """
 
     function: Callable[[Array], Array] = identity
@@ -140,6 +143,7 @@ class Chain:
     offset: NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
     clamps: bool = True
     monotone: bool = True
+    counts: bool = False
 
 
 @dataclass(frozen=True)

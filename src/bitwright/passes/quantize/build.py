@@ -43,11 +43,14 @@ class WeightOptions:
 
 @dataclass
 class Built:
-    """The module under construction and what the report wants to know of it."""
+    """The module under construction and what the report wants to know of it.
+
+    `weights` has the bits and the signal-to-noise ratio in dB of the weights of each operation.
+    """
 
     builder: Builder
     values: dict[ir.Value, ir.Value] = field(default_factory=dict)
-    weights: dict[ir.Value, QuantizedWeight] = field(default_factory=dict)
+    weights: dict[ir.Value, tuple[int, float]] = field(default_factory=dict)
     table_errors: dict[ir.Value, float] = field(default_factory=dict)
     accumulators: dict[ir.Value, ir.Value] = field(default_factory=dict)
 
@@ -194,7 +197,7 @@ class IntegerBuilder:
             array, self.options.bits[op.result], self.options.per_channel, floor,
             self._importance(op),
         )  # fmt: skip
-        self.built.weights[op.result] = weight
+        self.built.weights[op.result] = (weight.params.bits, weight.sqnr_db)
         return weight
 
     def _importance(self, op: Any) -> NDArray[np.float64]:

@@ -93,9 +93,9 @@ def make_report(
             continue
         end = ends.get(result, result)
         layer = _layer(graph.location_name(operation), kind, end, plan, statistics)
-        weight = built.weights.get(result)
-        if weight is not None:
-            layer = replace(layer, weight_bits=weight.params.bits, weight_sqnr_db=weight.sqnr_db)
+        if result in built.weights:
+            bits, sqnr_db = built.weights[result]
+            layer = replace(layer, weight_bits=bits, weight_sqnr_db=sqnr_db)
         if result in built.accumulators:
             owner = built.accumulators[result].owner
             layer = replace(layer, accumulator_bits=accumulator_bits(owner.opview))

@@ -1,0 +1,1 @@
+"""What more than one importer builds out of `bw` operations."""

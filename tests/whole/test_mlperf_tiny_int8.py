@@ -1,0 +1,58 @@
+"""The four quantized MLPerf Tiny models on the FPGA machine, in their own arithmetic.
+
+Every element equals what LiteRT's reference kernels gave. Needs BITWRIGHT_DATA; with
+BITWRIGHT_ACCEPTANCE set all models and rows are simulated (an hour), else the quick ones.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitwright import api
+from bitwright.flows.models import import_model
+from bitwright.flows.overlay import build_overlay
+from bitwright.ir import graph
+from bitwright.ir.types import shape_of
+from bitwright.targets import get_fpga
+
+BOARD = "ulx3s-85f"
+# Cycles of an inference on the largest preset, which all four fit.
+CYCLES = {"kws": 70_857, "ic": 368_331, "ad": 4_557, "vww": 268_727}
+QUICK = (("kws", 20), ("ad", 20))
+ALL = (("kws", 1000), ("ad", 20), ("ic", 10), ("vww", 1))
+# One simulator serves both quick models.
+SHARED = {"acc_bits": 22, "act_words": 1000, "in_words": 150, "out_words": 40,
+          "weight_words": 4192, "param_words": 848, "program_words": 432}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CYCLES)
+def test_fits_the_largest_preset(data_folder: Path, name: str) -> None:
+    module = import_model(data_folder / "mlperf_tiny" / f"{name}_int8.tflite").module
+    target = get_fpga(BOARD)
+    build = build_overlay(module, target)
+    machine = build.assembled.machine
+    assert (machine.lanes, machine.rows) == (target.presets[0].lanes, target.presets[0].rows)
+    assert machine.multiplier_bits == 31
+    assert build.prediction.total == CYCLES[name]
+    print(f"{name}: {build.prediction.total} cycles, {build.resources}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "rows"), ALL if os.environ.get("BITWRIGHT_ACCEPTANCE") else QUICK)
+def test_every_element(data_folder: Path, tmp_path: Path, name: str, rows: int) -> None:
+    model = data_folder / "mlperf_tiny" / f"{name}_int8.tflite"
+    module = import_model(model).module
+    (item,), (result,) = graph.inputs(module), graph.outputs(module)
+    golden = np.load(data_folder / "mlperf_tiny" / f"{name}_golden.npz")
+    x, wanted = golden["x"][:rows], golden["y"][:rows]
+    np.savez(tmp_path / "x.npz", **{item.name: x.reshape(len(x), *shape_of(item.value)[1:])})
+    machine = SHARED if (name, rows) in QUICK else None
+    compiled = api.compile_model(model, BOARD, output=tmp_path / "b", machine=machine)
+    simulated = api.simulate(tmp_path / "b", tmp_path / "x.npz", tmp_path / "y.npz")
+    assert simulated.bit_exact.rtl is not None
+    assert simulated.bit_exact.rtl.exact
+    assert compiled.cycles.predicted == simulated.cycles.simulated == CYCLES[name]
+    found = np.load(tmp_path / "y.npz")[result.name]
+    np.testing.assert_array_equal(found.reshape(len(x), -1), wanted.reshape(len(x), -1))
