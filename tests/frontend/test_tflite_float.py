@@ -137,6 +137,11 @@ FAILURES = {
         errors.UnsupportedOperandError,
         "input 2 ('s') is [1], beside begin [0]; supported: 2 numbers each",
     ),
+    "resize": (
+        cases.one("RESIZE_BILINEAR", (1, 4), (1, 4), "ResizeBilinearOptions",
+                  s=cases.numbers(2, 2)), errors.UnsupportedOperandError,
+        "input 0 ('x') has shape [1, 4]; supported: rank 4",
+    ),
     "alignment": (
         cases.resize("NEAREST", (9, 4), True, True), errors.UnsupportedAttributeError,
         "option HalfPixelCenters is True; supported: False where AlignCorners is True",

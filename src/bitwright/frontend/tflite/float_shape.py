@@ -62,9 +62,9 @@ def slice_(node: Node) -> Value:
 
 def resize_nearest_neighbor(node: Node) -> Value:
     """RESIZE_NEAREST_NEIGHBOR: rows and columns are picked (GetNearestNeighbor)."""
-    corners, half = _alignment(node)
+    (corners, half), sizes = _alignment(node), _sizes(node)
     x = node.value(0).first()
-    for axis, size in zip((2, 3), _sizes(node), strict=True):
+    for axis, size in zip((2, 3), sizes, strict=True):
         extent = shape_of(x)[axis]
         places = (np.arange(size, dtype=np.float32) + np.float32(0.5 if half else 0)) * _scale(
             extent, size, corners
@@ -77,10 +77,10 @@ def resize_nearest_neighbor(node: Node) -> Value:
 
 def resize_bilinear(node: Node) -> Value:
     """RESIZE_BILINEAR: a product with an interpolation matrix along rows, then along columns."""
-    corners, half = _alignment(node)
+    (corners, half), sizes = _alignment(node), _sizes(node)
     build, x = node.builder, node.value(0).first()
     # The last axis is multiplied and the last two change places, twice.
-    for size in reversed(_sizes(node)):
+    for size in reversed(sizes):
         matrix = _interpolation(node, shape_of(x)[3], size, corners, half)
         zeros = np.zeros(size, np.float32)
         x = build.linear(x, build.constant(matrix), build.constant(zeros))

@@ -6,8 +6,8 @@ from torch_mlir import ir
 from bitwright.frontend.tflite import arithmetic
 from bitwright.frontend.tflite.node import Array, Handler, Node, Value, shaped
 from bitwright.frontend.tflite.windows import window
-from bitwright.ir.builder import Builder
 from bitwright.ir.types import QuantParams, shape_of
+from bitwright.ir.wide_weights import parted
 
 
 def conv_2d(node: Node) -> Value:
@@ -49,7 +49,7 @@ def depthwise_shape(node: Node, weight: Array) -> int:
 def _convolution(node: Node, weight: Array, scales: tuple[float, ...], groups: int) -> Value:
     """Weight [O, C / groups, KH, KW]; the factor of each output in float64."""
     options = node.operator.options
-    x, weight = _parted(node.builder, node.value(0).first(), weight, groups)
+    x, weight = parted(node.builder, node.value(0).first(), weight, groups)
     dilation = (options["DilationHFactor"], options["DilationWFactor"])
     sliding = window(node, shape_of(x)[2:], weight.shape[2:], dilation)
     build = node.builder
@@ -66,26 +66,6 @@ def _convolution(node: Node, weight: Array, scales: tuple[float, ...], groups: i
     return node.first(node.scaled(acc, factors, 1, node.clamp()))
 
 
-def _parted(build: Builder, x: ir.Value, weight: Array, groups: int) -> tuple[ir.Value, Array]:
-    """A weight of 9 bits as some of 8 along its inputs, and `x` as often along its channels.
-
-    x * w = x * a + x * b, where a is w within 8 bits and b what is left: the same sums.
-    """
-    parts: list[Array] = []
-    while weight.any() or not parts:
-        parts.append(np.clip(weight, arithmetic.LEAST, arithmetic.GREATEST).astype(np.int8))
-        weight = weight - parts[-1]
-    weight, times, shape = np.concatenate(parts, axis=1), len(parts), shape_of(x)
-    if times == 1:
-        return x, weight
-    if groups == 1:
-        return build.concat([x] * times, 1), weight
-    # The channels of a group stand together.
-    flat = build.reshape(x, (shape[0], groups, shape[1] // groups * shape[2], shape[3]))
-    repeated = build.concat([flat] * times, 2)
-    return build.reshape(repeated, (shape[0], times * shape[1], *shape[2:])), weight
-
-
 def _weight_params(weight: Array, scales: tuple[float, ...]) -> QuantParams:
     least = min(-127, int(weight.min()))
     return QuantParams(scales, 0, 8, least, 127, None if len(scales) == 1 else 0)
@@ -96,7 +76,7 @@ def fully_connected(node: Node) -> Value:
     weight, scales = node.weight(1, axis=0)
     count, wanted = dense_shape(node, weight)
     x, weight = rows(node, weight, count)
-    x, weight = _parted(node.builder, x, weight, 1)
+    x, weight = parted(node.builder, x, weight)
     build = node.builder
     acc = build.linear(
         x, build.constant(weight, _weight_params(weight, scales)),
