@@ -29,8 +29,9 @@ def parted(
     times, joined = len(parts), np.concatenate(parts, axis=1)
     if times == 1:
         return x, joined
-    if weight.ndim == 2:
-        return build.concat([x] * times, len(shape_of(x)) - 1), joined
+    if weight.ndim == 2 or groups == 1:
+        axis = len(shape_of(x)) - 1 if weight.ndim == 2 else 1
+        return build.concat([x] * times, axis), joined
     samples, channels, *plane = shape_of(x)
     grouped = build.reshape(x, (samples, groups, channels // groups * math.prod(plane)))
     repeated = build.concat([grouped] * times, 2)
