@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tflite_cases import CASES
+from tflite_float_cases import CASES as FLOAT_CASES
+from tflite_unsigned_cases import CASES as UNSIGNED_CASES
 
 from bitwright.frontend.tflite import load as load_tflite
 
@@ -19,7 +21,11 @@ _VALUES = (
 
 def corpus() -> dict[str, bytes]:
     """The files of the operators' tests."""
-    return {name: make() for name, make in CASES.items()}
+    return {
+        f"{kind}_{name}": make()
+        for kind, cases in (("int8", CASES), ("float", FLOAT_CASES), ("uint8", UNSIGNED_CASES))
+        for name, make in cases.items()
+    }
 
 
 def load(path: Path) -> Any:

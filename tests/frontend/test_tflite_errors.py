@@ -14,7 +14,7 @@ from tflite_models import Operator, Tensor, dense, model
 
 SUPPORTED = ", ".join(sorted(HANDLERS))
 WEIGHT = np.arange(12).reshape(3, 4)
-ACT = Tensor((1, 4))
+ACT, IMAGE, POOLED = Tensor((1, 4)), Tensor((1, 4, 4, 2)), Tensor((1, 3, 3, 2))
 WINDOW = {"Padding": 1, "StrideH": 1, "StrideW": 1}
 
 
@@ -74,22 +74,6 @@ def test_unknown_operator() -> None:
     )  # fmt: skip
 
 
-def test_float_model() -> None:
-    tensors = {"x": Tensor((1, 4), (), type="FLOAT32"), "y": Tensor((1, 4), (), type="FLOAT32")}
-    _fails(
-        model(tensors, [Operator("RELU", ["x"], ["y"])]), errors.NotQuantizedError,
-        "the model: input: tensor 'x' is FLOAT32 and not quantized; expected INT8. Convert the "
-        "model with full integer quantization (converter.inference_input_type = tf.int8), or "
-        "export the float model to ONNX, which Bitwright quantizes itself",
-    )  # fmt: skip
-
-
-def test_float_model_of_mlperf(data_folder: Path) -> None:
-    for name in ("kws", "ad", "ic", "vww"):
-        with pytest.raises(errors.NotQuantizedError, match="is FLOAT32 and not quantized"):
-            load(data_folder / "mlperf_tiny" / f"{name}_float.tflite")
-
-
 def _one(kind: str, table: str = "", options=None, inputs=("x",), **tensors: Tensor) -> bytes:
     given = {"x": ACT, "y": ACT, **tensors}
     return model(given, [Operator(kind, inputs, ["y"], table, options or {})])
@@ -103,17 +87,50 @@ def _dense(**tensors: Tensor) -> bytes:
     return _one("FULLY_CONNECTED", "FullyConnectedOptions", {}, ("x", "w", "b"), **given)
 
 
-def _pool(**options: int) -> bytes:
-    image = Tensor((1, 4, 4, 2))
+def _pool(x: Tensor = IMAGE, y: Tensor = POOLED, **options: int) -> bytes:
     given = {**WINDOW, "FilterHeight": 2, "FilterWidth": 2, **options}
-    return _one("AVERAGE_POOL_2D", "Pool2DOptions", given, x=image, y=Tensor((1, 3, 3, 2)))
+    return _one("AVERAGE_POOL_2D", "Pool2DOptions", given, x=x, y=y)
 
 
 FAILURES = {
-    "unsigned": (
-        _one("RELU", x=Tensor((1, 4), type="UINT8")), errors.UnsupportedTypeError,
-        "the model: input: tensor 'x' is UINT8; supported: INT8 activations and weights, INT32 "
-        "biases",
+    "no scale of unsigned": (
+        _one("RELU", x=Tensor((1, 4), (), type="UINT8")), errors.UnsupportedTypeError,
+        "the model: input: tensor 'x' is UINT8; supported: INT8 or UINT8 activations and weights "
+        "with a scale, INT32 biases",
+    ),
+    "16 bits": (
+        _one("RELU", x=Tensor((1, 4), type="INT16")), errors.UnsupportedTypeError,
+        "the model: input: tensor 'x' is INT16; supported: activations of 8 bits. Convert the "
+        "model with converter.target_spec.supported_ops = "
+        "[tf.lite.OpsSet.TFLITE_BUILTINS_INT8], or without quantization",
+    ),
+    "unsigned average": (
+        _pool(
+            Padding=0, x=Tensor((1, 4, 4, 2), type="UINT8"), y=Tensor((1, 4, 4, 2), type="UINT8"),
+        ), errors.UnsupportedAttributeError,
+        "Operator 0 (AVERAGE_POOL_2D, 'y'): option Padding is '0 (SAME)'; supported: 1 (VALID) for "
+        "UINT8, where windows lie inside of the image",
+    ),
+    "zero point of an unsigned weight": (
+        _dense(
+            x=Tensor((1, 4), type="UINT8"), y=Tensor((1, 3), type="UINT8"),
+            w=Tensor((3, 4), (0.1,), (300,), type="UINT8", data=WEIGHT),
+        ), errors.UnsupportedOperandError,
+        "Operator 0 (FULLY_CONNECTED, 'y'): input 1 ('w') has the zero point 300; supported: 0 to "
+        "255",
+    ),
+    "float weight": (
+        _dense(w=Tensor((3, 4), type="FLOAT32", data=WEIGHT)), errors.NotQuantizedError,
+        "Operator 0 (FULLY_CONNECTED, 'y'): tensor 'w' is FLOAT32 and not quantized; expected "
+        "INT8. Convert the model with full integer quantization (converter.inference_input_type "
+        "and inference_output_type = tf.int8), or without quantization: Bitwright quantizes float "
+        "models itself",
+    ),
+    "float result": (
+        _one("DEQUANTIZE", y=Tensor((1, 4), (), type="FLOAT32")), errors.NotQuantizedError,
+        "Operator 0 (DEQUANTIZE, 'y') stands between floats and integers; supported: one of both "
+        "in a model. Convert it with integer inputs and outputs (converter.inference_input_type "
+        "and inference_output_type = tf.int8)",
     ),
     "no scale": (
         _one("RELU", x=Tensor((1, 4), ())), errors.InvalidModelError,

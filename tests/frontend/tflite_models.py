@@ -33,7 +33,10 @@ class Operator:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-_DTYPES = {"INT8": np.int8, "INT32": np.int32, "FLOAT32": np.float32, "UINT8": np.uint8}
+_DTYPES = {
+    "INT8": np.int8, "UINT8": np.uint8, "INT16": np.int16, "INT32": np.int32,
+    "FLOAT16": np.float16, "FLOAT32": np.float32,
+}  # fmt: skip
 
 
 def model(

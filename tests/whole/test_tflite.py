@@ -14,6 +14,7 @@ from bitwright.runtime.library import load_library
 sys.path.insert(0, str(Path(__file__).parents[1] / "frontend"))
 
 import tflite_cases as cases  # pyright: ignore[reportMissingImports]
+import tflite_float_cases as float_cases  # pyright: ignore[reportMissingImports]
 
 
 def _compile(folder: Path, *options: str, name: str = "m.tflite") -> Result:
@@ -88,6 +89,17 @@ def test_a_float_model_needs_calibration(tmp_path: Path) -> None:
         "them with --calibration samples.npz (about 100)"
     )
     assert not (tmp_path / "build").exists()
+
+
+def test_a_float_model_is_quantized(tmp_path: Path) -> None:
+    (tmp_path / "m.tflite").write_bytes(float_cases.CASES["network"]())
+    x = np.random.default_rng(0).normal(0, 2, (20, 5, 6, 3)).astype(np.float32)
+    np.savez(tmp_path / "s.npz", x=x)
+    result = _compile(tmp_path, "-t", "cpu", "-c", str(tmp_path / "s.npz"))
+    assert result.exit_code == 0, result.stderr
+    report = json.loads((tmp_path / "build" / "report.json").read_text())
+    assert report["quantization"]["calibration_samples"] == 20
+    assert report["bit_exact"]["cpu"]["mismatches"] == 0
 
 
 def test_inspect(folder: Path) -> None:

@@ -21,7 +21,7 @@ LEAST, GREATEST = -128, 127
 
 def bounds(activation: str, params: QuantParams) -> tuple[int, int]:
     """Least and greatest integer of a fused activation (CalculateActivationRangeQuantized)."""
-    low, high = _ACTIVATIONS[activation]
+    low, high = ACTIVATIONS[activation]
 
     def quantized(real: float) -> int:
         return params.zero_point + round_away(float(np.float32(real) / np.float32(params.scale)))
@@ -31,7 +31,7 @@ def bounds(activation: str, params: QuantParams) -> tuple[int, int]:
     return least, max(least, greatest)
 
 
-_ACTIVATIONS: dict[str, tuple[float | None, float | None]] = {
+ACTIVATIONS: dict[str, tuple[float | None, float | None]] = {
     "NONE": (None, None),
     "RELU": (0.0, None),
     "RELU_N1_TO_1": (-1.0, 1.0),
@@ -60,6 +60,21 @@ def exact_multiplier(real: float, limit: int, greatest: int) -> Scale:
             f"scales sums of up to {limit} by {real:g}, which no multiplier of 31 bits does as "
             "float64 does"
         )
+    return found
+
+
+def average_multiplier(count: int) -> Scale:
+    """A `half_away` multiplier and shift that divide sums of `count` unsigned bytes.
+
+    Raises:
+        ValueError: where no multiplier of 31 bits does.
+    """
+    steps, limit = np.arange(1, 256, dtype=np.int64), 255 * count
+    low, high = np.zeros(1, np.int64), np.asarray([limit])
+    begin = starts(lambda acc: (2 * acc + count) // (2 * count), low, high, steps)
+    found = solve(begin[:, 0], 0, limit, steps, "half_away", SCALE_LIMITS["half_away"])
+    if found is None:
+        raise ValueError(f"averages over {count} elements, which no multiplier of 31 bits does")
     return found
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from torch_mlir import ir
 
 from bitwright.frontend.tflite import arithmetic
-from bitwright.frontend.tflite.node import Handler, Node, Value, shaped
+from bitwright.frontend.tflite.node import Array, Handler, Node, Value, shaped
 from bitwright.ir.types import shape_of
 
 ADD_LEFT_SHIFT = 20
@@ -18,7 +18,7 @@ def add(node: Node) -> Value:
     left, right = node.params(0).scale, node.params(1).scale
     result = node.result_params().scale
     twice = 2 * max(left, right)
-    lhs, rhs, layout = _operands(node)
+    lhs, rhs, layout = operands(node)
     acc = node.builder.scaled_add(
         lhs, rhs, left_shift=ADD_LEFT_SHIFT, lhs_scale=arithmetic.multiplier(left / twice),
         rhs_scale=arithmetic.multiplier(right / twice),
@@ -31,13 +31,15 @@ def mul(node: Node) -> Value:
     """MUL, its factor in float32 (MulElementwise)."""
     scales = [np.float32(node.params(index).scale) for index in (0, 1)]
     factor = float(scales[0] * scales[1] / np.float32(node.result_params().scale))
-    lhs, rhs, layout = _operands(node)
+    lhs, rhs, layout = operands(node)
     return layout(node.scaled(node.builder.mul(lhs, rhs), [factor], 0, node.clamp()))
 
 
-def _operands(node: Node) -> tuple[ir.Value, ir.Value, Callable[[ir.Value], Value]]:
-    """Both operands in one layout, and that of the result."""
-    values = [node.value(index) for index in (0, 1)]
+def operands(
+    node: Node, right: Array | None = None
+) -> tuple[ir.Value, ir.Value, Callable[[ir.Value], Value]]:
+    """Both operands in one layout, and that of the result; `right` are floats for the second."""
+    values = [node.value(0), node.value(1) if right is None else node.constant(right)]
     ranks = [len(value.shape) for value in values]
     computed = [value for i, value in enumerate(values) if not node.is_constant(i)]
     if max(ranks) == 4 and any(value.first_ is not None for value in computed):
@@ -53,11 +55,8 @@ def _operands(node: Node) -> tuple[ir.Value, ir.Value, Callable[[ir.Value], Valu
 
 def _table(node: Node, entries: Any) -> Value:
     """A function of one integer, in the layout of the operand."""
-    x = node.value(0)
-    first = len(x.shape) == 4 and x.first_ is not None
-    source = x.first() if first else x.last()
-    made = node.builder.table(source, node.result_params(), [int(entry) for entry in entries])
-    return node.first(made) if first else node.last(made)
+    result, table = node.result_params(), [int(entry) for entry in entries]
+    return node.mapped(lambda x: node.builder.table(x, result, table))
 
 
 def _activation(name: str) -> Handler:
@@ -74,10 +73,7 @@ def quantize(node: Node) -> Value:
 
 def leaky_relu(node: Node) -> Value:
     """LEAKY_RELU."""
-    alpha = node.operator.options["Alpha"]
-    if not abs(alpha) < 1e6:
-        node.fail_option("Alpha", alpha, "a finite slope")
-    return _table(node, arithmetic.leaky_table(node.params(0), node.result_params(), alpha))
+    return _table(node, arithmetic.leaky_table(node.params(0), node.result_params(), node.alpha()))
 
 
 def logistic(node: Node) -> Value:
@@ -97,9 +93,7 @@ def tanh(node: Node) -> Value:
 
 def softmax(node: Node) -> Value:
     """SOFTMAX along the last axis."""
-    beta = node.operator.options["Beta"]
-    if not 0 < beta < 1e6:
-        node.fail_option("Beta", beta, "a positive number")
+    beta = node.beta()
     result = node.result_params()
     if result.scale != 1 / 256 or result.zero_point != -128:
         node.fail_operand(

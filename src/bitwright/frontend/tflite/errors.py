@@ -14,10 +14,10 @@ from bitwright.frontend.onnx.errors import (
 )
 
 __all__ = [
-    "DynamicShapeError", "InvalidModelError", "ModelError", "ModelFileNotFoundError",
-    "NotQuantizedError", "NotTfliteError", "TensorTooLargeError", "TruncatedModelError",
-    "UnsupportedAttributeError", "UnsupportedOperandError", "UnsupportedOperatorError",
-    "UnsupportedTypeError",
+    "DynamicShapeError", "HybridModelError", "InvalidModelError", "ModelError",
+    "ModelFileNotFoundError", "NotQuantizedError", "NotTfliteError", "TensorTooLargeError",
+    "TruncatedModelError", "UnsupportedAttributeError", "UnsupportedOperandError",
+    "UnsupportedOperatorError", "UnsupportedTypeError",
 ]  # fmt: skip
 
 
@@ -28,4 +28,8 @@ class NotTfliteError(ModelError):
 
 
 class NotQuantizedError(ModelError):
-    """A tensor of floats, where this importer takes integers with their scale."""
+    """A tensor of floats among integers with their scale."""
+
+
+class HybridModelError(ModelError):
+    """Weights of integers beside activations of floats, which LiteRT quantizes as it runs."""

@@ -1,9 +1,10 @@
-"""TFLite to integer `bw`: one walk over the operators, with the arithmetic of LiteRT's reference
-kernels (`OpResolverType.BUILTIN_REF`), element for element.
+"""TFLite to `bw`: one walk over the operators.
 
-Supported operators are the rows of `HANDLERS`, on int8 tensors with one scale; weights may have a
-scale for each output. The module has the file's inputs and outputs in the file's layout; inside,
-channels come first.
+A quantized model becomes an integer module with the arithmetic of LiteRT's reference kernels
+(`OpResolverType.BUILTIN_REF`), element for element. Supported operators are the rows of `HANDLERS`,
+on int8 or uint8 tensors with one scale; int8 weights may have a scale for each output. A model with
+float inputs becomes a float module and has the rows of `FLOAT_HANDLERS`. The module has the file's
+inputs and outputs in the file's layout; inside, channels come first.
 """
 
 from pathlib import Path
@@ -11,12 +12,24 @@ from pathlib import Path
 from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
-from bitwright.frontend.tflite import elementwise, pooling, products, shape
+from bitwright.frontend.tflite import (
+    elementwise,
+    float_elementwise,
+    float_pooling,
+    float_products,
+    float_shape,
+    pooling,
+    products,
+    rewrite,
+    shape,
+)
 from bitwright.frontend.tflite import source as source_
 from bitwright.frontend.tflite.errors import (
     DynamicShapeError,
     InvalidModelError,
+    NotQuantizedError,
     UnsupportedOperatorError,
+    UnsupportedTypeError,
 )
 from bitwright.frontend.tflite.node import (
     Handler,
@@ -28,6 +41,7 @@ from bitwright.frontend.tflite.node import (
 )
 from bitwright.frontend.tflite.source import Operator, SourceModel, Tensor
 from bitwright.ir.builder import Builder
+from bitwright.ir.types import QuantParams
 
 HANDLERS: dict[str, Handler] = {
     **elementwise.HANDLERS,
@@ -35,10 +49,18 @@ HANDLERS: dict[str, Handler] = {
     **products.HANDLERS,
     **shape.HANDLERS,
 }
+FLOAT_HANDLERS: dict[str, Handler] = {
+    **float_elementwise.HANDLERS,
+    **float_pooling.HANDLERS,
+    **float_products.HANDLERS,
+    **float_shape.HANDLERS,
+}
 
 
 def load(source: str | Path | bytes) -> ir.Module:
-    """Import a quantized TFLite model as a verified integer module.
+    """Import a TFLite model: a quantized one as an integer module, a float one as a float module.
+
+    UINT8 tensors are INT8 tensors of the module, integers and zero points less 128.
 
     Args:
         source: a path, or the bytes of a file.
@@ -47,23 +69,32 @@ def load(source: str | Path | bytes) -> ir.Module:
         ModelError: a subclass that names the operator or tensor at fault; nothing else.
     """
     model = source_.read(source)
+    model = rewrite.dequantize_constants(model) if model.is_float else rewrite.signed(model)
+    handlers = FLOAT_HANDLERS if model.is_float else HANDLERS
     for operator in model.operators:
-        if operator.kind not in HANDLERS:
+        if operator.kind in ("QUANTIZE", "DEQUANTIZE") and operator.kind not in handlers:
+            raise NotQuantizedError(
+                f"{describe(model, operator)} stands between floats and integers; supported: one "
+                "of both in a model. Convert it with integer inputs and outputs "
+                "(converter.inference_input_type and inference_output_type = tf.int8)"
+            )
+        if operator.kind not in handlers:
             raise UnsupportedOperatorError(
                 f"{describe(model, operator)} is not supported; supported: "
-                f"{', '.join(sorted(HANDLERS))}. Replace it in the model before the conversion"
+                f"{', '.join(sorted(handlers))}. Replace it in the model before the conversion"
             )
-    return _Import(model).module()
+    return _Import(model, handlers).module()
 
 
 class _Import:
     """One walk over the operators of a model."""
 
-    def __init__(self, model: SourceModel) -> None:
+    def __init__(self, model: SourceModel, handlers: dict[str, Handler]) -> None:
         self._model = model
+        self._handlers = handlers
         tensors = [model.tensors[index] for index in model.inputs]
         inputs = [
-            (name, self._checked_shape(tensor), activation(tensor, f"{model.name}: input"))
+            (name, self._checked_shape(tensor), self._input_type(tensor))
             for name, tensor in zip(self._names(model.inputs), tensors, strict=True)
         ]
         self._builder = Builder(inputs)
@@ -71,6 +102,9 @@ class _Import:
             tensor.index: Value(self._builder, tensor.shape, last_=value)
             for tensor, value in zip(tensors, self._builder.inputs, strict=True)
         }
+
+    def _input_type(self, tensor: Tensor) -> QuantParams | None:
+        return None if self._model.is_float else activation(tensor, f"{self._model.name}: input")
 
     def _names(self, indices: tuple[int, ...]) -> list[str]:
         """The tensors' names; where two are equal, with their index."""
@@ -110,10 +144,14 @@ class _Import:
         if len(operator.outputs) != 1 or operator.outputs[0] == source_.ABSENT:
             raise InvalidModelError(f"{where}: it has {len(operator.outputs)} outputs, expected 1")
         result = self._model.tensors[operator.outputs[0]]
+        if self._model.is_float and result.type != "FLOAT32":
+            raise UnsupportedTypeError(
+                f"{where}: its result is {result.type}; supported: FLOAT32 in a float model"
+            )
         self._builder.named(result.title)
         node = Node(self._model, operator, self._builder, self._values)
         try:
-            made = HANDLERS[operator.kind](node)
+            made = self._handlers[operator.kind](node)
         except (ValueError, OverflowError) as error:  # shapes and scales that do not fit
             raise InvalidModelError(f"{where}: {error}") from None
         if made.shape != result.shape:

@@ -10,6 +10,7 @@ from torch_mlir import ir
 
 from bitwright.frontend.tflite import arithmetic
 from bitwright.frontend.tflite.errors import (
+    HybridModelError,
     InvalidModelError,
     NotQuantizedError,
     TensorTooLargeError,
@@ -79,6 +80,11 @@ class Node:
     values: dict[int, Value] = field(repr=False)
 
     @property
+    def unsigned(self) -> bool:
+        """Whether it runs in LiteRT's arithmetic for UINT8, which differs in places."""
+        return self.result().unsigned
+
+    @property
     def kind(self) -> str:
         """The operator's name in the schema."""
         return self.operator.kind
@@ -115,9 +121,22 @@ class Node:
         tensor = self.tensor(index)
         if tensor.index in self.values:
             return self.values[tensor.index]
+        if self.model.is_float:
+            return self.constant(self.floats(index, "operand"))
         array = self.array(index, "operand")
         constant = self.builder.constant(array, self.params(index))
         return Value(self.builder, tensor.shape, last_=constant)
+
+    def constant(self, array: Array) -> Value:
+        """Floats as a value."""
+        return Value(self.builder, array.shape, last_=self.builder.constant(array))
+
+    def mapped(self, function: Callable[[ir.Value], ir.Value]) -> Value:
+        """A function of each element of the first operand, in the operand's layout."""
+        x = self.value(0)
+        if len(x.shape) == 4 and x.first_ is not None:
+            return self.first(function(x.first()))
+        return self.last(function(x.last()))
 
     def is_constant(self, index: int) -> bool:
         """Whether an operand's data stand in the file."""
@@ -130,6 +149,21 @@ class Node:
             self.fail_operand(index, f"is the {role} and is computed", f"a constant {role}")
         return constant_array(tensor, self.describe())
 
+    def floats(self, index: int, role: str) -> Array:
+        """A constant float32 operand of a float model."""
+        tensor = self.tensor(index)
+        if tensor.data is not None and tensor.type in ("INT4", "INT8", "UINT8"):
+            raise HybridModelError(
+                f"{self.describe()}: input {index} ({tensor.name!r}) is the {role} of type "
+                f"{tensor.type} beside floats (dynamic range quantization), for which LiteRT "
+                "quantizes the activations anew in each run; supported: FLOAT32. Convert the model "
+                "without converter.optimizations, or with a representative_dataset"
+            )
+        array = self.array(index, role)
+        if tensor.type != "FLOAT32":
+            self.fail_operand(index, f"is the {role} of type {tensor.type}", "FLOAT32")
+        return array
+
     def integers(self, index: int, role: str) -> list[int]:
         """A constant operand that lists integers, such as axes."""
         tensor, array = self.tensor(index), self.array(index, role)
@@ -138,11 +172,19 @@ class Node:
         return [int(value) for value in array.reshape(-1)]
 
     def weight(self, index: int, axis: int) -> tuple[Array, tuple[float, ...]]:
-        """A constant int8 weight and its scales: one, or one for each index of `axis`."""
+        """A constant int8 weight and its scales: one, or one for each index of `axis`.
+
+        That of an unsigned one has one scale, and is less its zero point, from -255 to 255.
+        """
         tensor, array = self.tensor(index), self.array(index, "weight")
         if tensor.type != "INT8":
             not_int8(tensor, self.describe())
         scales = checked_scales(tensor, self.describe())
+        if tensor.unsigned and len(scales) == len(tensor.zero_points) == 1:
+            zero_point = int(tensor.zero_points[0])
+            if not -128 <= zero_point <= 127:
+                self.fail_operand(index, f"has the zero point {zero_point + 128}", "0 to 255")
+            return array.astype(np.int16) - zero_point, scales
         if tensor.zero_points.any():
             self.fail_operand(index, "has zero points other than 0", "symmetric weights")
         extent = array.shape[axis] if array.ndim > axis else 0
@@ -167,10 +209,28 @@ class Node:
 
     def clamp(self) -> tuple[int, int]:
         """Bounds of the fused activation, in integers of the output."""
+        return arithmetic.bounds(self.fused_activation(), self.result_params())
+
+    def fused_activation(self) -> str:
+        """Name of the fused activation."""
         number = self.operator.options["FusedActivationFunction"]
         if not 0 <= number < len(arithmetic.FUSED):
             self.fail_option("FusedActivationFunction", number, ", ".join(arithmetic.FUSED))
-        return arithmetic.bounds(arithmetic.FUSED[number], self.result_params())
+        return arithmetic.FUSED[number]
+
+    def alpha(self) -> float:
+        """Slope of a LEAKY_RELU."""
+        alpha = self.operator.options["Alpha"]
+        if not abs(alpha) < 1e6:
+            self.fail_option("Alpha", alpha, "a finite slope")
+        return alpha
+
+    def beta(self) -> float:
+        """Factor of a SOFTMAX."""
+        beta = self.operator.options["Beta"]
+        if not 0 < beta < 1e6:
+            self.fail_option("Beta", beta, "a positive number")
+        return beta
 
     def scaled(
         self, acc: ir.Value, factors: Sequence[float], axis: int, clamp: tuple[int, int]
@@ -193,6 +253,11 @@ class Node:
 
     def same_type(self, indices: Sequence[int]) -> None:
         """Check that operands have the output's scale and zero point."""
+        if self.model.is_float:
+            for index in indices:
+                if self.tensor(index).type != "FLOAT32":
+                    self.fail_operand(index, f"is {self.tensor(index).type}", "FLOAT32")
+            return
         wanted = self.result_params()
         for index in indices:
             found = self.params(index)
@@ -257,12 +322,19 @@ def not_int8(tensor: Tensor, where: str) -> NoReturn:
     if tensor.type in ("FLOAT32", "FLOAT16", "FLOAT64", "BFLOAT16"):
         raise NotQuantizedError(
             f"{where}: tensor {tensor.name!r} is {tensor.type} and not quantized; expected INT8. "
-            "Convert the model with full integer quantization (converter.inference_input_type = "
-            "tf.int8), or export the float model to ONNX, which Bitwright quantizes itself"
+            "Convert the model with full integer quantization (converter.inference_input_type and "
+            "inference_output_type = tf.int8), or without quantization: Bitwright quantizes float "
+            "models itself"
+        )
+    if tensor.type == "INT16":
+        raise UnsupportedTypeError(
+            f"{where}: tensor {tensor.name!r} is INT16; supported: activations of 8 bits. Convert "
+            "the model with converter.target_spec.supported_ops = "
+            "[tf.lite.OpsSet.TFLITE_BUILTINS_INT8], or without quantization"
         )
     raise UnsupportedTypeError(
-        f"{where}: tensor {tensor.name!r} is {tensor.type}; supported: INT8 activations and "
-        "weights, INT32 biases"
+        f"{where}: tensor {tensor.name!r} is {tensor.type}; supported: INT8 or UINT8 activations "
+        "and weights with a scale, INT32 biases"
     )
 
 
@@ -313,18 +385,18 @@ def constant_array(tensor: Tensor, where: str) -> Array:
     return array
 
 
-def checked_size(extents: Sequence[int], where: str) -> tuple[int, ...]:
+def checked_size(extents: Sequence[int], where: str, limit: int = MAX_ELEMENTS) -> tuple[int, ...]:
     """`extents` as a shape.
 
     Raises:
-        TensorTooLargeError: for more than `MAX_ELEMENTS`, or an empty or negative extent.
+        TensorTooLargeError: for more than `limit`, or an empty or negative extent.
     """
     total = 1
     for extent in extents:
         total *= int(extent)
-        if extent < 1 or total > MAX_ELEMENTS:
+        if extent < 1 or total > limit:
             raise TensorTooLargeError(
                 f"{where} has shape {list(extents)}; expected positive extents and at most "
-                f"{MAX_ELEMENTS} elements"
+                f"{limit} elements"
             )
     return tuple(int(extent) for extent in extents)

@@ -35,9 +35,28 @@ OPTIONS: dict[str, Options] = {
     "FULLY_CONNECTED": _options(
         "FullyConnectedOptions", "FusedActivationFunction", "WeightsFormat", "KeepNumDims"
     ),
+    "BATCH_MATMUL": _options("BatchMatMulOptions", "AdjX", "AdjY"),
+    "DIV": _options("DivOptions", "FusedActivationFunction"),
     "LEAKY_RELU": _options("LeakyReluOptions", "Alpha"),
     "MAX_POOL_2D": _options("Pool2DOptions", *_POOL),
     "MEAN": _options("ReducerOptions", "KeepDims"),
     "MUL": _options("MulOptions", "FusedActivationFunction"),
+    "REDUCE_MAX": _options("ReducerOptions", "KeepDims"),
+    "REDUCE_MIN": _options("ReducerOptions", "KeepDims"),
+    "RESIZE_BILINEAR": _options("ResizeBilinearOptions", "AlignCorners", "HalfPixelCenters"),
+    "RESIZE_NEAREST_NEIGHBOR": _options(
+        "ResizeNearestNeighborOptions", "AlignCorners", "HalfPixelCenters"
+    ),
     "SOFTMAX": _options("SoftmaxOptions", "Beta"),
+    "STRIDED_SLICE": _options(
+        "StridedSliceOptions",
+        "BeginMask",
+        "EndMask",
+        "EllipsisMask",
+        "NewAxisMask",
+        "ShrinkAxisMask",
+        "Offset",
+    ),
+    "SUB": _options("SubOptions", "FusedActivationFunction"),
+    "SUM": _options("ReducerOptions", "KeepDims"),
 }

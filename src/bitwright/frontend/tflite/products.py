@@ -7,37 +7,49 @@ from bitwright.frontend.tflite import arithmetic
 from bitwright.frontend.tflite.node import Array, Handler, Node, Value, shaped
 from bitwright.frontend.tflite.windows import window
 from bitwright.ir.types import QuantParams, shape_of
+from bitwright.ir.wide_weights import parted
 
 
 def conv_2d(node: Node) -> Value:
     """CONV_2D, weight [O, KH, KW, C / groups]."""
-    shape = node.rank(0, 4)
     weight, scales = node.weight(1, axis=0)
+    groups = conv_shape(node, weight)
+    return _convolution(node, weight.transpose(0, 3, 1, 2), scales, groups)
+
+
+def conv_shape(node: Node, weight: Array) -> int:
+    """Groups of a CONV_2D, whose shapes are checked."""
+    shape = node.rank(0, 4)
     if weight.ndim != 4 or not weight.shape[3] or shape[3] % weight.shape[3]:
         node.fail_operand(
             1, f"has shape {list(weight.shape)}",
             f"[outputs, rows, columns, a divisor of the {shape[3]} channels]",
         )  # fmt: skip
-    groups = shape[3] // weight.shape[3]
-    return _convolution(node, weight.transpose(0, 3, 1, 2), scales, groups)
+    return shape[3] // weight.shape[3]
 
 
 def depthwise_conv_2d(node: Node) -> Value:
     """DEPTHWISE_CONV_2D, weight [1, KH, KW, C * multiplier]."""
-    shape = node.rank(0, 4)
     weight, scales = node.weight(1, axis=3)
+    groups = depthwise_shape(node, weight)
+    return _convolution(node, weight.transpose(3, 0, 1, 2), scales, groups)
+
+
+def depthwise_shape(node: Node, weight: Array) -> int:
+    """Groups of a DEPTHWISE_CONV_2D, whose shapes are checked."""
+    shape = node.rank(0, 4)
     if weight.ndim != 4 or weight.shape[0] != 1 or weight.shape[3] % shape[3]:
         node.fail_operand(
             1, f"has shape {list(weight.shape)}",
             f"[1, rows, columns, a multiple of the {shape[3]} channels]",
         )  # fmt: skip
-    return _convolution(node, weight.transpose(3, 0, 1, 2), scales, shape[3])
+    return shape[3]
 
 
 def _convolution(node: Node, weight: Array, scales: tuple[float, ...], groups: int) -> Value:
     """Weight [O, C / groups, KH, KW]; the factor of each output in float64."""
     options = node.operator.options
-    x = node.value(0).first()
+    x, weight = parted(node.builder, node.value(0).first(), weight, groups)
     dilation = (options["DilationHFactor"], options["DilationWFactor"])
     sliding = window(node, shape_of(x)[2:], weight.shape[2:], dilation)
     build = node.builder
@@ -47,7 +59,10 @@ def _convolution(node: Node, weight: Array, scales: tuple[float, ...], groups: i
         dilation=dilation, groups=groups,
     )  # fmt: skip
     source, result = node.params(0).scale, node.result_params().scale
-    factors = [source * scale / result for scale in scales]
+    if node.unsigned:  # GetQuantizedConvolutionMultipler: the product in float32
+        factors = [float(np.float32(source) * np.float32(scale)) / result for scale in scales]
+    else:
+        factors = [source * scale / result for scale in scales]
     return node.first(node.scaled(acc, factors, 1, node.clamp()))
 
 
@@ -58,8 +73,22 @@ def _weight_params(weight: Array, scales: tuple[float, ...]) -> QuantParams:
 
 def fully_connected(node: Node) -> Value:
     """FULLY_CONNECTED, weight [O, K]; an operand of any rank is rows of K."""
-    options = node.operator.options
     weight, scales = node.weight(1, axis=0)
+    count, wanted = dense_shape(node, weight)
+    x, weight = rows(node, weight, count)
+    x, weight = parted(node.builder, x, weight)
+    build = node.builder
+    acc = build.linear(
+        x, build.constant(weight, _weight_params(weight, scales)),
+        build.constant(node.bias(2, len(weight))),
+    )  # fmt: skip
+    made = _rounded_once(node, acc, [node.params(0).scale * scale for scale in scales], weight)
+    return node.last(made if wanted is None else build.reshape(made, wanted))
+
+
+def dense_shape(node: Node, weight: Array) -> tuple[int, tuple[int, ...] | None]:
+    """Rows of a FULLY_CONNECTED, and the shape of its result where it keeps the axes."""
+    options = node.operator.options
     if weight.ndim != 2:
         node.fail_operand(1, f"has shape {list(weight.shape)}", "a matrix [outputs, inputs]")
     if options["WeightsFormat"]:
@@ -69,16 +98,7 @@ def fully_connected(node: Node) -> Value:
     elements = int(np.prod(shape, dtype=np.int64))
     if elements % depth or (options["KeepNumDims"] and shape[-1] != depth):
         node.fail_operand(0, f"has shape {list(shape)}", f"rows of {depth} elements")
-    x, weight = _rows(node, weight, elements // depth)
-    build = node.builder
-    acc = build.linear(
-        x, build.constant(weight, _weight_params(weight, scales)),
-        build.constant(node.bias(2, len(weight))),
-    )  # fmt: skip
-    made = _rounded_once(node, acc, [node.params(0).scale * scale for scale in scales], weight)
-    if options["KeepNumDims"]:
-        made = build.reshape(made, (*shape[:-1], len(weight)))
-    return node.last(made)
+    return elements // depth, (*shape[:-1], len(weight)) if options["KeepNumDims"] else None
 
 
 def _rounded_once(node: Node, acc: ir.Value, scales: list[float], weight: Array) -> ir.Value:
@@ -100,12 +120,12 @@ def _rounded_once(node: Node, acc: ir.Value, scales: list[float], weight: Array)
     )  # fmt: skip
 
 
-def _rows(node: Node, weight: Array, rows: int) -> tuple[ir.Value, Array]:
+def rows(node: Node, weight: Array, count: int) -> tuple[ir.Value, Array]:
     """The operand as [rows, K]; flattened channels first, it reorders the weight instead."""
-    value, flat = node.value(0), (rows, weight.shape[1])
+    value, flat = node.value(0), (count, weight.shape[1])
     if value.last_ is None and value.first_ is not None:
         samples, *extents = shape_of(value.first_)
-        if samples == rows:
+        if samples == count:
             channels, height, width = extents
             ordered = weight.reshape(-1, height, width, channels).transpose(0, 3, 1, 2)
             return shaped(node.builder, value.first_, flat), ordered.reshape(weight.shape)

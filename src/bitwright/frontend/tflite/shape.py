@@ -33,10 +33,10 @@ def pad(node: Node) -> Value:
         [a + n + b for a, n, b in zip(low, shape, high, strict=True)],
         f"{node.describe()}: its result",
     )
-    fill = node.params(0).zero_point
+    fill = 0.0 if node.model.is_float else node.params(0).zero_point
     if node.has(2):
         node.same_type([2])
-        fill = int(node.array(2, "value of the padding").reshape(-1)[0])
+        fill = node.array(2, "value of the padding").reshape(-1)[0]
     x = node.value(0)
     if len(shape) == 4 and x.first_ is not None:
         low, high = ([side[axis] for axis in TO_FIRST] for side in (low, high))

@@ -37,12 +37,18 @@ def _names(enum: type) -> dict[int, str]:
 
 OPERATORS = _names(tflite.BuiltinOperator)
 TYPES = _names(tflite.TensorType)
-_DTYPES = {"INT8": np.int8, "INT32": np.int32, "INT64": np.int64}
+_DTYPES = {
+    "INT8": np.int8, "UINT8": np.uint8, "INT32": np.int32, "INT64": np.int64,
+    "FLOAT16": np.float16, "FLOAT32": np.float32,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor as the file has it; `data` is None where it is computed."""
+    """One tensor as the file has it; `data` is None where it is computed.
+
+    `unsigned` says that it was UINT8 and is re-centred (see `bitwright.frontend.tflite.rewrite`).
+    """
 
     index: int
     name: str
@@ -54,6 +60,7 @@ class Tensor:
     axis: int
     data: bytes | None
     sparse: bool
+    unsigned: bool = False
 
     @property
     def title(self) -> str:
@@ -61,7 +68,7 @@ class Tensor:
         return self.name.split(";")[0]
 
     def array(self) -> Array | None:
-        """The constant, or None where it is computed or of a type that is not an integer's.
+        """The constant, or None where it is computed or of a type that no constant has.
 
         Raises:
             ValueError: where the number of bytes does not fit the shape.
@@ -93,6 +100,11 @@ class SourceModel:
     operators: tuple[Operator, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it computes with floats: all of its inputs are floats."""
+        return bool(self.inputs) and all(self.tensors[i].type == "FLOAT32" for i in self.inputs)
 
 
 def read(source: str | Path | bytes) -> SourceModel:

@@ -1,6 +1,5 @@
 """`conv2d`, `linear` and `matmul` between markers; and their sums, brought to codes."""
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +12,7 @@ from bitwright.ir.builder import Builder
 from bitwright.ir.checks import ints
 from bitwright.ir.reference import constant_value
 from bitwright.ir.types import shape_of, value_params
+from bitwright.ir.wide_weights import parted
 from bitwright.passes.integer.errors import FloatBetweenMarkers, UnsupportedMarker
 from bitwright.passes.integer.markers import describe
 from bitwright.passes.integer.values import Array, Product, Real, Sums
@@ -92,28 +92,12 @@ def _product(
             f"off; expected {2 * LEAST} to {2 * MOST}. Quantize weights to 8 bits, symmetrically"
         )
     if least < LEAST or most > MOST:
-        x, integers = _halved(x, integers, groups, build)
+        x, narrow = parted(build, x, integers, groups)
+        integers = narrow.astype(np.int64)
     return Product(
         x, np.ascontiguousarray(integers), scales, np.zeros(len(integers), np.int64), unit,
         attributes, shape_of(op.result), graph.location_name(op),
     )  # fmt: skip
-
-
-def _halved(
-    x: ir.Value, weight: NDArray[np.int64], groups: int, build: Builder
-) -> tuple[ir.Value, NDArray[np.int64]]:
-    """Weights of 9 bits, which zero points make of 8: two of 8 bits each, on the input twice.
-
-    The channels of each group of `x` are followed by themselves.
-    """
-    first = np.clip(weight, LEAST, MOST)
-    halves = np.concatenate((first, weight - first), axis=1)
-    if weight.ndim == 2:
-        return build.concat([x, x], len(shape_of(x)) - 1), halves
-    samples, channels, *plane = shape_of(x)
-    grouped = build.reshape(x, (samples, groups, channels // groups * math.prod(plane)))
-    twice = build.concat([grouped, grouped], 2)
-    return build.reshape(twice, (samples, 2 * channels, *plane)), halves
 
 
 def _with_bias(op: Any, product: Product, bias: ir.Value, axis: int) -> Real:
