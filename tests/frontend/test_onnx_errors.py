@@ -50,7 +50,7 @@ def test_other_file(data):
         data, errors.NotOnnxError,
         f"the model is not an ONNX model: its {len(data)} bytes start with {data[:8].hex(' ')}, "
         "and its fields are not those of an ONNX ModelProto; export the model to ONNX "
-        "(opset 11 to 28)",
+        "(opset 7 to 28)",
     )  # fmt: skip
 
 
@@ -92,8 +92,9 @@ def test_damaged_file(model):
 def test_opset(model, opset):
     _fails(
         model([_relu()], {"x": (1, 3)}, opset=opset), errors.UnsupportedOpsetError,
-        f"the model uses opset {opset} of domain ai.onnx; supported: 11 to 28. Export it with one "
-        "of these, or convert it with onnx.version_converter.convert_version",
+        f"the model uses opset {opset} of domain ai.onnx; supported: 11 to 28, and 7 to 10 where "
+        "ONNX converts them. Export it with one of these, or convert it with "
+        "onnx.version_converter.convert_version",
     )  # fmt: skip
 
 
@@ -102,7 +103,8 @@ def test_no_opset(model):
     proto.opset_import[0].domain = "mine"
     _fails(
         proto, errors.UnsupportedOpsetError,
-        "the model names no opset of domain ai.onnx, only mine; supported: ai.onnx 11 to 28",
+        "the model names no opset of domain ai.onnx, only mine; supported: ai.onnx 11 to 28, "
+        "and 7 to 10 where ONNX converts them",
     )  # fmt: skip
 
 

@@ -27,6 +27,10 @@ from bitwright.ir.types import element_of
 OLDEST_OPSET = 11
 OLDEST_CONVERTED = 7
 NEWEST_OPSET = 28
+_OPSETS = (
+    f"{OLDEST_OPSET} to {NEWEST_OPSET}, and {OLDEST_CONVERTED} to {OLDEST_OPSET - 1} where ONNX "
+    "converts them"
+)
 DEFAULT_DOMAINS = ("", "ai.onnx")
 
 
@@ -183,7 +187,7 @@ def _decode(data: memoryview, name: str) -> onnx.ModelProto:
         raise NotOnnxError(
             f"{name} is not an ONNX model: its {len(data)} bytes start with "
             f"{bytes(data[:8]).hex(' ')}, and its fields are not those of an ONNX ModelProto; "
-            f"export the model to ONNX (opset {OLDEST_OPSET} to {NEWEST_OPSET})"
+            f"export the model to ONNX (opset {OLDEST_CONVERTED} to {NEWEST_OPSET})"
         )
     if envelope is wire.Envelope.TRUNCATED:
         needs = f"at least {needed}" if needed > len(data) else "more"
@@ -229,14 +233,13 @@ def _opset(proto: onnx.ModelProto, name: str) -> int:
             if OLDEST_OPSET <= version <= NEWEST_OPSET:
                 return version
             raise UnsupportedOpsetError(
-                f"{name} uses opset {version} of domain ai.onnx; supported: {OLDEST_OPSET} to "
-                f"{NEWEST_OPSET}. Export it with one of these, or convert it with "
+                f"{name} uses opset {version} of domain ai.onnx; supported: {_OPSETS}. "
+                "Export it with one of these, or convert it with "
                 "onnx.version_converter.convert_version"
             )
     raise UnsupportedOpsetError(
         f"{name} names no opset of domain ai.onnx, only "
-        f"{', '.join(sorted(versions)) or 'none at all'}; supported: ai.onnx {OLDEST_OPSET} to "
-        f"{NEWEST_OPSET}"
+        f"{', '.join(sorted(versions)) or 'none at all'}; supported: ai.onnx {_OPSETS}"
     )
 
 
