@@ -1,5 +1,6 @@
 """Symbolic dimensions with sizes from outside: what is bound, and each message."""
 
+import numpy as np
 import pytest
 from onnx import helper
 
@@ -35,6 +36,19 @@ def _shapes(data, shapes):
 )
 def test_bound_everywhere(data, given, expected):
     assert _shapes(data, given) == {"x": expected, "m": expected}
+
+
+@pytest.mark.parametrize(("weight", "kept"), [((8, 3), 1), ((4, 8, 3), 4)])
+def test_a_bound_batch_before_a_quantized_matrix(model, weight, kept):
+    """Rows of one matrix are samples; a matrix for each index of the batch is not."""
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w", "s"], ["d"]),
+        helper.make_node("MatMul", ["x", "d"], ["y"]),
+    ]
+    constants = {"w": np.ones(weight, np.int8), "s": np.float32(0.5)}
+    shape = ("batch", 8) if len(weight) == 2 else ("batch", 2, 8)
+    data = model(nodes, {"x": shape}, constants).SerializeToString()
+    assert _shapes(data, {"batch": 4}) == {"x": (kept, *shape[1:])}
 
 
 def test_a_bound_batch_is_kept_where_samples_mix(model):

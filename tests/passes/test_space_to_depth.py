@@ -21,8 +21,8 @@ def _network(
 ) -> ir.Module:  # fmt: skip
     """An image in NHWC, as TFLite has it, to a convolution."""
     random = np.random.default_rng(1)
-    _, channels, height, width = shape
-    builder = Builder([("x", (1, height, width, channels), X)])
+    samples, channels, height, width = shape
+    builder = Builder([("x", (samples, height, width, channels), X)])
     x = builder.transpose(builder.inputs[0], (0, 3, 1, 2))
     if layers_before:
         x = builder.max_pool2d(x, kernel=(1, 1), stride=(1, 1))
@@ -71,6 +71,7 @@ def test_the_same_integers_in_fewer_words(
     "module",
     [
         _network((1, 3, 8, 8), (3, 3), (1, 1), (1, 1, 1, 1)),
+        _network((4, 3, 8, 8), (3, 3), (2, 2), (0, 0, 1, 1)),  # refused later, by its batch
         _network((1, 16, 8, 8), (3, 3), (2, 2), (0, 0, 1, 1)),  # the lanes are full
         _network((1, 3, 8, 8), (3, 3), (2, 2), (0, 0, 1, 1), dilation=2),
         _network((1, 3, 8, 8), (3, 3), (2, 2), (0, 0, 1, 1), layers_before=True),

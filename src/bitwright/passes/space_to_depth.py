@@ -73,6 +73,7 @@ def _conv2d(rewriter: Rewriter, match: Match, lanes: int) -> ir.Value | None:
     if (
         max(stride) == 1 or operation.groups.value != 1 or max(ints(operation.dilation)) > 1
         or constants is None or params is None or not _is_input(x) or not rewriter.read_once(x)
+        or shape_of(x)[0] > 1
     ):  # fmt: skip
         return None
     weight = constants[0]

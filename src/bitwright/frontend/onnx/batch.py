@@ -64,6 +64,9 @@ def _keeps_samples(single: Any, batched: Any, count: int, fixed: Set[ir.Value]) 
     computed = [v for v in single.operands if v not in fixed]
     ranks = {len(shape_of(value)) for value in computed}
     if kind == "bw.matmul":
+        rhs = single.operands[1]
+        if rhs in fixed:  # each row by itself
+            return ranks == {len(a)} and len(shape_of(rhs)) == 2
         return len(computed) == len(list(single.operands)) and ranks == {len(a)} and len(a) > 2
     if kind in ("bw.linear", "bw.add", "bw.mul") or kind in reference_float.ELEMENTWISE:
         return ranks == {len(a)} and len(a) > 1
