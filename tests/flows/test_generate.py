@@ -212,7 +212,7 @@ def test_readers(tmp_path: Path) -> None:
     foreign.write_bytes(b"onnx")
     assert message(lambda: load(foreign), NotALanguageModel) == (
         f"{foreign} is not a language model that is known; expected: GGUF; folder with "
-        "config.json and safetensors; llama2.c"
+        "config.json and safetensors; llama2.c. `bitwright compile` is for other networks"
     )
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "unnamed").write_bytes(tiny.write_version(DECODER, 1))

@@ -207,7 +207,10 @@ def test_files_that_are_not_there_or_something_else(tmp_path: Path) -> None:
     )
     path = tmp_path / "model.pt2"
     cases: list[tuple[Callable[[], Any], int, str]] = [
-        (lambda: None, 30, f"{path} cannot be read: No such file or directory"),
+        (
+            lambda: None, 30,
+            f"Cannot read {path}: No such file or directory; expected a file of torch.export.save",
+        ),
         (lambda: path.write_text("text"), 31,
          f"{path} is not a file of torch.export.save: File is not a zip file. {advice}"),
         (lambda: torch.save({"a": 1}, path), 31,

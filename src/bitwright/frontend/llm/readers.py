@@ -81,5 +81,8 @@ def load(path: Path) -> Decoder:
     reader = reader_of(path)
     if reader is None:
         known = "; ".join(each.name for each in READERS)
-        raise NotALanguageModel(f"{path} is not a language model that is known; expected: {known}")
+        raise NotALanguageModel(
+            f"{path} is not a language model that is known; expected: {known}. "
+            "`bitwright compile` is for other networks"
+        )
     return reader.load(path)

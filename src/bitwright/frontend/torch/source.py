@@ -83,7 +83,9 @@ def read(path: Path) -> ExportedProgram:
         with zipfile.ZipFile(path) as archive:
             _check_archive(archive, path)
     except OSError as error:
-        raise ModelFileNotFoundError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise ModelFileNotFoundError(
+            f"Cannot read {path}: {error.strerror or error}; expected a file of torch.export.save"
+        ) from None
     except (zipfile.BadZipFile, ValueError, KeyError, EOFError, NotImplementedError) as error:
         raise _not_exported(path, error) from None
     try:
