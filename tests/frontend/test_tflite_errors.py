@@ -126,11 +126,15 @@ FAILURES = {
         "and inference_output_type = tf.int8), or without quantization: Bitwright quantizes float "
         "models itself",
     ),
-    "float result": (
-        _one("DEQUANTIZE", y=Tensor((1, 4), (), type="FLOAT32")), errors.NotQuantizedError,
-        "Operator 0 (DEQUANTIZE, 'y') stands between floats and integers; supported: one of both "
-        "in a model. Convert it with integer inputs and outputs (converter.inference_input_type "
-        "and inference_output_type = tf.int8)",
+    "float in the middle": (
+        model(
+            {"x": ACT, "y": Tensor((1, 4), (), type="FLOAT32"), "z": ACT},
+            [Operator("DEQUANTIZE", ["x"], ["y"]), Operator("QUANTIZE", ["y"], ["z"])],
+            outputs=["z"],
+        ), errors.NotQuantizedError,
+        "Operator 0 (DEQUANTIZE, 'y') stands between floats and integers; supported: at the inputs "
+        "and outputs of a model only. Convert it with full integer quantization "
+        "(converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8])",
     ),
     "no scale": (
         _one("RELU", x=Tensor((1, 4), ())), errors.InvalidModelError,

@@ -79,14 +79,36 @@ def _failure(data: bytes) -> tuple[type[Exception], str]:
     return type(raised.value), str(raised.value)
 
 
+BORDERS = {
+    "in": cases.floats((1, 4)), "x": Tensor((1, 4), (0.1,), (3,)), "y": Tensor((1, 4), (0.2,)),
+    "out": cases.floats((1, 4)),
+}  # fmt: skip
+INSIDE = (
+    Operator("QUANTIZE", ["in"], ["x"]), Operator("RELU", ["x"], ["y"]),
+    Operator("DEQUANTIZE", ["y"], ["out"]),
+)  # fmt: skip
+
+
 def test_an_integer_model_with_float_borders() -> None:
-    x = cases.floats((1, 4))
-    data = model({"x": x, "y": Tensor((1, 4))}, [Operator("QUANTIZE", ["x"], ["y"])])
+    wrapped = load(model(BORDERS, INSIDE, ["in"], ["out"]))
+    plain = load(model(BORDERS, INSIDE[1:2], ["x"], ["y"]))
+    (given,), (made,) = graph.inputs(wrapped), graph.outputs(wrapped)
+    assert (given.name, made.name) == ("in", "out")
+    assert given.params.zero_point == 3
+    codes = np.arange(-128, 128, dtype=np.int8).reshape(64, 4)
+    np.testing.assert_array_equal(
+        reference.run(wrapped, {"in": codes})["out"], reference.run(plain, {"x": codes})["y"]
+    )
+
+
+def test_a_float_input_that_integers_and_floats_read() -> None:
+    operators = [*INSIDE, Operator("RELU", ["in"], ["rest"])]
+    data = model({**BORDERS, "rest": cases.floats((1, 4))}, operators, ["in"], ["out", "rest"])
     assert _failure(data) == (
         errors.NotQuantizedError,
-        "the model: Operator 0 (QUANTIZE, 'y') stands between floats and integers; supported: one "
-        "of both in a model. Convert it with integer inputs and outputs "
-        "(converter.inference_input_type and inference_output_type = tf.int8)",
+        "the model: Operator 0 (QUANTIZE, 'x') stands between floats and integers; supported: at "
+        "the inputs and outputs of a model only. Convert it with full integer quantization "
+        "(converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8])",
     )
 
 

@@ -60,7 +60,8 @@ FLOAT_HANDLERS: dict[str, Handler] = {
 def load(source: str | Path | bytes) -> ir.Module:
     """Import a TFLite model: a quantized one as an integer module, a float one as a float module.
 
-    UINT8 tensors are INT8 tensors of the module, integers and zero points less 128.
+    UINT8 tensors are INT8 tensors of the module, integers and zero points less 128. A quantized
+    model between float inputs and outputs has their integers as inputs and outputs instead.
 
     Args:
         source: a path, or the bytes of a file.
@@ -68,15 +69,15 @@ def load(source: str | Path | bytes) -> ir.Module:
     Raises:
         ModelError: a subclass that names the operator or tensor at fault; nothing else.
     """
-    model = source_.read(source)
+    model = rewrite.integer_borders(source_.read(source))
     model = rewrite.dequantize_constants(model) if model.is_float else rewrite.signed(model)
     handlers = FLOAT_HANDLERS if model.is_float else HANDLERS
     for operator in model.operators:
         if operator.kind in ("QUANTIZE", "DEQUANTIZE") and operator.kind not in handlers:
             raise NotQuantizedError(
-                f"{describe(model, operator)} stands between floats and integers; supported: one "
-                "of both in a model. Convert it with integer inputs and outputs "
-                "(converter.inference_input_type and inference_output_type = tf.int8)"
+                f"{describe(model, operator)} stands between floats and integers; supported: at "
+                "the inputs and outputs of a model only. Convert it with full integer quantization "
+                "(converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8])"
             )
         if operator.kind not in handlers:
             raise UnsupportedOperatorError(

@@ -1,4 +1,4 @@
-"""Models as plain data to simpler ones: constants that are dequantized, unsigned integers."""
+"""Models as plain data to simpler ones: float borders, dequantized constants, unsigned integers."""
 
 from dataclasses import replace
 
@@ -9,6 +9,53 @@ from bitwright.frontend.tflite.node import checked_scales, constant_array, descr
 from bitwright.frontend.tflite.source import Operator, SourceModel, Tensor
 
 OFFSET = 128
+
+
+def integer_borders(model: SourceModel) -> SourceModel:
+    """float input, QUANTIZE, integers, DEQUANTIZE, float output --> the integers, so named.
+
+    So the converter wraps a quantized model unless it is told otherwise. Real numbers are brought
+    to the integers of an input, and back, by whoever runs the module. Where a float input is
+    read by anything else than one QUANTIZE, the model stays as it is.
+    """
+    inputs = [_border(model, index, "QUANTIZE") for index in model.inputs]
+    floats = [model.tensors[index].type == "FLOAT32" for index in model.inputs]
+    if any(real and border is None for real, border in zip(floats, inputs, strict=True)):
+        return model
+    outputs = [_border(model, index, "DEQUANTIZE") for index in model.outputs]
+    tensors, removed = list(model.tensors), set[int]()
+    ends: list[list[int]] = []
+    for indices, found in ((model.inputs, inputs), (model.outputs, outputs)):
+        ends.append(list(indices))
+        for place, (index, border) in enumerate(zip(indices, found, strict=True)):
+            if border is not None:
+                operator, inside = border
+                name, signature = tensors[index].name, tensors[index].signature
+                tensors[inside] = replace(tensors[inside], name=name, signature=signature)
+                removed.add(operator.index)
+                ends[-1][place] = inside
+    return replace(
+        model, tensors=tuple(tensors), inputs=tuple(ends[0]), outputs=tuple(ends[1]),
+        operators=tuple(item for item in model.operators if item.index not in removed),
+    )  # fmt: skip
+
+
+def _border(model: SourceModel, index: int, kind: str) -> tuple[Operator, int] | None:
+    """The one operator between a float tensor and its integers, and their tensor."""
+    reads, makes = (
+        [item for item in model.operators if index in side(item)]
+        for side in (lambda item: item.inputs, lambda item: item.outputs)
+    )
+    outward = kind == "DEQUANTIZE"
+    (here, other) = (makes, reads) if outward else (reads, makes)
+    if model.tensors[index].type != "FLOAT32" or other or [item.kind for item in here] != [kind]:
+        return None
+    ends = here[0].inputs if outward else here[0].outputs
+    if len(ends) != 1 or ends[0] < 0:
+        return None
+    inside = model.tensors[ends[0]]
+    fits = inside.type in ("INT8", "UINT8") and inside.scales.size == 1 and inside.data is None
+    return (here[0], ends[0]) if fits else None
 
 
 def dequantize_constants(model: SourceModel) -> SourceModel:
