@@ -13,6 +13,14 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from bitwright.cli_options import (
+    BUILD,
+    FILE,
+    INPUT,
+    OUTPUT_ARRAYS,
+    SHAPE,
+    machine_parameters,
+)  # fmt: skip
 from bitwright.errors import BitwrightError
 from bitwright.progress import shown
 
@@ -68,70 +76,6 @@ class _FrontDoor(click.Group):
         ctx.exit(exit_code)
 
 
-_FILE = click.Path(path_type=Path)
-
-_BUILD = click.argument("build", type=_FILE)
-
-_INPUT = click.option(
-    "--input",
-    "-i",
-    "inputs",
-    type=_FILE,
-    required=True,
-    help="Inputs: .npz keyed by tensor name, or one .npy where the model has one input.",
-)
-
-_OUTPUT_ARRAYS = click.option(
-    "--output", "-o", type=_FILE, help="Write the outputs here: .npz keyed by tensor name."
-)
-
-
-def _machine_parameters(
-    ctx: click.Context, param: click.Parameter, value: str | None
-) -> dict[str, int] | None:
-    """`lanes=8,rows=16` to a dictionary."""
-    if value is None:
-        return None
-    result: dict[str, int] = {}
-    for part in value.split(","):
-        name, _, number = (word.strip() for word in part.partition("="))
-        if not name or not number.isdecimal():
-            raise click.BadParameter(
-                f"'{part}' is not of the form NAME=NUMBER, such as lanes=8", ctx, param
-            )
-        result[name] = int(number)
-    return result
-
-
-def _shapes(
-    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
-) -> dict[str, tuple[int, ...]]:
-    """`("x=1,3,224,224", "N=128")` to a dictionary."""
-    result: dict[str, tuple[int, ...]] = {}
-    for item in value:
-        name, _, sizes = (part.strip() for part in item.rpartition("="))
-        numbers = [number.strip() for number in sizes.split(",")]
-        if not name or not all(number.isascii() and number.isdecimal() for number in numbers):
-            raise click.BadParameter(
-                f"'{item}' is not of the form NAME=SIZE,..., such as x=1,3,224,224", ctx, param
-            )
-        if name in result:
-            raise click.BadParameter(f"'{name}' is given twice", ctx, param)
-        result[name] = tuple(int(number) for number in numbers)
-    return result
-
-
-_SHAPE = click.option(
-    "--shape",
-    "shapes",
-    metavar="NAME=SIZE,...",
-    multiple=True,
-    callback=_shapes,
-    help="Size of a symbolic dimension (N=128), or shape of an input (x=1,3,224,224); ONNX only. "
-    "May be repeated.",
-)
-
-
 @click.group(
     cls=_FrontDoor,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -156,12 +100,12 @@ def main(debug: bool) -> None:
 
 
 @main.command("compile")
-@click.argument("model", type=_FILE)
+@click.argument("model", type=FILE)
 @click.option("--target", "-t", required=True, help="A name from `bitwright targets`.")
 @click.option(
     "--calibration",
     "-c",
-    type=_FILE,
+    type=FILE,
     help="Typical inputs that set the ranges of the activations: .npz or .npy, about 100 samples. "
     "Needed where MODEL is not quantized.",
 )
@@ -185,14 +129,14 @@ def main(debug: bool) -> None:
 @click.option(
     "--machine",
     metavar="NAME=NUMBER,...",
-    callback=_machine_parameters,
+    callback=machine_parameters,
     help="Machine parameters, such as lanes=8,rows=16; the target's own choice for the rest.",
 )
-@_SHAPE
+@SHAPE
 @click.option("--clock", type=float, help="The machine's clock in MHz; default: the target's.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 @click.option(
-    "--output", "-o", type=_FILE, default=Path("build"), show_default=True, help="Build folder."
+    "--output", "-o", type=FILE, default=Path("build"), show_default=True, help="Build folder."
 )
 def compile_command(
     model: Path,
@@ -237,13 +181,13 @@ def compile_command(
 
 
 @main.command()
-@_BUILD
-@_INPUT
-@_OUTPUT_ARRAYS
+@BUILD
+@INPUT
+@OUTPUT_ARRAYS
 @click.option(
     "--netlist", is_flag=True, help="Simulate the netlist of `bitwright bitstream`, not the RTL."
 )
-@click.option("--trace", type=_FILE, help="Write a waveform of the machine here (FST).")
+@click.option("--trace", type=FILE, help="Write a waveform of the machine here (FST).")
 @click.option("--limit", type=click.IntRange(min=1), help="Simulate only so many inputs.")
 def simulate(
     build: Path,
@@ -275,7 +219,7 @@ def simulate(
 
 
 @main.command()
-@_BUILD
+@BUILD
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of place and route.")
 @click.option("--clock", type=float, help="The machine's clock in MHz; default: the build's.")
 @click.option(
@@ -302,9 +246,9 @@ def bitstream(build: Path, seed: int, clock: float | None, attempts: int) -> Non
 
 
 @main.command()
-@_BUILD
-@_INPUT
-@_OUTPUT_ARRAYS
+@BUILD
+@INPUT
+@OUTPUT_ARRAYS
 @click.option("--check", is_flag=True, help="Compare every output value with the reference.")
 def run(build: Path, inputs: Path, output: Path | None, check: bool) -> None:
     """Run the native library of a BUILD folder.
@@ -351,11 +295,11 @@ def doctor() -> None:
 
 
 @main.command()
-@click.argument("model", type=_FILE)
+@click.argument("model", type=FILE)
 @click.option("--target", "-t", help="Also say what this target does not support, and why.")
-@_SHAPE
+@SHAPE
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/inspect.md) for scripts.")
-@click.option("--html", type=_FILE, help="Write a page that draws the graph here, and no table.")
+@click.option("--html", type=FILE, help="Write a page that draws the graph here, and no table.")
 def inspect(
     model: Path,
     target: str | None,
@@ -387,9 +331,9 @@ def inspect(
 
 
 @main.command()
-@click.argument("model", type=_FILE)
+@click.argument("model", type=FILE)
 @click.option("--prompt", "-p", default="", help="The text to continue.")
-@click.option("--tokenizer", type=_FILE, help="Tokenizer file of a llama2.c model.")
+@click.option("--tokenizer", type=FILE, help="Tokenizer file of a llama2.c model.")
 @click.option(
     "--tokens",
     "-n",
@@ -429,7 +373,7 @@ def inspect(
 @click.option("--stop", multiple=True, help="End before this text; may be given more than once.")
 @click.option(
     "--score",
-    type=_FILE,
+    type=FILE,
     metavar="FILE",
     help="Instead: the negative log-likelihood per token of the texts in FILE, which "
     "<|endoftext|> separates.",
@@ -485,14 +429,14 @@ def generate(
 
 
 @main.command()
-@click.argument("file", type=_FILE)
+@click.argument("file", type=FILE)
 @click.option(
     "--pipeline",
     "-p",
     required=True,
     help="Passes in order, with their options: 'fold,quantize{weights=4}'.",
 )
-@click.option("--output", "-o", type=_FILE, help="Write the result here instead of printing it.")
+@click.option("--output", "-o", type=FILE, help="Write the result here instead of printing it.")
 def opt(file: Path, pipeline: str, output: Path | None) -> None:
     """Run passes on FILE (the .mlir text of a module).
 

@@ -1,0 +1,68 @@
+"""Options that several commands of the command line have, and how their values are read."""
+
+from pathlib import Path
+
+import click
+
+FILE = click.Path(path_type=Path)
+
+BUILD = click.argument("build", type=FILE)
+
+INPUT = click.option(
+    "--input",
+    "-i",
+    "inputs",
+    type=FILE,
+    required=True,
+    help="Inputs: .npz keyed by tensor name, or one .npy where the model has one input.",
+)
+
+OUTPUT_ARRAYS = click.option(
+    "--output", "-o", type=FILE, help="Write the outputs here: .npz keyed by tensor name."
+)
+
+
+def machine_parameters(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> dict[str, int] | None:
+    """`lanes=8,rows=16` to a dictionary."""
+    if value is None:
+        return None
+    result: dict[str, int] = {}
+    for part in value.split(","):
+        name, _, number = (word.strip() for word in part.partition("="))
+        if not name or not number.isdecimal():
+            raise click.BadParameter(
+                f"'{part}' is not of the form NAME=NUMBER, such as lanes=8", ctx, param
+            )
+        result[name] = int(number)
+    return result
+
+
+def _shapes(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> dict[str, tuple[int, ...]]:
+    """`("x=1,3,224,224", "N=128")` to a dictionary."""
+    result: dict[str, tuple[int, ...]] = {}
+    for item in value:
+        name, _, sizes = (part.strip() for part in item.rpartition("="))
+        numbers = [number.strip() for number in sizes.split(",")]
+        if not name or not all(number.isascii() and number.isdecimal() for number in numbers):
+            raise click.BadParameter(
+                f"'{item}' is not of the form NAME=SIZE,..., such as x=1,3,224,224", ctx, param
+            )
+        if name in result:
+            raise click.BadParameter(f"'{name}' is given twice", ctx, param)
+        result[name] = tuple(int(number) for number in numbers)
+    return result
+
+
+SHAPE = click.option(
+    "--shape",
+    "shapes",
+    metavar="NAME=SIZE,...",
+    multiple=True,
+    callback=_shapes,
+    help="Size of a symbolic dimension (N=128), or shape of an input (x=1,3,224,224); ONNX only. "
+    "May be repeated.",
+)
