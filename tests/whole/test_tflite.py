@@ -79,6 +79,31 @@ def test_other_bits_are_refused(folder: Path) -> None:
     )
 
 
+def test_other_ranges_are_refused(folder: Path) -> None:
+    result = _compile(folder, "-t", "cpu", "--ranges", "mse")
+    assert result.exit_code == 3
+    assert _message(result) == (
+        f"{folder / 'm.tflite'} is quantized already and keeps its ranges; --ranges mse cannot "
+        "change them. Leave it out, or quantize the float model"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("m.pth", "a PyTorch file; expected an ONNX, TFLite or .pt2 file: torch.export.save "
+         "writes a .pt2 file of the module"),
+        ("m.keras", "a Keras file; expected an ONNX, TFLite or .pt2 file: "
+         "tf.lite.TFLiteConverter or tf2onnx convert it"),
+    ],
+)  # fmt: skip
+def test_files_of_frameworks_are_refused(tmp_path: Path, name: str, advice: str) -> None:
+    (tmp_path / name).write_bytes(b"PK")
+    result = _compile(tmp_path, "-t", "cpu", name=name)
+    assert result.exit_code == 3
+    assert _message(result) == f"{tmp_path / name} is {advice}"
+
+
 def test_a_float_model_needs_calibration(tmp_path: Path) -> None:
     digits = Path(__file__).parents[2] / "examples" / "digits" / "digits.onnx"
     (tmp_path / "m.onnx").write_bytes(digits.read_bytes())

@@ -94,7 +94,7 @@ def compile_model(
     if calibration is not None:
         samples = load_inputs(calibration, [item.name for item in graph.inputs(imported.module)])
     if imported.quantized:
-        _check_bits(model, weights=weights, activations=activations)
+        _check_options(model, weights=weights, activations=activations, ranges=ranges)
         quantized = imported.module
         weights, activations = _bits(quantized)
     else:
@@ -141,12 +141,17 @@ def compile_model(
     return made
 
 
-def _check_bits(model: Path, *, weights: int, activations: int) -> None:
+def _check_options(model: Path, *, weights: int, activations: int, ranges: str) -> None:
     if (weights, activations) != (IMPORTED_BITS, IMPORTED_BITS):
         raise AlreadyQuantized(
             f"{model} is quantized already and keeps its arithmetic; weights of {weights} and "
             f"activations of {activations} bits cannot be made of it. Leave --weights and "
             "--activations out, or quantize the float model"
+        )
+    if ranges != "minmax":
+        raise AlreadyQuantized(
+            f"{model} is quantized already and keeps its ranges; --ranges {ranges} cannot change "
+            "them. Leave it out, or quantize the float model"
         )
 
 

@@ -18,6 +18,10 @@ from bitwright.passes.widths import prove
 Rounding = Literal["half_up", "half_even", "tflite"]
 
 
+class WeightsOnly(ModelError):
+    """A file of a framework's own, which holds no program that can be read without its code."""
+
+
 class LanguageModel(ModelError):
     """A language model where another network is expected."""
 
@@ -40,6 +44,10 @@ class Imported:
 
 # Formats with fixed shapes, by their suffix.
 _FIXED = {".pt2": ("PyTorch", torch.load_file), ".tflite": ("TFLite", tflite.load)}
+_TORCH = "a PyTorch file", "torch.export.save writes a .pt2 file of the module"
+_KERAS = "a Keras file", "tf.lite.TFLiteConverter or tf2onnx convert it"
+# Files that people have beside those, what they are, and what to do with them.
+_OTHERS = {".pt": _TORCH, ".pth": _TORCH, ".h5": _KERAS, ".keras": _KERAS}
 
 
 def import_model(path: Path, shapes: onnx.Shapes | None = None) -> Imported:
@@ -51,6 +59,7 @@ def import_model(path: Path, shapes: onnx.Shapes | None = None) -> Imported:
     Raises:
         ModelError: a file that cannot be imported.
         LanguageModel: a file of `frontend.llm.readers`.
+        WeightsOnly: a file of PyTorch or Keras.
         ShapeBindingError: `shapes` that do not fit the model.
         NotIntegerModel: a quantized ONNX model of which something stays float.
         AccumulatorTooWide: a quantized model whose sums can leave 32 bits.
@@ -66,6 +75,9 @@ def read_model(path: Path, shapes: onnx.Shapes | None = None) -> ir.Module:
             f"{path} is a language model ({reader.name}); expected an ONNX, TFLite or .pt2 file. "
             "`bitwright generate` compiles it and runs it"
         )
+    if path.suffix.lower() in _OTHERS:
+        kind, advice = _OTHERS[path.suffix.lower()]
+        raise WeightsOnly(f"{path} is {kind}; expected an ONNX, TFLite or .pt2 file: {advice}")
     if path.suffix.lower() not in _FIXED:
         return onnx.load(path, shapes)
     kind, read = _FIXED[path.suffix.lower()]

@@ -3,6 +3,7 @@
 The program is the harness of `harness/` around the design; `bus.py` starts it and speaks with it.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -176,6 +177,9 @@ def _digest(*parts: str | bytes) -> str:
 
 def _prune(folder: Path) -> None:
     """Removes the simulators that were not used for the longest time."""
-    programs = sorted(folder.glob("simulator-*"), key=lambda path: path.stat().st_mtime)
-    for path in programs[:-_KEPT_SIMULATORS]:
+    used: list[tuple[float, Path]] = []
+    for path in folder.glob("simulator-*"):
+        with contextlib.suppress(FileNotFoundError):  # another process was first
+            used.append((path.stat().st_mtime, path))
+    for _, path in sorted(used)[:-_KEPT_SIMULATORS]:
         path.unlink(missing_ok=True)
