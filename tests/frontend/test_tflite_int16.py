@@ -108,6 +108,12 @@ FAILURES = {
         errors.UnsupportedOperandError,
         "Operator 0 (MUL, 'y'): input 0 ('x') is scaled by 2.5; supported: a factor below 1",
     ),
+    "scale of a mean": (
+        _one("MEAN", "ReducerOptions", {}, ("x", "a"), x=Tensor((1, 4), (4096.0,), type="INT16"),
+             a=Tensor((1,), (), type="INT32", data=[1]), y=Tensor((1,), (0.1,), type="INT16")),
+        errors.UnsupportedOperandError,
+        "Operator 0 (MEAN, 'y'): input 0 ('x') is scaled by 10240; supported: a factor below 8192",
+    ),
     "window": (
         _large_pool(), errors.UnsupportedOperandError,
         "Operator 0 (AVERAGE_POOL_2D, 'y'): input 0 ('x') is summed over 65536 elements; "

@@ -203,7 +203,8 @@ def mean(node: Node) -> Value:
     axes, shape, build = reduced_axes(node), node.tensor(0).shape, node.builder
     count = _checked_count(node, int(np.prod([shape[a] for a in axes], dtype=np.int64)))
     ratio = node.params(0).scale / node.result_params().scale
-    _below(node, ratio / (1 << (count.bit_length() - 1)))
+    bits = count.bit_length()
+    _below(node, ratio / (1 << (bits - 1)), 1 << (16 - bits))
     keep = bool(node.operator.options["KeepDims"])
     x = build.cast(node.value(0).last(), _INT32)
     fixed, shift = mean_multiplier(node, count)
