@@ -69,8 +69,8 @@ def _large_pool() -> bytes:
 
 FAILURES = {
     "operator": (
-        _one("LOGISTIC"), errors.UnsupportedOperatorError,
-        f"Operator 0 (LOGISTIC, 'y') is not supported; supported: "
+        _one("SOFTMAX"), errors.UnsupportedOperatorError,
+        f"Operator 0 (SOFTMAX, 'y') is not supported; supported: "
         f"{', '.join(sorted(INT16_HANDLERS))}. Replace it in the model before the conversion",
     ),
     "other width": (
@@ -107,6 +107,11 @@ FAILURES = {
         _one("MUL", "MulOptions", {}, ("x", "x"), y=Tensor((1, 4), (0.001,), type="INT16")),
         errors.UnsupportedOperandError,
         "Operator 0 (MUL, 'y'): input 0 ('x') is scaled by 2.5; supported: a factor below 1",
+    ),
+    "scale of a sigmoid": (
+        _one("LOGISTIC", x=Tensor((1, 4), (5.0,), type="INT16")), errors.UnsupportedOperandError,
+        "Operator 0 (LOGISTIC, 'y'): input 0 ('x') has scale 5 and becomes scale 0.05; supported: "
+        "a scale from 1e-06 to 4, and a result of scale 1/32768",
     ),
     "scale of a mean": (
         _one("MEAN", "ReducerOptions", {}, ("x", "a"), x=Tensor((1, 4), (4096.0,), type="INT16"),

@@ -99,6 +99,15 @@ def add_powers() -> bytes:
         return tflite_cases.binary("ADD", (1 / 16, 1 / 64, 1 / 8), (0, 0, 0))
 
 
+def function(kind: str, scale: float) -> bytes:
+    """LOGISTIC or TANH."""
+    tensors = {
+        "x": Tensor((1, 128), (scale,), type="INT16"),
+        "y": Tensor((1, 128), (1 / 32768,), type="INT16"),
+    }
+    return tflite_models.model(tensors, [Operator(kind, ["x"], ["y"])])
+
+
 NAMES = (
     "conv_same_strided", "conv_valid_dilated", "conv_grouped", "conv_even", "depthwise",
     "depthwise_multiplier", "dense", "dense_relu", "dense_coarse", "dense_rows",
@@ -114,6 +123,12 @@ CASES: dict[str, Callable[[], bytes]] = {
     "dense_sums": partial(sums, dense=True),
     "dense_ties": dense_ties,
     "add_powers": add_powers,
+    "logistic": partial(function, "LOGISTIC", 0.0002),
+    "logistic_steep": partial(function, "LOGISTIC", 4.0),
+    "logistic_power": partial(function, "LOGISTIC", 1 / 2048),
+    "tanh": partial(function, "TANH", 0.0001),
+    "tanh_flat": partial(function, "TANH", 1.1e-6),
+    "tanh_power": partial(function, "TANH", 1 / 4096),
 }
 
 

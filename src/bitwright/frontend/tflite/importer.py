@@ -25,6 +25,7 @@ from bitwright.frontend.tflite import (
     rewrite,
     shape,
     wide,
+    wide_tables,
 )
 from bitwright.frontend.tflite import source as source_
 from bitwright.frontend.tflite.errors import (
@@ -58,7 +59,7 @@ FLOAT_HANDLERS: dict[str, Handler] = {
     **float_products.HANDLERS,
     **float_shape.HANDLERS,
 }
-INT16_HANDLERS = wide.HANDLERS
+INT16_HANDLERS: dict[str, Handler] = {**wide.HANDLERS, **wide_tables.HANDLERS}
 
 
 def load(source: str | Path | bytes) -> ir.Module:
