@@ -7,6 +7,7 @@ from typing import Any
 
 from tflite_cases import CASES
 from tflite_float_cases import CASES as FLOAT_CASES
+from tflite_int16_cases import CASES as INT16_CASES
 from tflite_unsigned_cases import CASES as UNSIGNED_CASES
 
 from bitwright.frontend.tflite import load as load_tflite
@@ -23,7 +24,12 @@ def corpus() -> dict[str, bytes]:
     """The files of the operators' tests."""
     return {
         f"{kind}_{name}": make()
-        for kind, cases in (("int8", CASES), ("float", FLOAT_CASES), ("uint8", UNSIGNED_CASES))
+        for kind, cases in (
+            ("int8", CASES),
+            ("float", FLOAT_CASES),
+            ("uint8", UNSIGNED_CASES),
+            ("int16", INT16_CASES),
+        )
         for name, make in cases.items()
     }
 

@@ -99,10 +99,9 @@ FAILURES = {
         "with a scale, INT32 biases",
     ),
     "16 bits": (
-        _one("RELU", x=Tensor((1, 4), type="INT16")), errors.UnsupportedTypeError,
-        "the model: input: tensor 'x' is INT16; supported: activations of 8 bits. Convert the "
-        "model with converter.target_spec.supported_ops = "
-        "[tf.lite.OpsSet.TFLITE_BUILTINS_INT8], or without quantization",
+        _one("RELU", y=Tensor((1, 4), type="INT16")), errors.UnsupportedTypeError,
+        "Operator 0 (RELU, 'y'): tensor 'y' is INT16; supported: INT8 in a model with inputs of 8 "
+        "bits. Convert the model with activations of one width",
     ),
     "unsigned average": (
         _pool(

@@ -34,7 +34,7 @@ class Operator:
 
 
 _DTYPES = {
-    "INT8": np.int8, "UINT8": np.uint8, "INT16": np.int16, "INT32": np.int32,
+    "INT8": np.int8, "UINT8": np.uint8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64,
     "FLOAT16": np.float16, "FLOAT32": np.float32,
 }  # fmt: skip
 

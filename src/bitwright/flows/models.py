@@ -10,9 +10,9 @@ from bitwright.frontend import onnx, tflite, torch
 from bitwright.frontend.common.errors import ModelError
 from bitwright.frontend.llm.readers import reader_of
 from bitwright.ir import graph
-from bitwright.ir.types import quant_params
+from bitwright.ir.types import is_plain, quant_params
 from bitwright.passes.fold import Fold
-from bitwright.passes.integer import Deviation, Integer, has_markers
+from bitwright.passes.integer import Deviation, Integer, NotIntegerModel, has_markers
 from bitwright.passes.widths import prove
 
 Rounding = Literal["half_up", "half_even", "tflite"]
@@ -42,6 +42,10 @@ class Imported:
     deviations: tuple[Deviation, ...] = ()
 
 
+class WideActivations(NotIntegerModel):
+    """Activations of 16 bits, with which only the reference interpreter computes."""
+
+
 # Formats with fixed shapes, by their suffix.
 _FIXED = {".pt2": ("PyTorch", torch.load_file), ".tflite": ("TFLite", tflite.load)}
 _TORCH = "a PyTorch file", "torch.export.save writes a .pt2 file of the module"
@@ -62,6 +66,7 @@ def import_model(path: Path, shapes: onnx.Shapes | None = None) -> Imported:
         WeightsOnly: a file of PyTorch or Keras.
         ShapeBindingError: `shapes` that do not fit the model.
         NotIntegerModel: a quantized ONNX model of which something stays float.
+        WideActivations: a TFLite model with int16 activations.
         AccumulatorTooWide: a quantized model whose sums can leave 32 bits.
     """
     return prepare(read_model(path, shapes))
@@ -98,6 +103,14 @@ def prepare(module: ir.Module) -> Imported:
     if all(quant_params(item.value.type) is not None for item in graph.inputs(module)):
         prove(module)
         return Imported(module, quantized=True, rounding="tflite")
+    for item in graph.inputs(module):
+        if is_plain(item.value) and item.scale != 1.0:
+            raise WideActivations(
+                f"Input {item.name!r} has 16 bits, with which only the reference interpreter "
+                "computes; supported on a CPU or an FPGA: activations of 8 bits. Convert the model "
+                "with converter.target_spec.supported_ops = "
+                "[tf.lite.OpsSet.TFLITE_BUILTINS_INT8], or without quantization"
+            )
     if has_markers(module):
         integral = Integer().convert(module)
         prove(integral.module)

@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 from torch_mlir.dialects import func
 
-from bitwright.ir import blobs, bw, bw_fixed_point, bw_threshold, graph, reference_float, shapes
+from bitwright.ir import (
+    blobs,
+    bw,
+    bw_fixed_point,
+    bw_rescale,
+    bw_threshold,
+    graph,
+    reference_float,
+    shapes,
+)
 from bitwright.ir.builder_float import FloatOperations, Pair
 from bitwright.ir.context import new_context, verify
 from bitwright.ir.types import (
@@ -58,9 +67,8 @@ class Builder(FloatOperations):
             types = [tensor(shape, self._element(params)) for _, shape, params in inputs]
             with ir.InsertionPoint(self.module.body):
                 self._function = func.FuncOp(function, (types, []))
-            self._function.arg_attrs = [
-                ir.DictAttr.get({"bw.name": ir.StringAttr.get(name)}) for name, _, _ in inputs
-            ]
+            self._names = [name for name, _, _ in inputs]
+            self._function.arg_attrs = _named(self._names, {})
             self._block = self._function.add_entry_block()
         self.inputs: list[ir.Value] = list(self._block.arguments)
         self._name: str | None = None
@@ -304,6 +312,17 @@ class Builder(FloatOperations):
             clamp_max=params.qmax if clamp_max is None else clamp_max,
         )  # fmt: skip
 
+    def rescale(
+        self, x: ir.Value, result: np.dtype[Any], *, multiplier: Sequence[int],
+        shift: Sequence[int], axis: int, minimum: int, maximum: int, rounding: str,
+    ) -> ir.Value:  # fmt: skip
+        """See `bw_rescale.RescaleOp`."""
+        return self.make(
+            bw_rescale.RescaleOp, (shape_of(x), result), (x,), multiplier=list(multiplier),
+            shift=list(shift), axis=axis, minimum=int(minimum), maximum=int(maximum),
+            rounding=rounding,
+        )  # fmt: skip
+
     def multi_threshold(
         self, x: ir.Value, result: QuantParams | np.dtype[Any], thresholds: NDArray[Any],
         axis: int = 1,
@@ -362,7 +381,8 @@ class Builder(FloatOperations):
 
         Args:
             outputs: name and value of each.
-            scales: by name, what one unit stands for in an output of sums (i32).
+            scales: by name, what one unit stands for in an output of sums (i32), or in an input
+                or output of plain integers.
 
         Raises:
             IrError: where an operation does not verify.
@@ -375,17 +395,23 @@ class Builder(FloatOperations):
             self._function.attributes["function_type"] = ir.TypeAttr.get(
                 ir.FunctionType.get([value.type for value in self.inputs], types)
             )
-            self._function.attributes["res_attrs"] = ir.ArrayAttr.get(
-                [
-                    ir.DictAttr.get(
-                        {"bw.name": ir.StringAttr.get(name)}
-                        | ({"bw.scale": attribute(scales[name])} if name in scales else {})
-                    )
-                    for name, _ in outputs
-                ]
-            )
+            result_names = [name for name, _ in outputs]
+            self._function.attributes["res_attrs"] = ir.ArrayAttr.get(_named(result_names, scales))
+            if scales:
+                self._function.arg_attrs = _named(self._names, scales)
         verify(self.module)
         return self.module
+
+
+def _named(names: Sequence[str], scales: Mapping[str, float]) -> list[ir.Attribute]:
+    """Attributes of the arguments or results of a function."""
+    return [
+        ir.DictAttr.get(
+            {"bw.name": ir.StringAttr.get(name)}
+            | ({"bw.scale": attribute(scales[name])} if name in scales else {})
+        )
+        for name in names
+    ]
 
 
 def attribute(value: Any) -> ir.Attribute:

@@ -12,6 +12,7 @@ from bitwright.ir import bw_fixed_point as bw_fixed_point  # operations that `Bw
 from bitwright.ir import bw_float
 from bitwright.ir import bw_order as bw_order
 from bitwright.ir import bw_quantize as bw_quantize
+from bitwright.ir import bw_rescale as bw_rescale
 from bitwright.ir import bw_threshold as bw_threshold
 from bitwright.ir.accel import Accel
 from bitwright.ir.bw import Bw

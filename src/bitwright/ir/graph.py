@@ -18,7 +18,8 @@ from bitwright.ir.types import QuantParams, is_accumulator, value_params
 class NamedValue:
     """An input or output of a module: the model's tensor name and the SSA value.
 
-    `scale` is what one unit of an output of sums (i32) stands for.
+    `scale` is what one unit of an output of sums (i32), or of an input or output of plain
+    integers, stands for.
     MLIR's values and operations do not keep their module alive: hold it as long as them.
     """
 
@@ -59,7 +60,7 @@ def inputs(module: ir.Module, function: str = MAIN) -> list[NamedValue]:
     """Named arguments of a function."""
     entry = main_function(module, function)
     return [
-        NamedValue(_name(attrs, f"input{i}"), value)
+        NamedValue(_name(attrs, f"input{i}"), value, _scale(attrs))
         for i, (attrs, value) in enumerate(
             zip(_attribute_list(entry, "arg_attrs"), entry.arguments, strict=True)
         )

@@ -16,6 +16,7 @@ from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
 from bitwright.ir import (
+    bw_rescale,
     bw_threshold,
     fixed_point,
     graph,
@@ -159,6 +160,7 @@ def _carries_batch(module: ir.Module) -> bool:
             "fixed_point_softmax": lambda op: {op.axis.value},
             "requantize": lambda op: {op.axis.value},
             "multi_threshold": lambda op: {op.axis.value},
+            "rescale": lambda op: {op.axis.value} if len(ints(op.multiplier)) > 1 else set[int](),
             "reduce_mean": lambda op: set(ints(op.axes)),
             "reduce_sum": lambda op: set(ints(op.axes)),
         }.get(kind, lambda op: set[int]())(operation)
@@ -448,6 +450,7 @@ _INTERPRETERS: dict[str, Callable[..., Array]] = {
     "bw.concat": lambda op, lhs, rhs: np.concatenate((lhs, rhs), axis=op.axis.value),
     "bw.pad": _pad,
     "bw.requantize": _requantize,
+    "bw.rescale": bw_rescale.rescale,
     "bw.multi_threshold": _multi_threshold,
     "bw.table": _table,
     "bw.integer_softmax": _integer_softmax,

@@ -1,6 +1,6 @@
 """TFLite files to `bw` modules, integer or float."""
 
 from bitwright.frontend.tflite.errors import ModelError
-from bitwright.frontend.tflite.importer import FLOAT_HANDLERS, HANDLERS, load
+from bitwright.frontend.tflite.importer import FLOAT_HANDLERS, HANDLERS, INT16_HANDLERS, load
 
-__all__ = ["FLOAT_HANDLERS", "HANDLERS", "ModelError", "load"]
+__all__ = ["FLOAT_HANDLERS", "HANDLERS", "INT16_HANDLERS", "ModelError", "load"]

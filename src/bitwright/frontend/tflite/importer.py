@@ -3,12 +3,14 @@
 A quantized model becomes an integer module with the arithmetic of LiteRT's reference kernels
 (`OpResolverType.BUILTIN_REF`), element for element. Supported operators are the rows of `HANDLERS`,
 on int8 or uint8 tensors with one scale; int8 weights may have a scale for each output. A model with
-float inputs becomes a float module and has the rows of `FLOAT_HANDLERS`. The module has the file's
+float inputs becomes a float module and has the rows of `FLOAT_HANDLERS`; one with int16 inputs has
+those of `INT16_HANDLERS` and becomes a module of plain integers. The module has the file's
 inputs and outputs in the file's layout; inside, channels come first.
 """
 
 from pathlib import Path
 
+import numpy as np
 from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
@@ -22,6 +24,8 @@ from bitwright.frontend.tflite import (
     products,
     rewrite,
     shape,
+    wide,
+    wide_tables,
 )
 from bitwright.frontend.tflite import source as source_
 from bitwright.frontend.tflite.errors import (
@@ -55,6 +59,7 @@ FLOAT_HANDLERS: dict[str, Handler] = {
     **float_products.HANDLERS,
     **float_shape.HANDLERS,
 }
+INT16_HANDLERS: dict[str, Handler] = {**wide.HANDLERS, **wide_tables.HANDLERS}
 
 
 def load(source: str | Path | bytes) -> ir.Module:
@@ -72,6 +77,8 @@ def load(source: str | Path | bytes) -> ir.Module:
     model = rewrite.integer_borders(source_.read(source))
     model = rewrite.dequantize_constants(model) if model.is_float else rewrite.signed(model)
     handlers = FLOAT_HANDLERS if model.is_float else HANDLERS
+    if model.is_int16:
+        handlers = INT16_HANDLERS
     for operator in model.operators:
         if operator.kind in ("QUANTIZE", "DEQUANTIZE") and operator.kind not in handlers:
             raise NotQuantizedError(
@@ -104,8 +111,11 @@ class _Import:
             for tensor, value in zip(tensors, self._builder.inputs, strict=True)
         }
 
-    def _input_type(self, tensor: Tensor) -> QuantParams | None:
-        return None if self._model.is_float else activation(tensor, f"{self._model.name}: input")
+    def _input_type(self, tensor: Tensor) -> QuantParams | np.dtype[np.int16] | None:
+        if self._model.is_float:
+            return None
+        params = activation(tensor, f"{self._model.name}: input", self._model.is_int16)
+        return np.dtype(np.int16) if self._model.is_int16 else params
 
     def _names(self, indices: tuple[int, ...]) -> list[str]:
         """The tensors' names; where two are equal, with their index."""
@@ -136,9 +146,19 @@ class _Import:
                 )
             outputs.append((name, self._values[index].last()))
         try:
-            return self._builder.finish(outputs)
+            return self._builder.finish(outputs, self._scales())
         except BitwrightError as error:
             raise InvalidModelError(f"{self._model.name}: {error}") from None
+
+    def _scales(self) -> dict[str, float]:
+        """The scales of inputs and outputs that are plain integers."""
+        if not self._model.is_int16:
+            return {}
+        return {
+            name: float(self._model.tensors[index].scales[0])
+            for indices in (self._model.inputs, self._model.outputs)
+            for name, index in zip(self._names(indices), indices, strict=True)
+        }
 
     def _import(self, operator: Operator) -> None:
         where = describe(self._model, operator)

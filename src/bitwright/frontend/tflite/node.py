@@ -110,11 +110,11 @@ class Node:
 
     def params(self, index: int) -> QuantParams:
         """Quantized type of an activation operand."""
-        return activation(self.tensor(index), self.describe())
+        return activation(self.tensor(index), self.describe(), self.model.is_int16)
 
     def result_params(self) -> QuantParams:
         """Quantized type of the output."""
-        return activation(self.result(), self.describe())
+        return activation(self.result(), self.describe(), self.model.is_int16)
 
     def value(self, index: int) -> Value:
         """A computed operand, or a constant one made into a value."""
@@ -124,7 +124,11 @@ class Node:
         if self.model.is_float:
             return self.constant(self.floats(index, "operand"))
         array = self.array(index, "operand")
-        constant = self.builder.constant(array, self.params(index))
+        params = self.params(index)
+        if self.model.is_int16:
+            constant = self.builder.plain(array)
+        else:
+            constant = self.builder.constant(array, params)
         return Value(self.builder, tensor.shape, last_=constant)
 
     def constant(self, array: Array) -> Value:
@@ -196,14 +200,15 @@ class Node:
         return array, scales
 
     def bias(self, index: int, outputs: int) -> Array:
-        """A constant int32 bias, zeros where it is left out."""
+        """A constant bias, zeros where it is left out: int32, or int64 beside int16."""
+        type_ = "INT64" if self.model.is_int16 else "INT32"
         if not self.has(index):
-            return np.zeros(outputs, np.int32)
+            return np.zeros(outputs, type_.lower())
         tensor, array = self.tensor(index), self.array(index, "bias")
-        if tensor.type != "INT32" or array.size != outputs:
+        if tensor.type != type_ or array.size != outputs:
             self.fail_operand(
                 index, f"is the bias of type {tensor.type} and shape {list(tensor.shape)}",
-                f"INT32 and [{outputs}]",
+                f"{type_} and [{outputs}]",
             )  # fmt: skip
         return array.reshape(-1)
 
@@ -298,17 +303,29 @@ def describe(model: SourceModel, operator: Operator) -> str:
     return f"{model.name}: Operator {operator.index} ({operator.kind}, {name!r})"
 
 
-def activation(tensor: Tensor, where: str) -> QuantParams:
-    """The per-tensor int8 type of `tensor`.
+def activation(tensor: Tensor, where: str, wide: bool = False) -> QuantParams:
+    """The per-tensor int8 type of `tensor`; its int16 type where the model is `wide`.
 
     Raises:
         NotQuantizedError: for floats.
         UnsupportedTypeError: for other integers than int8, or scales per channel.
     """
-    if tensor.type != "INT8":
+    if wide and tensor.type != "INT16":
+        raise UnsupportedTypeError(
+            f"{where}: tensor {tensor.name!r} is {tensor.type}; supported: INT16 activations in a "
+            "model with INT16 inputs. Convert the model with activations of one width"
+        )
+    if not wide and tensor.type != "INT8":
         not_int8(tensor, where)
     scales = checked_scales(tensor, where)
     zero_point = int(tensor.zero_points[0]) if tensor.zero_points.size else 0
+    if wide:
+        if len(scales) != 1 or zero_point:
+            raise UnsupportedTypeError(
+                f"{where}: tensor {tensor.name!r} has {len(scales)} scales and the zero point "
+                f"{zero_point}; supported: one scale, the zero point 0 for INT16"
+            )
+        return QuantParams(scales, 0, 16, -(1 << 15), (1 << 15) - 1)
     if len(scales) != 1 or not -128 <= zero_point <= 127:
         raise UnsupportedTypeError(
             f"{where}: tensor {tensor.name!r} has {len(scales)} scales and the zero point "
@@ -328,9 +345,8 @@ def not_int8(tensor: Tensor, where: str) -> NoReturn:
         )
     if tensor.type == "INT16":
         raise UnsupportedTypeError(
-            f"{where}: tensor {tensor.name!r} is INT16; supported: activations of 8 bits. Convert "
-            "the model with converter.target_spec.supported_ops = "
-            "[tf.lite.OpsSet.TFLITE_BUILTINS_INT8], or without quantization"
+            f"{where}: tensor {tensor.name!r} is INT16; supported: INT8 in a model with inputs of "
+            "8 bits. Convert the model with activations of one width"
         )
     raise UnsupportedTypeError(
         f"{where}: tensor {tensor.name!r} is {tensor.type}; supported: INT8 or UINT8 activations "

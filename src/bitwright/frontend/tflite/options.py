@@ -25,15 +25,19 @@ def _options(name: str, *fields: str) -> Options:
 
 
 OPTIONS: dict[str, Options] = {
-    "ADD": _options("AddOptions", "FusedActivationFunction"),
+    "ADD": _options("AddOptions", "FusedActivationFunction", "PotScaleInt16"),
     "AVERAGE_POOL_2D": _options("Pool2DOptions", *_POOL),
     "CONCATENATION": _options("ConcatenationOptions", "Axis", "FusedActivationFunction"),
-    "CONV_2D": _options("Conv2DOptions", *_WINDOW, *_DILATION),
+    "CONV_2D": _options("Conv2DOptions", *_WINDOW, *_DILATION, "QuantizedBiasType"),
     "DEPTHWISE_CONV_2D": _options(
         "DepthwiseConv2DOptions", *_WINDOW, *_DILATION, "DepthMultiplier"
     ),
     "FULLY_CONNECTED": _options(
-        "FullyConnectedOptions", "FusedActivationFunction", "WeightsFormat", "KeepNumDims"
+        "FullyConnectedOptions",
+        "FusedActivationFunction",
+        "WeightsFormat",
+        "KeepNumDims",
+        "QuantizedBiasType",
     ),
     "BATCH_MATMUL": _options("BatchMatMulOptions", "AdjX", "AdjY"),
     "DIV": _options("DivOptions", "FusedActivationFunction"),

@@ -85,14 +85,20 @@ def reduced_axes(node: Node) -> list[int]:
     return sorted({axis % rank for axis in axes})
 
 
-def mean(node: Node) -> Value:
-    """MEAN: the sum, scaled by a multiplier that divides by the count (QuantizedMeanOrSum)."""
-    shape, rank, axes = node.tensor(0).shape, len(node.tensor(0).shape), reduced_axes(node)
-    count = int(np.prod([shape[axis] for axis in axes], dtype=np.int64))
+def mean_multiplier(node: Node, count: int) -> tuple[int, int]:
+    """The multiplier and shift of a sum of `count` elements that a mean is made of."""
     fixed, shift = arithmetic.multiplier(
         float(np.float32(node.params(0).scale)) / node.result_params().scale
     )
     places = min(count.bit_length() - 1, 32, 62 - shift)
+    return (fixed << places) // count, shift + places
+
+
+def mean(node: Node) -> Value:
+    """MEAN: the sum, scaled by a multiplier that divides by the count (QuantizedMeanOrSum)."""
+    shape, rank, axes = node.tensor(0).shape, len(node.tensor(0).shape), reduced_axes(node)
+    count = int(np.prod([shape[axis] for axis in axes], dtype=np.int64))
+    fixed, shift = mean_multiplier(node, count)
     low, high = arithmetic.bounds("NONE", node.result_params())
     keep = bool(node.operator.options["KeepDims"])
     x = node.value(0)
@@ -102,8 +108,8 @@ def mean(node: Node) -> Value:
         total = node.builder.reduce_sum(x.last(), axes, keep)
         rank = 0
     made = node.builder.requantize(
-        total, node.result_params(), multiplier=[(fixed << places) // count],
-        shift=[shift + places], clamp_min=low, clamp_max=high, axis=0, rounding="tflite",
+        total, node.result_params(), multiplier=[fixed], shift=[shift], clamp_min=low,
+        clamp_max=high, axis=0, rounding="tflite",
     )  # fmt: skip
     return node.first(made) if rank == 4 and keep else node.last(made)
 

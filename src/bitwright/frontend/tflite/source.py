@@ -38,7 +38,7 @@ def _names(enum: type) -> dict[int, str]:
 OPERATORS = _names(tflite.BuiltinOperator)
 TYPES = _names(tflite.TensorType)
 _DTYPES = {
-    "INT8": np.int8, "UINT8": np.uint8, "INT32": np.int32, "INT64": np.int64,
+    "INT8": np.int8, "UINT8": np.uint8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64,
     "FLOAT16": np.float16, "FLOAT32": np.float32,
 }  # fmt: skip
 
@@ -104,7 +104,15 @@ class SourceModel:
     @property
     def is_float(self) -> bool:
         """Whether it computes with floats: all of its inputs are floats."""
-        return bool(self.inputs) and all(self.tensors[i].type == "FLOAT32" for i in self.inputs)
+        return self._all_inputs("FLOAT32")
+
+    @property
+    def is_int16(self) -> bool:
+        """Whether its activations have 16 bits: all of its inputs have."""
+        return self._all_inputs("INT16")
+
+    def _all_inputs(self, type_: str) -> bool:
+        return bool(self.inputs) and all(self.tensors[i].type == type_ for i in self.inputs)
 
 
 def read(source: str | Path | bytes) -> SourceModel:
