@@ -10,7 +10,7 @@ import onnx_standard as standard
 
 pytestmark = pytest.mark.slow
 # The share of the node tests that issue 3 asks for.
-LEAST = 0.70
+LEAST = 0.80
 
 
 def test_nothing_is_silently_wrong():

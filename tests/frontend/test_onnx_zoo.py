@@ -42,10 +42,3 @@ def test_a_quantized_model_in_float(data_folder):
     (found,) = reference.run(module, {item.name: x}).values()
     assert found.dtype == expected.dtype
     assert np.abs(found.astype(np.float64) - expected).max() <= 1
-
-
-def test_a_qonnx_model_names_its_operator(data_folder):
-    from bitwright.frontend.onnx.errors import UnsupportedOperatorError
-
-    with pytest.raises(UnsupportedOperatorError, match=r"Quant, domain ai\.onnx, opset 11"):
-        load(data_folder / "kws_w3a3" / "kws_w3a3_qonnx.onnx")

@@ -138,8 +138,8 @@ def test_what_stays_float_is_named() -> None:
     with pytest.raises(FloatBetweenMarkers) as caught:
         prepare(module)
     assert str(caught.value) == (
-        "Output 'output' of shape [1, 4] is float and not quantized; expected integers, or "
-        "integers that are dequantized. Quantize the result of the last layer as well"
+        "Output 'output' is a sum that is not quantized, with 4 scales; expected one scale, so that "
+        "its integers compare. Quantize it"
     )
 
 

@@ -170,6 +170,6 @@ def test_sums_of_several_scales_are_refused() -> None:
     with pytest.raises(NotIntegerModel) as error:
         Integer().run(_sums(np.array([0.5, 0.25]), np.ones((2, 4)), (1, 4)))
     assert str(error.value) == (
-        "output 'y' is a sum that is not quantized, with 2 scales; expected one scale, so that its "
+        "Output 'y' is a sum that is not quantized, with 2 scales; expected one scale, so that its "
         "integers compare. Quantize it"
     )

@@ -138,14 +138,14 @@ class _Conversion:
     def _output(self, item: graph.NamedValue) -> ir.Value:
         value = self._values.get(item.value)
         if isinstance(value, Real) and isinstance(value.source, Softmax) and value.plain:
-            self._quantizer.where = self._quantizer.layer = f"output {item.name!r}"
+            self._quantizer.where = self._quantizer.layer = f"Output {item.name!r}"
             return self._quantizer.codes(value, SOFTMAX, "half_even")
         if isinstance(value, Codes):
             return value.value
         if isinstance(value, Real) and isinstance(value.source, Codes) and value.plain:
             return value.source.value
         if isinstance(value, Real) and isinstance(value.source, Product) and value.plain:
-            self._quantizer.where = self._quantizer.layer = f"output {item.name!r}"
+            self._quantizer.where = self._quantizer.layer = f"Output {item.name!r}"
             sums, self._scales[item.name] = self._quantizer.sums(value, value.source)
             return sums
         raise FloatBetweenMarkers(
