@@ -138,8 +138,8 @@ def test_what_stays_float_is_named() -> None:
     with pytest.raises(FloatBetweenMarkers) as caught:
         prepare(module)
     assert str(caught.value) == (
-        "Output 'output' is a sum that is not quantized, with 4 scales; expected one scale, so that "
-        "its integers compare. Quantize it"
+        "Output 'output' is a sum that is not quantized, with 4 scales; expected one scale, so "
+        "that its integers compare. Quantize it"
     )
 
 
