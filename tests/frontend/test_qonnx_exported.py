@@ -1,4 +1,4 @@
-"""Networks that Brevitas exported, against QONNX's own execution of them (see make_qonnx.py)."""
+"""Networks of Brevitas and QKeras, against QONNX's own execution of them (see make_*.py)."""
 
 from pathlib import Path
 
@@ -14,27 +14,41 @@ from bitwright.passes.split_sums import SplitSums
 from bitwright.runtime.library import load_library
 
 FOLDER = Path(__file__).parent / "fixtures" / "qonnx"
-EXACT = ("powers_of_two",)
+EXPECTED = {"brevitas": "expected.npz", "qkeras": "qkeras.npz"}
+EXACT = ("brevitas_powers_of_two", "qkeras_flat", "qkeras_point")
 """Where all scales are powers of two, float sums are exact; elsewhere they differ by rounding."""
 ROUNDING = 1e-6
 KINDS = {
-    "float_scales": ["conv2d", "multi_threshold", "conv2d", "multi_threshold", "max_pool2d",
-                     "reshape", "linear"],
-    "powers_of_two": ["conv2d", "multi_threshold", "conv2d", "multi_threshold", "reshape",
-                      "linear", "requantize"],
-    "bipolar": ["conv2d", "multi_threshold", "conv2d", "multi_threshold", "reshape", "linear"],
-    "zero_points": ["conv2d", "multi_threshold", "table", "reshape", "linear"],
+    "brevitas_float_scales": [
+        "conv2d", "multi_threshold", "conv2d", "multi_threshold", "max_pool2d", "reshape", "linear",
+    ],
+    "brevitas_powers_of_two": [
+        "conv2d", "multi_threshold", "conv2d", "multi_threshold", "reshape", "linear", "requantize",
+    ],
+    "brevitas_bipolar": [
+        "conv2d", "multi_threshold", "conv2d", "multi_threshold", "reshape", "linear",
+    ],
+    "brevitas_zero_points": ["conv2d", "multi_threshold", "table", "reshape", "linear"],
+    "qkeras_flat": [
+        "transpose", "conv2d", "multi_threshold", "max_pool2d", "conv2d", "multi_threshold",
+        "transpose", "reshape", "linear", "requantize",
+    ],
+    "qkeras_point": [
+        "transpose", "conv2d", "multi_threshold", "max_pool2d", "conv2d", "multi_threshold",
+        "reshape", "linear", "requantize",
+    ],
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_outputs_are_those_of_the_exporter(name: str, tmp_path: Path) -> None:
     """The float module, the integer module, the CPU library, and what the overlay would run."""
-    with np.load(FOLDER / "expected.npz") as expected:
-        x, y = expected[f"{name}_x"], expected[f"{name}_y"]
+    exporter, _, network = name.partition("_")
+    with np.load(FOLDER / EXPECTED[exporter]) as expected:
+        x, y = expected[f"{network}_x"], expected[f"{network}_y"]
     assert len(np.unique(y)) > 50
     tolerance = 0.0 if name in EXACT else ROUNDING
-    module = read_model(FOLDER / f"brevitas_{name}.onnx")
+    module = read_model(FOLDER / f"{name}.onnx")
     (source,), (result,) = graph.inputs(module), graph.outputs(module)
     real = reference.run(module, {source.name: x})[result.name]
     np.testing.assert_allclose(real, y, rtol=0, atol=tolerance)

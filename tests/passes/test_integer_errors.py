@@ -178,3 +178,22 @@ def test_a_scale_that_is_not_positive() -> None:
     assert str(raised.value) == (
         "'q' (bw.quantize) has a scale of -0.5; expected a positive number. Export it again"
     )
+
+
+@pytest.mark.parametrize("low", [0, -8])
+def test_a_relu_of_an_input_that_its_quantize_repeats(low: int) -> None:
+    """QKeras writes it; where the integers go below zero it is more than the quantize."""
+    builder = Builder([("x", (1, 3), None)])
+    grid = builder.plain(np.full((1, 1), 0.5, "f4")), builder.plain(np.zeros((1, 1), np.int8))
+    x = builder.named("act").relu(builder.inputs[0])
+    codes = builder.quantize(x, *grid, np.dtype(np.int8), minimum=low, maximum=7)
+    module = builder.finish([("y", builder.dequantize(codes, *grid))])
+    if low == 0:
+        assert "bw.relu" not in str(Integer().run(module))
+        return
+    with pytest.raises(errors.FloatBetweenMarkers) as raised:
+        Integer().run(module)
+    assert str(raised.value) == (
+        "Input 'x' of shape [1, 3] is float, and 'act' (bw.relu) reads it before it is quantized. "
+        "Quantize the input, or leave that operation out of the exported model"
+    )

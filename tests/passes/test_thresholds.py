@@ -110,6 +110,23 @@ def test_what_the_overlay_runs_computes_the_same(kind: str) -> None:
     Tile().run(legal)
 
 
+def test_ties_to_even_are_a_requantize_to_even() -> None:
+    """Levels of sums / 16 from -5 to 2: all begin at a tie or behind one."""
+    rng = np.random.default_rng(1)
+    builder = Builder([("x", (1, 6, 5, 5), X)])
+    weight = builder.constant(rng.integers(-3, 4, (10, 6, 3, 3)), WEIGHT)
+    sums = builder.conv2d(builder.inputs[0], weight, builder.constant(np.arange(10, dtype="i4")))
+    steps = np.searchsorted(np.rint(np.arange(-200, 200) / 16), np.arange(-4, 3)) - 200
+    module = builder.finish([("y", builder.multi_threshold(sums, S3, steps[None]))])
+    legal = Legalize().run(module)
+    assert "half_even" in str(legal)
+    x = rng.integers(-8, 8, (100, 6, 5, 5)).astype(np.int8)
+    found = reference.run(legal, {"x": x})["y"]
+    assert len(np.unique(found)) == 8
+    np.testing.assert_array_equal(found, reference.run(module, {"x": x})["y"])
+    Tile().run(legal)
+
+
 def test_what_has_no_line_is_refused_by_name() -> None:
     builder = Builder([("x", (1, 6, 5, 5), X)])
     sums = builder.sum_pool2d(builder.inputs[0], kernel=(2, 2), stride=(1, 1))

@@ -1,6 +1,7 @@
 """`bw.multi_threshold` as the overlay's output stage: one line a channel whose steps are the same.
 
     multi_threshold(conv2d(x, w, b))   -->  table(requantize(conv2d(x, w, b + B)))
+                                       or requantize(conv2d(x, w, b)), to even
     multi_threshold(codes), one row    -->  table(codes)
     multi_threshold(codes)             -->  multi_threshold(depthwise conv2d 1x1 (codes))
     multi_threshold(reshape of sums)   -->  reshape(multi_threshold(sums))
@@ -25,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch_mlir import ir
 
-from bitwright.ir import graph
-from bitwright.ir.bw import MAX_MULTIPLIER, MAX_SHIFT
+from bitwright.ir import dyadic, graph
+from bitwright.ir.bw import MAX_MULTIPLIER, MAX_SHIFT, SCALE_LIMITS
 from bitwright.ir.bw_threshold import count_reached
 from bitwright.ir.types import QuantParams, is_accumulator, quant_params, shape_of, value_params
 from bitwright.passes.rewrite import Match, Rewriter, Rule, producer
@@ -225,6 +226,12 @@ def _of_sums(rewriter: Rewriter, match: Match) -> ir.Value | None:
             if conv is not None:
                 sums = _scaled(rewriter, conv.opview, gain, lines)
             return _stage(rewriter, sums, result, lines, levels, lines.codes == first)
+    even = _to_even(thresholds, ranges, result)
+    if even is not None:
+        return rewriter.builder.requantize(
+            sums, result, multiplier=[m for m, _ in even], shift=[s for _, s in even],
+            clamp_min=result.qmin, clamp_max=result.qmin + levels, rounding="half_even",
+        )  # fmt: skip
     unsupported(
         operation,
         f"no multipliers, shifts and biases were found that make its {levels} steps in all of "
@@ -232,6 +239,24 @@ def _of_sums(rewriter: Rewriter, match: Match) -> ir.Value | None:
         f"of {MAX_MULTIPLIER.bit_length()} bits; quantize to fewer levels",
     )
     return None
+
+
+def _to_even(thresholds: Ints, ranges: Ints, result: QuantParams) -> list[dyadic.Scale] | None:
+    """A scale for each channel with which rounding to even makes every step, None without one.
+
+    Where all scales of a model are powers of two, sums are ties, and every other step begins at
+    one: steps of two widths in turn, which no line makes.
+    """
+    steps = np.arange(1, thresholds.shape[1] + 1) + result.qmin - result.zero_point
+    scales = [
+        dyadic.solve(
+            np.clip(row, low, high + 1), int(low), int(high), steps, "half_even",
+            SCALE_LIMITS["half_even"],
+        )
+        for row, (low, high) in zip(thresholds, ranges, strict=True)
+    ]  # fmt: skip
+    found = [scale for scale in scales if scale is not None]
+    return found if len(found) == len(scales) else None
 
 
 def _gains(conv: Any | None) -> list[int]:

@@ -17,6 +17,7 @@ from bitwright.passes.integer.errors import FloatBetweenMarkers, UnsupportedMark
 QUANTIZE = QuantizeOp.OPERATION_NAME
 DEQUANTIZE = DequantizeOp.OPERATION_NAME
 MULTI_THRESHOLD = MultiThresholdOp.OPERATION_NAME
+RELU = "bw.relu"
 MOVES = frozenset(
     f"bw.{name}" for name in ("reshape", "transpose", "slice", "max_pool2d", "pad", "concat")
 )
@@ -114,7 +115,7 @@ def input_marker(item: graph.NamedValue) -> Marker:
         FloatBetweenMarkers: where anything else reads it.
     """
     found: Marker | None = None
-    for reader in _readers(item.value):
+    for reader in _past_relu(list(_readers(item.value))):
         kind = reader.operation.name
         shifted = _added_before(reader)
         if shifted is not None:
@@ -134,6 +135,21 @@ def input_marker(item: graph.NamedValue) -> Marker:
             "known. Leave it out of the exported model"
         )
     return found
+
+
+def _past_relu(readers: list[Any]) -> list[Any]:
+    """The quantizes behind an only reader that is a relu, where they clamp at zero themselves, as
+    those of QKeras's `quantized_relu` do; else `readers`."""
+    if len(readers) != 1 or readers[0].operation.name != RELU:
+        return readers
+    behind = list(_readers(readers[0].result))
+    for reader in behind:
+        if reader.operation.name != QUANTIZE:
+            return readers
+        params = marker_of(reader).params
+        if params.qmin != params.zero_point:
+            return readers
+    return behind
 
 
 def _added_before(div: Any) -> Marker | None:
