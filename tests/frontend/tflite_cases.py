@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from tflite_models import Operator, Tensor, model
+from tflite_oracle import renew
 
 GOLDEN = Path(__file__).with_name("tflite_golden.npz")
 SAMPLES = 12
@@ -268,27 +269,5 @@ def inputs(name: str, shape: tuple[int, ...]) -> Any:
     return x.astype(np.int8)
 
 
-def _renew() -> None:
-    from ai_edge_litert.interpreter import (  # pyright: ignore[reportMissingImports]
-        Interpreter,
-        OpResolverType,
-    )
-
-    golden: dict[str, Any] = {}
-    for name, make in CASES.items():
-        interpreter = Interpreter(
-            model_content=make(), experimental_op_resolver_type=OpResolverType.BUILTIN_REF
-        )
-        interpreter.allocate_tensors()
-        source, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-        answers: list[Any] = []
-        for sample in inputs(name, tuple(source["shape"])):
-            interpreter.set_tensor(source["index"], sample[None])
-            interpreter.invoke()
-            answers.append(interpreter.get_tensor(result["index"]).copy())
-        golden[name] = np.stack(answers)
-    np.savez_compressed(GOLDEN, **golden)
-
-
 if __name__ == "__main__":
-    _renew()
+    renew(GOLDEN, CASES, inputs)

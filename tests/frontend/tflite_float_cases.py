@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from tflite_models import Operator, Tensor, model
+from tflite_oracle import renew
 
 GOLDEN = Path(__file__).with_name("tflite_float_golden.npz")
 SAMPLES = 2
@@ -241,30 +242,5 @@ def inputs(name: str, shape: tuple[int, ...]) -> Any:
     return rng.normal(0, 2, (SAMPLES, *shape[1:])).astype(np.float32)
 
 
-def _renew() -> None:
-    from ai_edge_litert.interpreter import (  # pyright: ignore[reportMissingImports]
-        Interpreter,
-        OpResolverType,
-    )
-
-    golden: dict[str, Any] = {}
-    for name, make in CASES.items():
-        interpreter = Interpreter(
-            model_content=make(),
-            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-            if name == "elu"  # which the reference kernels leave out
-            else OpResolverType.BUILTIN_REF,
-        )
-        interpreter.allocate_tensors()
-        source, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-        answers: list[Any] = []
-        for sample in inputs(name, tuple(source["shape"])):
-            interpreter.set_tensor(source["index"], sample[None])
-            interpreter.invoke()
-            answers.append(interpreter.get_tensor(result["index"]).copy())
-        golden[name] = np.stack(answers)
-    np.savez_compressed(GOLDEN, **golden)
-
-
 if __name__ == "__main__":
-    _renew()
+    renew(GOLDEN, CASES, inputs, ("elu",))

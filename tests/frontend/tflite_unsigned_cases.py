@@ -17,6 +17,7 @@ import numpy as np
 import tflite_cases
 import tflite_models
 from tflite_models import Operator, Tensor
+from tflite_oracle import renew
 
 GOLDEN = Path(__file__).with_name("tflite_unsigned_golden.npz")
 
@@ -96,27 +97,5 @@ def inputs(name: str, shape: tuple[int, ...]) -> Any:
     return (tflite_cases.inputs(known, shape).view(np.uint8)) ^ 128
 
 
-def _renew() -> None:
-    from ai_edge_litert.interpreter import (  # pyright: ignore[reportMissingImports]
-        Interpreter,
-        OpResolverType,
-    )
-
-    golden: dict[str, Any] = {}
-    for name, make in CASES.items():
-        interpreter = Interpreter(
-            model_content=make(), experimental_op_resolver_type=OpResolverType.BUILTIN_REF
-        )
-        interpreter.allocate_tensors()
-        source, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-        answers: list[Any] = []
-        for sample in inputs(name, tuple(source["shape"])):
-            interpreter.set_tensor(source["index"], sample[None])
-            interpreter.invoke()
-            answers.append(interpreter.get_tensor(result["index"]).copy())
-        golden[name] = np.stack(answers)
-    np.savez_compressed(GOLDEN, **golden)
-
-
 if __name__ == "__main__":
-    _renew()
+    renew(GOLDEN, CASES, inputs)
