@@ -1,6 +1,6 @@
-"""What can be wrong with a TFLite file; the classes that it shares with ONNX are those."""
+"""What can be wrong with a TFLite file, beside what can be wrong with any model."""
 
-from bitwright.frontend.onnx.errors import (
+from bitwright.frontend.common.errors import (
     DynamicShapeError,
     InvalidModelError,
     ModelError,

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from bitwright.frontend.common.checks import checked_size
 from bitwright.frontend.tflite import shape
-from bitwright.frontend.tflite.node import Array, Handler, Node, Value, checked_size
+from bitwright.frontend.tflite.node import Array, Handler, Node, Value
 from bitwright.ir.types import shape_of
 
 MAX_MATRIX = 1 << 24

@@ -14,6 +14,7 @@ import numpy as np
 from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
+from bitwright.frontend.common.checks import checked_size
 from bitwright.frontend.tflite import (
     elementwise,
     float_elementwise,
@@ -40,7 +41,6 @@ from bitwright.frontend.tflite.node import (
     Node,
     Value,
     activation,
-    checked_size,
     describe,
 )
 from bitwright.frontend.tflite.source import Operator, SourceModel, Tensor

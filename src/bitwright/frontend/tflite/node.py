@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch_mlir import ir
 
+from bitwright.frontend.common.checks import checked_size
 from bitwright.frontend.tflite import arithmetic
 from bitwright.frontend.tflite.errors import (
     HybridModelError,
     InvalidModelError,
     NotQuantizedError,
-    TensorTooLargeError,
     UnsupportedAttributeError,
     UnsupportedOperandError,
     UnsupportedTypeError,
@@ -23,7 +23,6 @@ from bitwright.ir.builder import Builder
 from bitwright.ir.types import QuantParams, shape_of
 
 Array = NDArray[Any]
-MAX_ELEMENTS = 1 << 28
 TO_FIRST, TO_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
@@ -399,20 +398,3 @@ def constant_array(tensor: Tensor, where: str) -> Array:
     if array is None:
         not_int8(tensor, where)
     return array
-
-
-def checked_size(extents: Sequence[int], where: str, limit: int = MAX_ELEMENTS) -> tuple[int, ...]:
-    """`extents` as a shape.
-
-    Raises:
-        TensorTooLargeError: for more than `limit`, or an empty or negative extent.
-    """
-    total = 1
-    for extent in extents:
-        total *= int(extent)
-        if extent < 1 or total > limit:
-            raise TensorTooLargeError(
-                f"{where} has shape {list(extents)}; expected positive extents and at most "
-                f"{limit} elements"
-            )
-    return tuple(int(extent) for extent in extents)

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from bitwright.frontend.common.checks import checked_size
 from bitwright.frontend.tflite.errors import InvalidModelError
-from bitwright.frontend.tflite.node import TO_FIRST, Handler, Node, Value, checked_size, shaped
+from bitwright.frontend.tflite.node import TO_FIRST, Handler, Node, Value, shaped
 from bitwright.ir.types import shape_of
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bitwright.frontend.tflite.node import Node, checked_size
+from bitwright.frontend.common.checks import checked_size
+from bitwright.frontend.tflite.node import Node
 
 SAME, VALID = 0, 1
 
