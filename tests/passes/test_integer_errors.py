@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
+from torch_mlir import ir
 
 from bitwright.frontend.onnx import load
 from bitwright.ir.builder import Builder
@@ -196,4 +197,23 @@ def test_a_relu_of_an_input_that_its_quantize_repeats(low: int) -> None:
     assert str(raised.value) == (
         "Input 'x' of shape [1, 3] is float, and 'act' (bw.relu) reads it before it is quantized. "
         "Quantize the input, or leave that operation out of the exported model"
+    )
+
+
+def test_an_input_of_two_ranges() -> None:
+    builder = Builder([("x", (1, 4), None)])
+    scale = builder.plain(np.full((1, 1), 0.5, np.float32))
+    zero = builder.plain(np.zeros((1, 1), np.int8))
+    outputs: list[tuple[str, ir.Value]] = []
+    for name, least in (("wide", -128), ("narrow", -5)):
+        made = builder.named(name).quantize(
+            builder.inputs[0], scale, zero, np.dtype(np.int8), minimum=least
+        )
+        outputs.append((name, builder.dequantize(made, scale, zero)))
+    module = builder.finish(outputs)
+    with pytest.raises(errors.UnsupportedMarker) as raised:
+        Integer().run(module)
+    assert str(raised.value) == (
+        "'wide' (bw.quantize) quantizes an input to -128 to 127, which is quantized to -5 to 127 "
+        "as well; expected one range for each input"
     )

@@ -86,6 +86,13 @@ class Quantizer:
                         f"{self.where} quantizes an input that is quantized with another scale "
                         "as well; expected one scale for each input"
                     )
+                given = value_params(x.source.value)
+                if (given.qmin, given.qmax) != (params.qmin, params.qmax):
+                    raise UnsupportedMarker(
+                        f"{self.where} quantizes an input to {params.qmin} to {params.qmax}, which "
+                        f"is quantized to {given.qmin} to {given.qmax} as well; expected one range "
+                        "for each input"
+                    )
                 return x.source.value
             case Sums():
                 return self._of_sums(x, x.source, params, rounding)
