@@ -8,15 +8,13 @@ from io import BytesIO
 from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
-from bitwright.ir import accel, bw
+from bitwright.ir import accel, bw, bw_float
 from bitwright.ir import bw_decoder as bw_decoder
 from bitwright.ir import bw_fixed_point as bw_fixed_point  # operations that `Bw.load` registers
-from bitwright.ir import bw_float
 from bitwright.ir import bw_order as bw_order
 from bitwright.ir import bw_quantize as bw_quantize
 from bitwright.ir import bw_rescale as bw_rescale
 from bitwright.ir import bw_threshold as bw_threshold
-
 
 # MLIR's bindings look for a dialect's module with each operation that they meet, on disk where it
 # has not been imported: half of the time of a compilation.

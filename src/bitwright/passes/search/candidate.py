@@ -53,8 +53,7 @@ class Shortage:
     at_least: bool = False
 
     def __str__(self) -> str:
-        least = "at least " if self.at_least else ""
-        return f"{self.name.upper()} {least}{self.need:,} of {self.have:,}"
+        return f"{self.need:,}{'+' if self.at_least else ''} {self.name.upper()}"
 
 
 def budget(resources: Resources) -> Resources:
@@ -88,12 +87,3 @@ def ranked(candidates: Sequence[Candidate], objective: Objective) -> list[Candid
         candidates,
         key=lambda c: (*key(c), *(count for _, count in c.resources.items()), str(c.parameters)),
     )
-
-
-def front(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The Pareto front of interval and look-up tables: no other has less of both."""
-    best: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda c: (c.resources.lut, c.interval)):
-        if not best or candidate.interval < best[-1].interval:
-            best.append(candidate)
-    return best

@@ -116,7 +116,7 @@ def search(
         try:
             short = shortages(maker.resources(maker.least(array)), have, at_least=True)
             if short:
-                found.short |= {shape: short for shape in _shapes(array, fixed)}
+                found.short |= dict.fromkeys(_shapes(array, fixed), short)
                 continue
             made = maker.machine(array)
         except UnsupportedOnOverlay:
@@ -137,9 +137,7 @@ def _price(
     least = fixed.get("param_words", 0)
     assert isinstance(least, int), "checked when it was read"
     try:
-        machine = replace(
-            made, requant_lanes=shape.requant_lanes, param_words=max(words, least, 2)
-        )
+        machine = replace(made, requant_lanes=shape.requant_lanes, param_words=max(words, least, 2))
     except BitwrightError as error:
         found.errors[shape.array] = error
         return
@@ -189,5 +187,5 @@ def _larger(shape: Shape) -> dict[str, Shape]:
     return {
         f"{2 * lanes} lanes": Shape(Array(2 * lanes, max(rows, 2 * lanes)), requant),
         f"{2 * rows} rows": Shape(Array(lanes, 2 * rows), requant),
-        f"{2 * requant} requantize lanes": Shape(shape.array, 2 * requant),
+        f"requantize {2 * requant}": Shape(shape.array, 2 * requant),
     }
