@@ -13,7 +13,7 @@ from bitwright.report import Report
 
 _PANELS = ("lut", "bram", "dsp")
 _WIDTH, _HEIGHT = 300, 300  # of a panel's axes
-_LEFT, _TOP, _GAP, _BELOW = 76, 64, 36, 62
+_LEFT, _TOP, _GAP, _BELOW = 76, 64, 56, 62
 _LABEL = 150  # room that the mark's label needs on its right
 
 
