@@ -300,10 +300,10 @@ class Report:
         )
         sections["accuracy"] = sections["accuracy"] and Accuracy(**sections["accuracy"])
         sections["resources"] = Resources(**{kind: Resource(**value) for kind, value in kinds})
-        sections["candidates"] = tuple(
-            Candidate(**{**item, "limits": tuple(item["limits"])})
-            for item in sections["candidates"]
-        )
+        candidates: list[dict[str, Any]] = sections["candidates"]
+        for item in candidates:
+            item["limits"] = tuple(item["limits"])
+        sections["candidates"] = tuple(Candidate(**item) for item in candidates)
         return cls(**sections)
 
     def save(self, folder: Path) -> Path:

