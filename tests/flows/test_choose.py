@@ -11,12 +11,13 @@ from torch_mlir import ir
 from bitwright import api
 from bitwright.flows import machine_file
 from bitwright.flows.choices_plot import pareto, plot
+from bitwright.flows.choose import choose
 from bitwright.flows.machine_file import (
     MachineFileError,
     MachineParameterType,
     UnknownMachineParameter,
 )
-from bitwright.flows.overlay import OverlayMaker, build_overlay
+from bitwright.flows.overlay import OverlayMaker
 from bitwright.fpga.errors import DoesNotFit
 from bitwright.ir import serialize
 from bitwright.ir.builder import Builder
@@ -66,7 +67,7 @@ def network(channels: int = 12) -> ir.Module:
 
 def test_every_candidate_is_what_would_be_built() -> None:
     module = network()
-    candidates = build_overlay(module, SMALL).candidates
+    candidates = choose(module, SMALL).candidates
     assert len(candidates) > 20
     maker = OverlayMaker(module, SMALL, {})
     for item in candidates[::5]:
@@ -91,35 +92,37 @@ def test_no_program_needs_less_than_its_bound() -> None:
 
 def test_the_best_is_built_and_others_by_other_objectives() -> None:
     module = network()
-    fastest = build_overlay(module, SMALL)
-    assert fastest.prediction.total == min(item.cycles for item in fastest.candidates)
-    smallest = build_overlay(module, SMALL, objective="luts")
-    assert smallest.resources.lut == min(item.resources.lut for item in fastest.candidates)
-    assert smallest.prediction.total > fastest.prediction.total
+    fastest = choose(module, SMALL)
+    assert fastest.build.prediction.total == min(item.cycles for item in fastest.candidates)
+    smallest = choose(module, SMALL, objective="luts")
+    assert smallest.build.resources.lut == min(item.resources.lut for item in fastest.candidates)
+    assert smallest.build.prediction.total > fastest.build.prediction.total
 
 
 def test_a_fixed_size_may_take_all_of_the_device() -> None:
     module = network()
-    chosen = build_overlay(module, SMALL)
+    whole = choose(module, SMALL)
+    chosen = whole.build
     assert chosen.resources.lut <= 0.75 * SMALL.resources.lut
     tight = replace(SMALL, resources=replace(SMALL.resources, lut=chosen.resources.lut + 1))
-    parameters = chosen.candidates[0].parameters
+    parameters = whole.candidates[0].parameters
     fixed = {name: parameters[name] for name in ("lanes", "rows", "requant_lanes")}
-    assert build_overlay(module, tight, fixed).assembled.machine == chosen.assembled.machine
-    assert build_overlay(module, tight).resources.lut <= 0.75 * tight.resources.lut
+    kept = choose(module, tight, fixed=fixed).build.assembled.machine
+    assert kept == chosen.assembled.machine
+    assert choose(module, tight).build.resources.lut <= 0.75 * tight.resources.lut
 
 
 def test_routing_gets_no_room_where_nothing_would_fit() -> None:
     module = network()
-    least = build_overlay(module, SMALL, objective="luts").resources.lut
+    least = choose(module, SMALL, objective="luts").build.resources.lut
     tight = replace(SMALL, resources=replace(SMALL.resources, lut=least))
-    assert build_overlay(module, tight).resources.lut == least
+    assert choose(module, tight).build.resources.lut == least
 
 
 def test_nothing_fits() -> None:
     tiny = replace(SMALL, resources=replace(SMALL.resources, bram=3))
     with pytest.raises(DoesNotFit) as caught:
-        build_overlay(network(), tiny)
+        choose(network(), tiny)
     assert str(caught.value) == (
         "Design 'the nearest machine for this model, 2 lanes x 8 rows' does not fit target "
         "'ulx3s-12f': bram: needs 7, has 3. Choose a smaller machine, fewer weight bits, or a "
@@ -132,12 +135,12 @@ def test_what_no_machine_runs() -> None:
     sums = builder.named("gate").mul(*builder.inputs)
     module = builder.finish([("y", builder.requantize(sums, X, multiplier=[1], shift=[8]))])
     with pytest.raises(UnsupportedOnOverlay, match=r"bw\.mul \(gate\)"):
-        build_overlay(module, SMALL)
+        choose(module, SMALL)
 
 
 def test_a_machine_that_there_cannot_be() -> None:
     with pytest.raises(MachineError) as caught:
-        build_overlay(network(), SMALL, {"requant_lanes": 3})
+        choose(network(), SMALL, fixed={"requant_lanes": 3})
     assert str(caught.value) == (
         "Machine parameter requant_lanes is 3; expected a power of two that is at most lanes (8)"
     )
@@ -166,15 +169,15 @@ def test_the_machine_file_makes_the_same_machine_and_an_edited_one_another(
 ) -> None:
     module, target = serialize.load(compiled / "model.mlir"), get_fpga("icebreaker")
     path, edited = compiled / "machine.toml", tmp_path / "edited.toml"
-    again = build_overlay(module, target, machine_file.load(path))
-    assert asdict(again.assembled.machine) == Report.load(compiled).target.machine
+    again = choose(module, target, fixed=machine_file.load(path))
+    assert asdict(again.build.assembled.machine) == Report.load(compiled).target.machine
     assert len(again.candidates) == 1
     chosen = ("rows", "requant_lanes", "weight_words", "param_words")
     kept = [line for line in path.read_text().splitlines() if not line.startswith(chosen)]
     edited.write_text("\n".join([*kept, "rows = 8"]))
-    other = build_overlay(module, target, machine_file.load(edited)).assembled.machine
+    other = choose(module, target, fixed=machine_file.load(edited)).build.assembled.machine
     assert other.rows == 8
-    assert other.weight_words > again.assembled.machine.weight_words
+    assert other.weight_words > again.build.assembled.machine.weight_words
 
 
 def test_picture(compiled: Path) -> None:

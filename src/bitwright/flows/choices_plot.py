@@ -74,14 +74,6 @@ def _y(speed: float, limits: tuple[float, float]) -> float:
     return _HEIGHT * (1 - (math.log(speed) - low) / (high - low))
 
 
-def _speed_axis(low: float, high: float) -> str:
-    return "\n".join(
-        f'<text class="tick end" x="{_LEFT - 8}" y="{_TOP + _y(tick, (low, high)) + 4:.1f}">'
-        f"{tick:,.0f}</text>"
-        for tick in _ticks(low, high)
-    )
-
-
 def _panel(
     name: str, report: Report, speeds: Sequence[float], limits: tuple[float, float]
 ) -> list[str]:

@@ -13,11 +13,12 @@ from bitwright.codegen.cpu.library import build_library
 from bitwright.errors import BitwrightError
 from bitwright.flows import machine_file
 from bitwright.flows.choices_plot import plot
+from bitwright.flows.choose import Choice, choose
 from bitwright.flows.compare import compare_outputs, raise_if_different
 from bitwright.flows.folder import BuildFolder, check_writable, new_build
 from bitwright.flows.layers import layers_of
 from bitwright.flows.models import import_model
-from bitwright.flows.overlay import OverlayBuild, build_overlay, write_overlay
+from bitwright.flows.overlay import OverlayBuild, write_overlay
 from bitwright.fpga.pll import plan_clock
 from bitwright.frontend.onnx import Shapes
 from bitwright.ir import graph, reference, serialize
@@ -144,11 +145,11 @@ def compile_model(
             _check_cpu(quantized, folder, samples, seed, made, codes=imported.quantized)
         else:
             assert isinstance(device, FpgaTarget), "there are two kinds of targets"
-            build = build_overlay(quantized, device, fixed, objective, progress)
+            chosen = choose(quantized, device, fixed=fixed, objective=objective, progress=progress)
             progress("write the Verilog", 0, 0)
-            write_overlay(build, folder)
-            _describe_overlay(build, device, clock, made)
-            _describe_choice(build, folder, made)
+            write_overlay(chosen.build, folder)
+            _describe_overlay(chosen.build, device, clock, made)
+            _describe_choice(chosen, folder, made)
         made.save(folder.path)
     return made
 
@@ -270,7 +271,7 @@ def _describe_overlay(
     made.files.update({"program": "program.mlir", "image": "image", "rtl": "rtl"})
 
 
-def _describe_choice(build: OverlayBuild, folder: BuildFolder, made: Report) -> None:
+def _describe_choice(choice: Choice, folder: BuildFolder, made: Report) -> None:
     """The candidates in the report and as a picture, the chosen machine as a file."""
     made.candidates = tuple(
         reports.Candidate(
@@ -282,8 +283,8 @@ def _describe_choice(build: OverlayBuild, folder: BuildFolder, made: Report) -> 
             spent=item.spent,
             limits=item.limits,
         )
-        for item in build.candidates
+        for item in choice.candidates
     )
-    machine_file.write(build.assembled.machine, folder.machine)
+    machine_file.write(choice.build.assembled.machine, folder.machine)
     folder.choices.write_text(plot(made), encoding="utf-8")
     made.files.update({"machine": folder.machine.name, "choices": folder.choices.name})

@@ -24,7 +24,7 @@ from bitwright.passes.allocate import Allocate
 from bitwright.passes.legalize import Legalize
 from bitwright.passes.partition import Parts, partition
 from bitwright.passes.search.bounds import least_weight_bits
-from bitwright.passes.search.candidate import Candidate, Objective, Parameters, budget, ranked
+from bitwright.passes.search.candidate import Candidate, Parameters, budget, ranked
 from bitwright.passes.search.overlay import Array, Found, Price, search
 from bitwright.passes.space_to_depth import SpaceToDepth
 from bitwright.passes.split_sums import SplitSums
@@ -38,10 +38,7 @@ DEPTHS = ("act_words", "in_words", "out_words", "weight_words", "param_words", "
 
 @dataclass(frozen=True)
 class OverlayBuild:
-    """A program, its machine, and what both are predicted to cost.
-
-    `candidates` are all machines that fit, the best first: this one.
-    """
+    """A program, its machine, and what both are predicted to cost."""
 
     parts: Parts
     legal: ir.Module
@@ -49,7 +46,6 @@ class OverlayBuild:
     assembled: Assembled
     prediction: Prediction
     resources: Resources
-    candidates: tuple[Candidate, ...] = ()
 
 
 class OverlayMaker:
@@ -112,11 +108,27 @@ class OverlayMaker:
         return parts, legal, Allocate(**depths).run(tile.run(legal))
 
 
-def build_overlay(
+@dataclass(frozen=True)
+class OverlayOffer:
+    """All machines for a model that fit a target."""
+
+    candidates: tuple[Candidate, ...]
+    maker: OverlayMaker
+
+    def build(self, chosen: Candidate) -> OverlayBuild:
+        """One of them with its program: what the search has priced."""
+        machine = Machine(**chosen.parameters)  # pyright: ignore[reportArgumentType]
+        built = self.maker.build(Array(machine.lanes, machine.rows), machine.requant_lanes)
+        assert built.assembled.machine == machine, "the search prices the machine that is built"
+        assert built.prediction.total == chosen.cycles, "and its program"
+        return built
+
+
+def offer_overlay(
     module: ir.Module, target: FpgaTarget, machine: Parameters | None = None,
-    objective: Objective = "latency", progress: ProgressCallback = silent,
-) -> OverlayBuild:  # fmt: skip
-    """The best machine for `module` that fits `target`, with its program.
+    progress: ProgressCallback = silent,
+) -> OverlayOffer:  # fmt: skip
+    """The machines for `module` that fit `target`.
 
     Args:
         machine: parameters that are fixed; with lanes and rows, all that the device has may be
@@ -125,6 +137,7 @@ def build_overlay(
     Raises:
         UnsupportedOnOverlay: an operation without an instruction.
         DoesNotFit: no machine fits; it names what the nearest one lacks.
+        MachineError: `machine` is not what a machine can have.
     """
     fixed = dict(machine or {})
     maker = OverlayMaker(module, target, fixed)
@@ -135,12 +148,15 @@ def build_overlay(
             break
     if not found.machines:
         _raise_why(found, target)
-    candidates = ranked(found.candidates(), objective)
-    best = Machine(**candidates[0].parameters)  # pyright: ignore[reportArgumentType]
-    built = maker.build(Array(best.lanes, best.rows), best.requant_lanes)
-    assert built.assembled.machine == best, "the search prices the machine that is built"
-    assert built.prediction.total == candidates[0].cycles, "and its program"
-    return replace(built, candidates=tuple(candidates))
+    return OverlayOffer(tuple(found.candidates()), maker)
+
+
+def build_overlay(
+    module: ir.Module, target: FpgaTarget, machine: Parameters | None = None
+) -> OverlayBuild:
+    """The fastest machine of `offer_overlay`, with its program."""
+    offer = offer_overlay(module, target, machine)
+    return offer.build(ranked(offer.candidates, "latency")[0])
 
 
 def _raise_why(found: Found, target: FpgaTarget) -> NoReturn:
