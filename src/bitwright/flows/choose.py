@@ -55,10 +55,12 @@ def choose(
     Raises:
         BitwrightError: no style has a design; the error of the first one asked.
     """
-    everything: list[Style] = ["overlay"] if fixed else list(_STYLES)
+    asked: list[Style] = ["overlay"] if fixed else list(_STYLES)
+    if style is not None:
+        asked = [style]
     offers: dict[Style, Offer] = {}
     refused: list[BitwrightError] = []
-    for name in [style] if style else everything:
+    for name in asked:
         try:
             offers[name] = _STYLES[name](module, target, fixed or {}, progress)
         except BitwrightError as error:

@@ -1,6 +1,6 @@
 """From a quantized module to a machine that fits the target, its program and its Verilog."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -34,6 +34,8 @@ from bitwright.progress import ProgressCallback, silent
 from bitwright.targets.target import FpgaTarget, Resources
 
 DEPTHS = ("act_words", "in_words", "out_words", "weight_words", "param_words", "program_words")
+_MEMORIES = (*DEPTHS, "tables")
+_NEEDED = (*_MEMORIES, "acc_bits", "multiplier_bits")
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,13 @@ class OverlayMaker:
     """Machines and programs for one model on one target; see `passes.search.overlay.Maker`.
 
     `fixed` holds parameters of the machine: of memories, accumulators and tables they are the
-    least, since a program may need more.
+    least, since a program may need more; 0 is what the program needs.
     """
 
     def __init__(self, module: ir.Module, target: FpgaTarget, fixed: Mapping[str, Any]) -> None:
-        self._target, self._fixed = target, fixed
+        self._target = target
+        self._fixed = {n: value for n, value in fixed.items() if value or n not in _NEEDED}
+        Allocate(**_only(_MEMORIES, fixed))
         self._split = SplitSums().run(module)
         self._instructions: dict[Array, tuple[Instruction, ...]] = {}
         self._prepared = cache(self._prepare)
@@ -102,10 +106,13 @@ class OverlayMaker:
         self, array: Array, requant_lanes: int, fixed: dict[str, Any]
     ) -> tuple[Parts, ir.Module, ir.Module]:
         parts, legal, _ = self._prepared(array.lanes)
-        widths = {name: fixed[name] for name in ("acc_bits", "multiplier_bits") if name in fixed}
+        widths = _only(("acc_bits", "multiplier_bits"), fixed)
         tile = Tile(array.lanes, array.rows, requant_lanes, **widths)
-        depths = {name: fixed[name] for name in (*DEPTHS, "tables") if name in fixed}
-        return parts, legal, Allocate(**depths).run(tile.run(legal))
+        return parts, legal, Allocate(**_only(_MEMORIES, fixed)).run(tile.run(legal))
+
+
+def _only(names: Sequence[str], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: parameters[name] for name in names if name in parameters}
 
 
 @dataclass(frozen=True)
