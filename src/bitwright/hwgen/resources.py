@@ -13,6 +13,7 @@ from pathlib import Path
 from bitwright.errors import BitwrightError
 from bitwright.hwgen.core import bank_words
 from bitwright.hwgen.isa import field_layout, kept_bits, program_bits
+from bitwright.hwgen.operands import bank_depth
 from bitwright.ir.machine import TABLE_ENTRIES, Machine
 from bitwright.targets.target import Resources
 
@@ -36,8 +37,8 @@ def memory_shapes(machine: Machine) -> list[tuple[int, int]]:
     """(width, depth) of every memory of the machine."""
     word = machine.activation_bits
     shapes = [
-        (word, machine.act_words),
-        (word, bank_words(machine.in_words)),
+        *[(word, bank_depth(machine, machine.act_words))] * machine.banks,
+        *[(word, bank_words(bank_depth(machine, machine.in_words)))] * machine.banks,
         (word, bank_words(machine.out_words)),
         (machine.weight_bits, machine.weight_words),
         (machine.param_bits, machine.param_words),
@@ -63,8 +64,12 @@ def _blocks(family: str, width: int, depth: int, bits: int, words: int) -> int:
 
 
 def dsps(machine: Machine) -> int:
-    """One multiplier per lane, two (wide: four) per channel that is requantized in a cycle."""
-    return machine.lanes + (4 if machine.wide else 2) * machine.requant_lanes
+    """One multiplier per lane, two (wide: four) per channel that is requantized in a cycle.
+
+    The engine `dsp` multiplies for the lanes too.
+    """
+    engine = machine.multiplier_blocks if machine.dsp else machine.lanes
+    return engine + (4 if machine.wide else 2) * machine.requant_lanes
 
 
 def features(machine: Machine) -> dict[str, float]:
