@@ -128,7 +128,7 @@ def main(debug: bool) -> None:
 )
 @click.option(
     "--machine",
-    metavar="FILE|NAME=NUMBER,...",
+    metavar="FILE|NAME=VALUE,...",
     callback=machine_parameters,
     help="Fix parameters of the machine: a TOML file, such as the machine.toml of a build folder, "
     "or lanes=8,rows=16. The others are chosen.",
@@ -160,7 +160,7 @@ def compile_command(
     weights: int,
     activations: int,
     ranges: str,
-    machine: dict[str, int] | Path | None,
+    machine: dict[str, int | str] | Path | None,
     objective: Literal["latency", "throughput", "luts"],
     top: int,
     shapes: dict[str, tuple[int, ...]],

@@ -69,7 +69,7 @@ class Target:
     name: str
     kind: Literal["cpu", "fpga"]
     device: str = ""
-    machine: Mapping[str, int] | None = None
+    machine: Mapping[str, int | str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +185,10 @@ class Candidate:
         """What it is, in a few words."""
         p = self.parameters
         if self.style == "overlay":
-            return f"{p['lanes']} x {p['rows']}, requantize {p['requant_lanes']}"
+            size = f"{p['lanes']} x {p['rows']}"
+            if p["engine"] == "dsp":
+                size = f"dsp {size} x {p['pixels']}, {p['banks']} banks"
+            return f"{size}, requantize {p['requant_lanes']}"
         return ", ".join(f"{name} {value}" for name, value in p.items())
 
 

@@ -72,7 +72,7 @@ def test_every_candidate_is_what_would_be_built() -> None:
     maker = OverlayMaker(module, SMALL, {})
     for item in candidates[::5]:
         machine = Machine(**item.parameters)  # pyright: ignore[reportArgumentType]
-        built = maker.build(Array(machine.lanes, machine.rows), machine.requant_lanes)
+        built = maker.build(machine)
         assert built.assembled.machine == machine
         assert built.prediction.total == item.cycles == sum(item.spent.values())
         assert built.prediction.interval == item.interval
@@ -82,11 +82,12 @@ def test_every_candidate_is_what_would_be_built() -> None:
 def test_no_program_needs_less_than_its_bound() -> None:
     """Otherwise the search would leave out machines that fit."""
     maker = OverlayMaker(network(40), SMALL, {})
-    for lanes, rows in ((2, 8), (4, 32), (8, 8), (16, 64), (64, 64)):
-        least = maker.least(Array(lanes, rows))
-        made = maker.machine(Array(lanes, rows))
+    arrays = [Array(2, 8), Array(4, 32), Array(8, 8), Array(16, 64), Array(64, 64)]
+    arrays += [Array(2, 8, "dsp"), Array(8, 16, "dsp", 4, 8), Array(16, 16, "dsp", 2, 2)]
+    for array in arrays:
+        least, made = maker.least(array), maker.machine(array)
         bound, need = (dict(maker.resources(m).items()) for m in (least, made))
-        assert all(bound[name] <= need[name] for name in need), (lanes, rows)
+        assert all(bound[name] <= need[name] for name in need), array
         assert least.weight_words <= made.weight_words
 
 
@@ -202,11 +203,11 @@ def test_pareto() -> None:
         ("rowz = 8", UnknownMachineParameter,
          f"Machine parameter rowz=8 of FILE is not known; expected one of {NAMES}"),
         ("lanes = 8.0", MachineParameterType,
-         "Machine parameter lanes=8.0 of FILE is not a whole number; expected one, such as "
-         "lanes = 8"),
+         "Machine parameter lanes=8.0 of FILE is not a whole number; expected one"),
         ("tables = true", MachineParameterType,
-         "Machine parameter tables=True of FILE is not a whole number; expected one, such as "
-         "tables = 8"),
+         "Machine parameter tables=True of FILE is not a whole number; expected one"),
+        ("engine = 1", MachineParameterType,
+         "Machine parameter engine=1 of FILE is not a text; expected one"),
         ("lanes 8", MachineFileError,
          "Machine file FILE is not TOML: Expected '=' after a key in a key/value pair (at line 1, "
          "column 7); expected lines such as: lanes = 8"),

@@ -73,13 +73,15 @@ class OverlayMaker:
     def least(self, array: Array) -> Machine:
         """See `Maker`."""
         least = {**dict.fromkeys(DEPTHS, 2), "requant_lanes": 1, "acc_bits": MIN_ACC_BITS}
-        machine = Machine(**{**least, **self._fixed, **array._asdict()})
+        given = {**self._fixed, **array._asdict(), "multiplier_blocks": 0}
+        machine = Machine(**{**least, **given})
         words = -(-self._prepared(array.lanes)[2] // machine.weight_bits)
         return replace(machine, weight_words=max(machine.weight_words, words))
 
     def machine(self, array: Array) -> Machine:
         """See `Maker`."""
-        assembled = assemble(self._program(array, 1, {**self._fixed, "param_words": 0})[2])
+        smallest = {**self._fixed, "param_words": 0, "multiplier_blocks": 0}
+        assembled = assemble(self._program(array, 1, smallest)[2])
         self._instructions[array] = assembled.instructions
         return assembled.machine
 
@@ -89,14 +91,15 @@ class OverlayMaker:
 
     def price(self, machine: Machine) -> Price:
         """See `Maker`."""
-        instructions = self._instructions[Array(machine.lanes, machine.rows)]
+        instructions = self._instructions[Array.of(machine)]
         prediction = predict(machine, instructions)
         counts = spent(machine, instructions, prediction)
         return Price(prediction.total, prediction.interval, counts)
 
-    def build(self, array: Array, requant_lanes: int) -> OverlayBuild:
-        """The program and the machine with the parameters that are fixed."""
-        parts, legal, program = self._program(array, requant_lanes, dict(self._fixed))
+    def build(self, machine: Machine) -> OverlayBuild:
+        """The program for a machine that was found; its memories are sized anew."""
+        fixed = {**self._fixed, "multiplier_blocks": machine.multiplier_blocks}
+        parts, legal, program = self._program(Array.of(machine), machine.requant_lanes, fixed)
         assembled = assemble(program)
         machine = assembled.machine
         prediction = predict(machine, assembled.instructions)
@@ -106,8 +109,8 @@ class OverlayMaker:
         self, array: Array, requant_lanes: int, fixed: dict[str, Any]
     ) -> tuple[Parts, ir.Module, ir.Module]:
         parts, legal, _ = self._prepared(array.lanes)
-        widths = _only(("acc_bits", "multiplier_bits"), fixed)
-        tile = Tile(array.lanes, array.rows, requant_lanes, **widths)
+        rest = _only(("acc_bits", "multiplier_bits", "multiplier_blocks"), fixed)
+        tile = Tile(requant_lanes=requant_lanes, **array._asdict(), **rest)
         return parts, legal, Allocate(**_only(_MEMORIES, fixed)).run(tile.run(legal))
 
 
@@ -125,7 +128,7 @@ class OverlayOffer:
     def build(self, chosen: Candidate) -> OverlayBuild:
         """One of them with its program: what the search has priced."""
         machine = Machine(**chosen.parameters)  # pyright: ignore[reportArgumentType]
-        built = self.maker.build(Array(machine.lanes, machine.rows), machine.requant_lanes)
+        built = self.maker.build(machine)
         assert built.assembled.machine == machine, "the search prices the machine that is built"
         assert built.prediction.total == chosen.cycles, "and its program"
         return built
@@ -171,11 +174,12 @@ def _raise_why(found: Found, target: FpgaTarget) -> NoReturn:
     errors = sorted(found.errors.values(), key=lambda error: isinstance(error, MachineError))
     if errors and not (found.short and isinstance(errors[0], MachineError)):
         raise errors[0]
-    (array, _), short = min(
+    (nearest, _), short = min(
         found.short.items(), key=lambda item: item[1][0].need / max(item[1][0].have, 1)
     )
     raise DoesNotFit(
-        f"the nearest machine for this model, {array.lanes} lanes x {array.rows} rows", target.name,
+        f"the nearest machine for this model, {nearest.lanes} lanes x {nearest.rows} rows",
+        target.name,
         [(item.name, item.need, item.have) for item in short],
     )  # fmt: skip
 

@@ -21,7 +21,8 @@ def spent(
     for instruction in instructions:
         if instruction.opcode in COMPUTE:
             steps = instruction.tiles * instruction.steps
-            issued = issue_cycles(instruction, groups(machine, instruction.opcode))
+            results = groups(machine, instruction.opcode) * instruction["pixels"]
+            issued = issue_cycles(instruction, results)
             engine = "matrix" if instruction.opcode == Opcode.MATMUL else "channelwise"
             counts[engine] += steps
             counts["output"] += issued - steps

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from bitwright.errors import BitwrightError
-from bitwright.ir.machine import Machine, MachineError
-from bitwright.passes.search.overlay import MOST, Array, Found, Price, Shape, search
+from bitwright.ir.machine import ENGINES, Machine, MachineError
+from bitwright.passes.search.overlay import Array, Found, Price, Shape, search
 from bitwright.targets.target import Resources
 
 HAVE = Resources(lut=2000, ff=2000, bram=60, dsp=40)
-DEPTHS: dict[str, Any] = dict.fromkeys(
-    ("act_words", "in_words", "out_words", "weight_words", "program_words"), 64
-)
+WORDS = ("act_words", "in_words", "out_words", "weight_words", "program_words")
+DEPTHS: dict[str, Any] = dict.fromkeys(WORDS, 64)
+POWERS = [1 << bit for bit in range(7)]
 
 
 class Unwritable(BitwrightError):
@@ -27,24 +27,27 @@ class FakeMaker:
         self.made: list[Array] = []
 
     def least(self, array: Array) -> Machine:
-        return Machine(**array._asdict(), **dict.fromkeys(DEPTHS, 2), param_words=2)
+        return Machine(**array._asdict(), **dict.fromkeys(WORDS, 2), param_words=2)
 
     def machine(self, array: Array) -> Machine:
         self.made.append(array)
-        if array == (2, 16):
+        if array[:2] == (2, 16):
             raise Unwritable("no")
         return Machine(**array._asdict(), **DEPTHS, param_words=128, tables=1)
 
     def resources(self, machine: Machine) -> Resources:
-        memory = sum(asdict(machine)[name] for name in (*DEPTHS, "param_words"))
+        memory = sum(asdict(machine)[name] for name in (*WORDS, "param_words"))
+        products = machine.pixels * machine.lanes * machine.rows
         return Resources(
-            lut=8 * machine.lanes * machine.rows, ff=100, bram=memory * machine.rows // 150,
-            dsp=machine.lanes + 4 * machine.requant_lanes,
+            lut=8 * products - 10 * machine.multiplier_blocks, ff=100,
+            bram=memory * machine.rows * machine.banks // 150,
+            dsp=(0 if machine.dsp else machine.lanes) + 4 * machine.requant_lanes
+            + machine.multiplier_blocks,
         )  # fmt: skip
 
     def price(self, machine: Machine) -> Price:
-        assert Array(machine.lanes, machine.rows) in self.made
-        steps = -(-20 // machine.lanes) * -(-20 // machine.rows)
+        assert Array.of(machine) in self.made
+        steps = -(-20 // machine.lanes) * -(-20 // machine.rows) * 8 // machine.pixels
         waits = -(-machine.rows // machine.requant_lanes)
         return Price(steps + waits, steps + waits + 1, {"matrix": steps, "output": waits})
 
@@ -52,13 +55,16 @@ class FakeMaker:
 def everything(maker: FakeMaker) -> set[Shape]:
     """All that fits, without any bound."""
     found: set[Shape] = set()
-    powers = [1 << bit for bit in range(MOST.bit_length())]
-    for shape in (Shape(Array(a, b), v) for a in powers for b in powers for v in powers):
+    kinds = [(engine, p, b) for engine in ENGINES for p in POWERS for b in POWERS]
+    arrays = [Array(a, b, *kind) for a in POWERS for b in POWERS for kind in kinds]
+    for shape in (Shape(array, v) for array in arrays for v in POWERS):
         try:
             made = replace(maker.machine(shape.array), requant_lanes=shape.requant_lanes)
         except BitwrightError:
             continue
-        machine = replace(made, param_words=max(2, 128 // shape.requant_lanes))
+        blocks = min(made.product_pairs, max(0, HAVE.dsp - 4 * shape.requant_lanes))
+        words = max(2, 128 // shape.requant_lanes)
+        machine = replace(made, param_words=words, multiplier_blocks=blocks)
         need = dict(maker.resources(machine).items())
         if all(need[name] <= count for name, count in HAVE.items()):
             found.add(shape)
@@ -79,17 +85,29 @@ def test_all_that_fits_is_found(found: Found) -> None:
     assert len(found.machines) > 10
 
 
+def test_products_are_made_in_all_the_multiplier_blocks_there_are(found: Found) -> None:
+    blocks = {
+        key: item.parameters["multiplier_blocks"]
+        for key, item in found.machines.items() if key.array.engine == "dsp"
+    }  # fmt: skip
+    assert blocks[Shape(Array(2, 8, "dsp"), 2)] == 8, "all products"
+    assert blocks[Shape(Array(8, 8, "dsp", 2, 2), 2)] == 32, "all blocks that are left"
+    assert len(blocks) > 10
+
+
 def test_programs_are_only_made_where_the_least_machine_fits() -> None:
     maker = FakeMaker()
     search(maker, {}, HAVE)
     assert len(maker.made) == len(set(maker.made))
-    assert all(maker.resources(maker.least(array)).lut <= HAVE.lut for array in maker.made)
+    fewest = [replace(least, multiplier_blocks=min(36, least.product_pairs))
+              for least in map(maker.least, maker.made)]  # fmt: skip
+    assert all(maker.resources(machine).lut <= HAVE.lut for machine in fewest)
 
 
 def test_a_candidate_makes_its_machine_again(found: Found) -> None:
     for key, item in found.machines.items():
         machine = Machine(**item.parameters)  # pyright: ignore[reportArgumentType]
-        assert (machine.lanes, machine.rows, machine.requant_lanes) == (*key.array, key[1])
+        assert (Array.of(machine), machine.requant_lanes) == key
         assert machine.param_words == max(2, 128 // machine.requant_lanes)
         assert item.resources == FakeMaker().resources(machine)
         assert sum(item.spent.values()) == item.cycles == item.interval - 1
@@ -100,18 +118,21 @@ def test_reasons(found: Found) -> None:
     assert limits[shape(8, 16, 8)] == ("16 lanes: 2,048+ LUT", "32 rows: 2,048+ LUT")
     assert limits[shape(4, 16, 4)] == ("32 rows: 75 BRAM",)
     assert limits[shape(2, 8, 2)] == ("16 rows: no program",)
-    assert limits[shape(4, 8, 1)] == ("16 rows: no faster",)
+    assert limits[shape(8, 8, 4)] == ("16 lanes: 2,048+ LUT", "16 rows: no faster")
 
 
 @pytest.mark.parametrize(
     ("fixed", "expected"),
     [
         ({"lanes": 4}, {4}),
-        ({"rows": 16, "requant_lanes": 2}, {4, 8}),
+        ({"engine": "dsp", "pixels": 2, "banks": 2}, {2, 4, 8}),
+        ({"rows": 16, "requant_lanes": 2}, {4, 8, 16}),
         ({"lanes": 8, "rows": 16, "requant_lanes": 1}, {8}),
     ],
 )
-def test_what_is_fixed_is_kept(found: Found, fixed: dict[str, int], expected: set[int]) -> None:
+def test_what_is_fixed_is_kept(
+    found: Found, fixed: dict[str, int | str], expected: set[int]
+) -> None:
     kept = search(FakeMaker(), fixed, HAVE)
     assert {key.array.lanes for key in kept.machines} == expected
     agree = [
@@ -133,11 +154,14 @@ def test_a_fixed_depth_is_the_least_one() -> None:
         ({"lanes": 7}, "Machine parameter lanes is 7; expected a power of two from 2 to 64"),
         ({"rows": 12}, "Machine parameter rows is 12; expected a power of two that is a multiple "
          "of lanes (8) and at least 8"),
+        ({"engine": "cpu"}, "Machine parameter engine is 'cpu'; expected one of weightserial, dsp"),
+        ({"pixels": 2, "engine": "weightserial"}, "Machine parameter pixels is 2; expected a power "
+         "of two that is at most 1 with the engine weightserial"),
         ({"lanes": 16, "rows": 8}, "Machine parameter rows is 8; expected a power of two that is a "
          "multiple of lanes (16) and at least 8"),
     ],
 )  # fmt: skip
-def test_what_no_machine_has(fixed: dict[str, int], message: str) -> None:
+def test_what_no_machine_has(fixed: dict[str, int | str], message: str) -> None:
     with pytest.raises(MachineError) as caught:
         search(FakeMaker(), fixed, HAVE)
     assert str(caught.value) == message
