@@ -84,7 +84,11 @@ def _choose_pixels(rng: random.Random, machine: Machine, f: dict[str, int], wind
     if f["n_ox"] == 1:
         f["pixels_first"] = f["pixels_last"]
     f["x_pixel"] = rng.choice([1, 1, 2, 3]) if machine.pixels > 1 else 0
-    if window:
+    if window and rng.random() < 0.2:
+        names = ("n_ox", "n_plane", "x_pixel", "pixels", "pixels_first", "pixels_last")
+        f |= dict.fromkeys(names, 1)
+        f["channel_op"] = ChannelOp.COLUMNS
+    elif window:
         stride = rng.choice([1, 2])
         f |= dict.fromkeys(("n_cb", "n_kx", "n_plane", "x_pixel", "w_same_steps"), 1)
         f["channel_op"], f["x_ox"] = ChannelOp.WINDOW, machine.pixels
