@@ -45,22 +45,26 @@ class RowFlags(data.Struct):
 def issue_cycles(instruction: Instruction, groups: int) -> int:
     """Golden: cycles from the first to the last step, both included, stalls counted.
 
-    `groups`: cycles that the output stage needs for a tile that gives all its `pixels`.
+    `groups`: cycles that the output stage needs for a pixel of a tile.
     """
-    steps = instruction.steps
-    return steps + (instruction.tiles - 1) * max(steps, groups)
+    i, steps = instruction, instruction.steps
+    first, inner, last = (
+        max(steps, groups * pixels) for pixels in (i["pixels_first"], i["pixels"], i.last_pixels)
+    )
+    row = last if i["n_ox"] == 1 else first + (i["n_ox"] - 2) * inner + last
+    return steps + i["n_block"] * i["n_oy"] * row - last
 
 
 class LoopNest(wiring.Component):
     """Walks the seven loops, outer to inner block, oy, ox, plane, cb, ky, kx.
 
-    The last step of a tile waits until `gap` cycles have passed since the last step of the tile
-    before, so that the output stage never gets a tile early: golden `issue_cycles`. The first
+    The last step of a tile waits until the `gap` of the tile before has passed since that one's
+    last step, so that the output stage never gets a tile early: golden `issue_cycles`. The first
     step is two cycles after `start`.
 
     Members:
         start: one cycle; `bases` is taken. From the next cycle on `fields` must hold still.
-        gap: output groups of a tile, minus one.
+        gap: output groups of the tile of this cycle's step, minus one; 0 for none.
         flags, row, acc_op: of the step in this cycle; `last` only of a tile that gives pixels.
         source: activation word of the step. `padding` (one cycle later): outside of the source.
         column, row_outside: of the step in this cycle: column; the row is outside of the source.

@@ -13,7 +13,7 @@ from bitwright.hwgen.engines.accumulator import Accumulators
 from bitwright.hwgen.engines.channelwise import Channelwise
 from bitwright.hwgen.engines.weightserial import WeightSerial
 from bitwright.hwgen.host import HostPort, HostSignature
-from bitwright.hwgen.isa import address_bits, field_layout, program_bits
+from bitwright.hwgen.isa import PIXEL_FIELDS, address_bits, field_layout, program_bits
 from bitwright.hwgen.operands import Operands
 from bitwright.hwgen.output import OutputStage
 from bitwright.hwgen.ram import Ram
@@ -39,7 +39,7 @@ def control_layout(machine: Machine) -> data.StructLayout:
     """Fields that steps need on their way through the engines."""
     names = CONTROL_FIELDS
     if machine.dsp:
-        names = ("dst_space", *operands.FIELDS, *datapath.FIELDS)
+        names = ("dst_space", *operands.FIELDS, *datapath.FIELDS, *PIXEL_FIELDS)
     return field_layout(machine, names)
 
 
@@ -189,12 +189,22 @@ class Core(wiring.Component):
         if machine.pixels == 1:
             m.d.comb += loops.gap.eq(stage.groups_last)
         else:
-            gap = Signal.like(loops.gap, reset_less=True)
-            pixels = running.pixels
-            m.d.sync += gap.eq(
-                Mux(matmul, pixels * machine.matmul_groups, pixels * machine.channelwise_groups) - 1
-            )
-            m.d.comb += [loops.gap.eq(gap), stage.row.eq(path.tile_row)]
+            gaps = {name: self._gap(m, running[name], matmul, name) for name in PIXEL_FIELDS}
+            inner = Mux(loops.row.last, gaps["pixels_last"], gaps["pixels"])
+            m.d.comb += [
+                loops.gap.eq(Mux(loops.row.first, gaps["pixels_first"], inner)),
+                stage.row.eq(path.tile_row),
+            ]
+
+    def _gap(self, m: Module, pixels: Value, matmul: Value, name: str) -> Signal:
+        """Groups of so many pixels, minus one; 0 for no pixels."""
+        machine = self.machine
+        groups = Mux(
+            matmul, pixels * machine.matmul_groups, pixels * machine.channelwise_groups
+        )
+        gap = Signal(range(machine.pixels * machine.matmul_groups), name=f"gap_{name}")
+        m.d.sync += gap.eq(Mux(pixels == 0, 0, groups - 1))
+        return gap
 
     def _add_planes(
         self, m: Module, port: HostPort, loops: LoopNest, stage: OutputStage, running: Signal,

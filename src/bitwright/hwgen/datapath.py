@@ -66,7 +66,7 @@ class Datapath(wiring.Component):
         maximum = self.fields.channel_op == ChannelOp.MAX
         is_window = Signal()
         if machine.window_rows:
-            m.d.comb += is_window.eq(~self.matmul & (self.fields.channel_op == ChannelOp.WINDOW))
+            m.d.comb += is_window.eq(~self.matmul & (self.fields.channel_op >= ChannelOp.WINDOW))
         flags, rows, ops = self._follow(m)
         words = Cat(self.words)
         m.d.comb += [
@@ -136,18 +136,20 @@ class Datapath(wiring.Component):
         with m.If(~self.matmul & (self.fields.channel_op == ChannelOp.MAX)):
             m.d.sync += word[:row_size].eq(0)
         if machine.window_rows:
-            row: Value = self._kernel_row(m, is_window)
+            row: Value = self._kernel_row(m)
             with m.Switch(row):
                 for number in range(1, machine.window_rows):
                     with m.Case(number):
                         m.d.sync += word[:size].eq(self.weight_data.word_select(number, size))
         return word
 
-    def _kernel_row(self, m: Module, is_window: Signal) -> Value:
+    def _kernel_row(self, m: Module) -> Value:
         """Number of a window's step in its tile, beside its weights; otherwise 0."""
+        counts = Signal()
+        m.d.comb += counts.eq(~self.matmul & (self.fields.channel_op == ChannelOp.WINDOW))
         row = Signal(range(self.machine.window_rows), name="kernel_row")
         with m.If(self.flags.valid):
-            first = (self.acc_op == AccOp.LOAD) | ~is_window
+            first = (self.acc_op == AccOp.LOAD) | ~counts
             m.d.sync += row.eq(Mux(first, 0, row + 1))
         found: Value = row
         for cycle in range(WEIGHTS):

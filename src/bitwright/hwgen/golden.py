@@ -214,6 +214,15 @@ def _window(memories: _Memories, machine: Machine, instruction: Instruction, blo
     return np.einsum("ypktl,ktl->ypl", windows, kernel).reshape(-1, machine.lanes)
 
 
+def _columns(memories: _Memories, machine: Machine, instruction: Instruction, block: int) -> Ints:
+    """Accumulators [pixel, lane] of one block whose steps read neighbouring columns."""
+    i, taps = instruction, np.arange(min(WINDOW_TAPS, machine.pixels), dtype=np.int64)
+    memory = memories.spaces[Space(i["src_space"])]
+    words = _source(machine, memory, i, block, 0 * taps, taps)
+    kernel = _weights(memories, i, block)[:, : len(taps)].astype(np.int64)
+    return np.einsum("ytsl,stl->yl", words, kernel)
+
+
 def _compute(memories: _Memories, machine: Machine, instruction: Instruction) -> None:
     i = instruction
     per_block = groups(machine, i.opcode) * machine.requant_lanes
@@ -224,6 +233,8 @@ def _compute(memories: _Memories, machine: Machine, instruction: Instruction) ->
     for block in range(i["n_block"]):
         if i.window:
             acc = _window(memories, machine, i, block)
+        elif i.columns:
+            acc = _columns(memories, machine, i, block)
         else:
             if words is None or i["s_block"]:
                 memory = memories.spaces[Space(i["src_space"])]

@@ -69,6 +69,10 @@ class Instruction:
         return self.opcode == Opcode.CHANNELWISE and self["channel_op"] == ChannelOp.WINDOW
 
     @property
+    def columns(self) -> bool:
+        return self.opcode == Opcode.CHANNELWISE and self["channel_op"] == ChannelOp.COLUMNS
+
+    @property
     def weight_words(self) -> int:
         """Weight words of one block."""
         return 1 if self["w_same_steps"] else self.steps
@@ -305,10 +309,14 @@ def _check_pixels(machine: Machine, instruction: Instruction) -> None:
                 f"CHANNELWISE field pixels_first is {instruction['pixels_first']} with a window; "
                 f"a row's first tile has at most {most}"
             )
-        for name in ("s_pixel", "x_pixel"):
+    if instruction.window or instruction.columns:
+        ones = ("s_pixel", "x_pixel")
+        ones += ("n_ox", "n_plane", "pixels", "pixels_first") if instruction.columns else ()
+        for name in ones:
             if instruction[name] != 1:
                 raise InstructionError(
-                    f"CHANNELWISE field {name} is {instruction[name]} with a window; expected 1"
+                    f"CHANNELWISE field {name} is {instruction[name]} with a window or columns; "
+                    "expected 1"
                 )
     elif instruction["n_ox"] > 1 and instruction["pixels_first"] != instruction["pixels"]:
         raise InstructionError(

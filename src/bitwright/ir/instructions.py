@@ -32,6 +32,7 @@ class ChannelOp(IntEnum):
     MAC = 0
     MAX = 1
     WINDOW = 2
+    COLUMNS = 3
 
 
 class Rounding(IntEnum):
@@ -89,7 +90,7 @@ FIELDS: tuple[Field, ...] = (
     _u("w_base", "first weight word"),
     _u("w_same_steps", "1: all steps of a tile use one weight word"),
     _u("w_same_blocks", "1: all blocks use the same weight words"),
-    _u("channel_op", "channelwise only: 0 multiply-accumulate, 1 maximum, 2 window"),
+    _u("channel_op", "channelwise only: 0 multiply-accumulate, 1 maximum, 2 window, 3 columns"),
     _s("s_pixel", "address step per pixel of a tile"),
     _u("x_pixel", "columns per pixel of a tile"),
     _u("pixels", "pixels that a tile gives"),

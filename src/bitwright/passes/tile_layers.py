@@ -145,12 +145,15 @@ def _sum_windows(
     program: Program, operation: Any, stage: OutputStage, bias: int, pad_value: int
 ) -> None:
     source, target = program.source(operation, operation.input), program.result(stage.result)
-    kernel = ints(operation.kernel)
+    kernel, layer = ints(operation.kernel), graph.location_name(operation)
+    whole = kernel == source.shape[1:] and target.pixels == 1 and not any(ints(operation.padding))
+    if whole and program.whole_sum(layer, source, target, stage, bias):
+        return
     fields = _window_fields(
         source, kernel, ints(operation.stride), ints(operation.padding), (1, 1), pad_value
     )
     program.channelwise(
-        graph.location_name(operation), source, target,
+        layer, source, target,
         np.ones((target.shape[0], kernel[0] * kernel[1]), dtype=np.int8), stage, ChannelOp.MAC,
         bias=np.full(target.shape[0], bias, dtype=np.int64), fields=fields,
     )  # fmt: skip

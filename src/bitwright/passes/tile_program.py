@@ -29,6 +29,7 @@ from bitwright.passes import pack
 
 MIN_ACC_BITS = 16
 MAX_SPATIAL_BITS = 12  # of a row or column count
+MAX_KERNEL = 255  # trips of a kernel loop
 IDENTITY = ((2,), (1,))  # multiplier and shift of y = x
 _STEPS_OF = {
     "n_block": ("s_block",),
@@ -371,6 +372,29 @@ class Program:
              "n_ox": tiles, "s_ox": array.pixels, "x_ox": array.pixels, "s_pixel": 1, "x_pixel": 1,
              "pixels": full, "pixels_first": first,
              "pixels_last": width - first - (tiles - 2) * full if tiles > 1 else 1},
+        )  # fmt: skip
+        return True
+
+    def whole_sum(
+        self, layer: str, source: Buffer, target: Buffer, stage: OutputStage, bias: int
+    ) -> bool:
+        """Sum each channel over the whole image, several neighbouring pixels a step.
+
+        False, and nothing done, where the machine reads one pixel a step.
+        """
+        taps = min(WINDOW_TAPS, self.array.pixels)
+        steps = pack.blocks(source.pixels, taps)
+        if taps == 1 or steps > MAX_KERNEL:
+            return False
+        ones = np.ones((1, 1, taps), np.int8).repeat(self.array.lanes, axis=0)
+        words = pack.window_words(ones, self.array.lanes, self.array.rows)
+        self.compute(
+            accel.ChannelwiseOp, layer, source, target,
+            np.full(target.shape[0], bias, dtype=np.int64), stage,
+            {"s_block": source.pixels, "w_base": self.place_weights(words),
+             "channel_op": ChannelOp.COLUMNS, "w_same_steps": 1, "w_same_blocks": 1,
+             "n_kx": steps, "s_kx": taps, "x_kx": taps, "height": 1, "width": source.pixels,
+             "s_pixel": 1, "x_pixel": 1, "pixels": 1, "pixels_first": 1, "pixels_last": 1},
         )  # fmt: skip
         return True
 

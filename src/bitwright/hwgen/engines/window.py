@@ -9,8 +9,9 @@ kernel's columns. Sum `i` of a tile is that of the window that begins at column 
                                       sum 5: w0·a3                     (goes on a tile later)
 
 In a window (depthwise convolution, stride 1 or 2) the sums 0 and 1 go on from the last two of the
-tile before, and sums 0 to P - 1 are complete. Otherwise row 0 alone has weights: sum `p + 2` is
-pixel p's.
+tile before, and sums 0 to P - 1 are complete. Sum 2 of a first tile is that of its first three
+columns, which pools of a whole image use. Otherwise row 0 alone has weights: sum `p + 2` is pixel
+p's.
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
