@@ -68,6 +68,7 @@ def network(channels: int = 12) -> ir.Module:
 def test_every_candidate_is_what_would_be_built() -> None:
     module = network()
     candidates = choose(module, SMALL).candidates
+    assert {item.parameters["engine"] for item in candidates} == {"weightserial", "dsp"}
     assert len(candidates) > 20
     maker = OverlayMaker(module, SMALL, {})
     for item in candidates[::5]:
@@ -75,6 +76,7 @@ def test_every_candidate_is_what_would_be_built() -> None:
         built = maker.build(machine)
         assert built.assembled.machine == machine
         assert built.prediction.total == item.cycles == sum(item.spent.values())
+        assert min(item.spent.values()) >= 0
         assert built.prediction.interval == item.interval
         assert built.resources == item.resources
 

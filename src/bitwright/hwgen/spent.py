@@ -21,8 +21,7 @@ def spent(
     for instruction in instructions:
         if instruction.opcode in COMPUTE:
             steps = instruction.tiles * instruction.steps
-            results = groups(machine, instruction.opcode) * instruction["pixels"]
-            issued = issue_cycles(instruction, results)
+            issued = issue_cycles(instruction, groups(machine, instruction.opcode))
             engine = "matrix" if instruction.opcode == Opcode.MATMUL else "channelwise"
             counts[engine] += steps
             counts["output"] += issued - steps
