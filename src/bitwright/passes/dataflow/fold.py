@@ -18,7 +18,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
 from bitwright.errors import BitwrightError
-from bitwright.ir.dataflow import Fold, Pipeline, Stage
+from bitwright.ir.dataflow import AddStage, Fold, MatrixStage, Pipeline, Stage, Tensor
 from bitwright.passes.dataflow.options import fits, folds, readers
 from bitwright.targets.target import Resources
 
@@ -248,16 +248,22 @@ def _waits(pipeline: Pipeline) -> dict[tuple[int, ...], float]:
     """
     segments: list[tuple[list[int], float]] = []
     for index, stage in enumerate(pipeline.stages):
-        window = getattr(stage, "window", None)
-        height = pipeline.tensor(stage.sources[0]).height
-        rows = 1 if window is None else window.kernel[0] - window.padding[0]
-        share = min(1.0, rows / height)
+        share = _share(stage, pipeline.tensor(stage.sources[0]))
         if not segments or share == 1.0:
             segments.append(([index], 1.0))
         else:
             members, weight = segments[-1]
             segments[-1] = ([*members, index], weight + share)
     return {tuple(members): weight for members, weight in segments}
+
+
+def _share(stage: Stage, source: Tensor) -> float:
+    """Of the source's rows, those that the first result needs."""
+    if isinstance(stage, AddStage):
+        return 1 / source.height
+    if isinstance(stage, MatrixStage) and stage.weights.shape[3] != source.channels:
+        return 1.0  # the whole map is one vector
+    return min(1.0, (stage.window.kernel[0] - stage.window.padding[0]) / source.height)
 
 
 def _does_not_fit(pipeline: Pipeline, budget: Resources, interval: int | None) -> NoFolding:

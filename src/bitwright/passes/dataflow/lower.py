@@ -62,6 +62,7 @@ class _Lowering:
         self._views: dict[ir.Value, View] = {}
         self._sums: dict[ir.Value, tuple[Layer, View]] = {}
         self._stages: list[Stage] = []
+        self._fused: set[ir.Value] = set()
 
     def run(self, name: str) -> Pipeline:
         (given, *others), (wanted, *more) = (
@@ -83,8 +84,8 @@ class _Lowering:
         self._tensors[given.name] = source = _tensor(given.name, view.shape, given.value)
         live = _live(self._module)
         for operation in graph.operations(self._module):
-            fused = operation.result in self._views
-            if operation.result in live and not fused and operation.operation.name != _CONSTANT:
+            wanted_here = operation.result in live and operation.result not in self._fused
+            if wanted_here and operation.operation.name != _CONSTANT:
                 self._operation(operation)
         self._output(wanted)
         steps = max(stage.tiles * stage.tile_steps for stage in self._stages)
@@ -190,11 +191,13 @@ class _Lowering:
         self, value: ir.Value, layer: Layer, view: View, output: Requantize
     ) -> None:
         """A table that alone reads the result becomes a part of the stage."""
+        self._fused.add(value)
         users = graph.users(value)
         if len(users) == 1 and users[0].operation.name == "bw.table":
             low, high = output.clamp
             table = np.asarray(ints(users[0].table))[np.clip(np.arange(256), low + 128, high + 128)]
             value = users[0].result
+            self._fused.add(value)
             output = Requantize(**{**vars(output), "clamp": (LEAST, GREATEST), "table": table})
         self._stage(value, layer, view, output)
 
