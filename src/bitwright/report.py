@@ -21,7 +21,7 @@ from jsonschema.exceptions import best_match
 from bitwright.errors import BitwrightError
 from bitwright.files import replace_file
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE_NAME = "report.json"
 
 Rung = Literal["cpu", "rtl", "netlist"]
@@ -165,6 +165,30 @@ class Resources:
     spram: Resource = Resource()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A design that would fit; see `bitwright.passes.search.candidate`.
+
+    `spent` are the `cycles` by purpose, `limits` what is in the way of each next larger design.
+    """
+
+    style: str
+    parameters: Mapping[str, int | str]
+    cycles: int
+    interval: int
+    resources: Mapping[str, int]
+    spent: Mapping[str, int]
+    limits: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """What it is, in a few words."""
+        p = self.parameters
+        if self.style == "overlay":
+            return f"{p['lanes']} x {p['rows']}, requantize {p['requant_lanes']}"
+        return ", ".join(f"{name} {value}" for name, value in p.items())
+
+
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -175,6 +199,7 @@ class Report:
 
     Attributes:
         created: UTC, ISO 8601.
+        candidates: all designs that fit, best first: the first one is this build.
         fmax_mhz: highest clock at which all paths hold, after routing.
         clock_mhz: the clock that the board runs the machine at.
         latency_us: microseconds of one inference.
@@ -193,6 +218,7 @@ class Report:
     bit_exact: BitExact = BitExact()
     accuracy: Accuracy | None = None
     resources: Resources = Resources()
+    candidates: tuple[Candidate, ...] = ()
     fmax_mhz: float | None = None
     clock_mhz: float | None = None
     latency_us: float | None = None
@@ -274,6 +300,10 @@ class Report:
         )
         sections["accuracy"] = sections["accuracy"] and Accuracy(**sections["accuracy"])
         sections["resources"] = Resources(**{kind: Resource(**value) for kind, value in kinds})
+        sections["candidates"] = tuple(
+            Candidate(**{**item, "limits": tuple(item["limits"])})
+            for item in sections["candidates"]
+        )
         return cls(**sections)
 
     def save(self, folder: Path) -> Path:

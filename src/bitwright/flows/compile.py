@@ -11,6 +11,8 @@ from torch_mlir import ir
 from bitwright import report as reports
 from bitwright.codegen.cpu.library import build_library
 from bitwright.errors import BitwrightError
+from bitwright.flows import machine_file
+from bitwright.flows.choices_plot import plot
 from bitwright.flows.compare import compare_outputs, raise_if_different
 from bitwright.flows.folder import BuildFolder, check_writable, new_build
 from bitwright.flows.layers import layers_of
@@ -21,6 +23,7 @@ from bitwright.frontend.onnx import Shapes
 from bitwright.ir import graph, reference, serialize
 from bitwright.ir.types import is_plain, quant_params, shape_of
 from bitwright.passes.quantize import Quantize
+from bitwright.passes.search.candidate import Objective, Parameters
 from bitwright.progress import ProgressCallback, silent
 from bitwright.report import Report
 from bitwright.runtime.library import load_library
@@ -60,7 +63,8 @@ def compile_model(
     activations: int = 8,
     output: Path = Path("build"),
     seed: int = 0,
-    machine: Mapping[str, int] | None = None,
+    machine: Parameters | Path | None = None,
+    objective: Objective = "latency",
     ranges: str = "minmax",
     clock: float | None = None,
     shapes: Shapes | None = None,
@@ -73,6 +77,8 @@ def compile_model(
     only what the library is compared with the reference on (random ones without).
 
     Args:
+        machine: parameters that are fixed, or a TOML file of them; the others are chosen.
+        objective: what the machine is chosen by.
         shapes: `{"height": 224}` binds a symbolic dimension in all inputs that have it,
             `{"x": (1, 3, 224, 224)}` all of those of one input.
 
@@ -87,6 +93,11 @@ def compile_model(
                     f"{option} is {value}, and the target {device.name!r} is no FPGA machine; "
                     "leave it out, or compile for a board (`bitwright targets` lists them)"
                 )
+    fixed = (
+        machine_file.load(machine)
+        if isinstance(machine, Path)
+        else machine_file.checked(machine or {})
+    )
     check_writable(output)
     progress("import the model", 0, 0)
     imported = import_model(model, shapes)
@@ -132,11 +143,11 @@ def compile_model(
             _check_cpu(quantized, folder, samples, seed, made, codes=imported.quantized)
         else:
             assert isinstance(device, FpgaTarget), "there are two kinds of targets"
-            progress("choose a machine and write its program", 0, 0)
-            build = build_overlay(quantized, device, machine)
+            build = build_overlay(quantized, device, fixed, objective, progress)
             progress("write the Verilog", 0, 0)
             write_overlay(build, folder)
             _describe_overlay(build, device, clock, made)
+            _describe_choice(build, folder, made)
         made.save(folder.path)
     return made
 
@@ -248,3 +259,14 @@ def _describe_overlay(
     made.set_resources("available", dict(device.resources.items()))
     made.set_clock(plan_clock(device, clock).output_hz / 1e6)
     made.files.update({"program": "program.mlir", "image": "image", "rtl": "rtl"})
+
+
+def _describe_choice(build: OverlayBuild, folder: BuildFolder, made: Report) -> None:
+    """The candidates in the report and as a picture, the chosen machine as a file."""
+    made.candidates = tuple(
+        reports.Candidate(**{**vars(item), "resources": dict(item.resources.items())})
+        for item in build.candidates
+    )
+    machine_file.write(build.assembled.machine, folder.machine)
+    folder.choices.write_text(plot(made), encoding="utf-8")
+    made.files.update({"machine": folder.machine.name, "choices": folder.choices.name})
