@@ -219,6 +219,7 @@ class Pipeline:
         input: what the host writes; words of `input_lanes` channels.
         stages: one or more.
         interval: cycles from one image's start to the next's, at least every stage's steps.
+        pace: cycles from one input word to the next, of the same image.
     """
 
     name: str
@@ -226,6 +227,7 @@ class Pipeline:
     input_lanes: int
     stages: tuple[Stage, ...]
     interval: int
+    pace: int = 1
 
     @property
     def output(self) -> Tensor:
