@@ -107,6 +107,24 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One engine of a pipeline: its fold, its steps for an image, and what it is predicted to take.
+
+    `buffers` are the words of the buffer of each of its sources.
+    """
+
+    name: str
+    kind: str
+    lanes: int
+    rows: int
+    out_lanes: int
+    engine: str
+    steps: int
+    buffers: tuple[int, ...]
+    resources: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cycles:
     """Cycles of one inference, from its input being loaded to its output being published."""
 
@@ -199,6 +217,7 @@ class Report:
 
     Attributes:
         created: UTC, ISO 8601.
+        stages: of a pipeline, in its order; none for an overlay.
         candidates: all designs that fit, best first: the first one is this build.
         fmax_mhz: highest clock at which all paths hold, after routing.
         clock_mhz: the clock that the board runs the machine at.
@@ -218,6 +237,7 @@ class Report:
     bit_exact: BitExact = BitExact()
     accuracy: Accuracy | None = None
     resources: Resources = Resources()
+    stages: tuple[Stage, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     fmax_mhz: float | None = None
     clock_mhz: float | None = None
@@ -264,11 +284,15 @@ class Report:
         self.resources = replace(self.resources, **changed)
 
     def _derive_speed(self) -> None:
-        """A machine's latency and throughput are cycles over clock; the transfers overlap."""
+        """A machine's latency and throughput are cycles over clock; the transfers overlap.
+
+        A pipeline begins an image before the one before is done.
+        """
         cycles = self.cycles.simulated or self.cycles.predicted
         if self.target.kind == "fpga" and cycles and self.clock_mhz:
             self.latency_us = cycles / self.clock_mhz
-            self.throughput = 1e6 / self.latency_us
+            interval = self.candidates[0].interval if self.stages else cycles
+            self.throughput = 1e6 * self.clock_mhz / interval
 
     def to_document(self) -> dict[str, Any]:
         """The report as JSON-ready data; raises `InvalidReport` where it breaks the schema."""
@@ -300,6 +324,9 @@ class Report:
         )
         sections["accuracy"] = sections["accuracy"] and Accuracy(**sections["accuracy"])
         sections["resources"] = Resources(**{kind: Resource(**value) for kind, value in kinds})
+        sections["stages"] = tuple(
+            Stage(**{**item, "buffers": tuple(item["buffers"])}) for item in sections["stages"]
+        )
         sections["candidates"] = tuple(
             Candidate(**{**item, "limits": tuple(item["limits"])})
             for item in sections["candidates"]

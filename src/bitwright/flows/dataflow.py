@@ -1,11 +1,11 @@
 """From a quantized module to a pipeline of one engine per layer that fits the target."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch_mlir import ir
 
+from bitwright import report as reports
 from bitwright.flows.folder import BuildFolder
 from bitwright.flows.folding_file import FoldingFile
 from bitwright.fpga.report import check_fits
@@ -16,13 +16,14 @@ from bitwright.hwgen.dataflow.schedule import Schedule, schedule
 from bitwright.hwgen.tops import Axi4LiteTop, WishboneTop
 from bitwright.hwgen.verilog import emit
 from bitwright.ir import serialize
-from bitwright.ir.dataflow import AddStage, Pipeline, Stage
+from bitwright.ir.dataflow import AddStage, ChannelwiseStage, MatrixStage, Pipeline, Stage
 from bitwright.passes.dataflow import lower
 from bitwright.passes.dataflow.fold import Objective, fold, with_folds
 from bitwright.passes.partition import Parts, partition
 from bitwright.passes.search.candidate import budget
 from bitwright.targets.target import FpgaTarget, Resources
 
+_KINDS = {MatrixStage: "matrix", ChannelwiseStage: "channelwise", AddStage: "add"}
 ROUNDS = 6
 """Of folding with the buffers that the schedule of the folding before needs."""
 
@@ -77,17 +78,15 @@ def build_dataflow(
         check_fits(f"the pipeline of {name!r} with this folding", made.resources, target)
         return made
     buffers = _Buffers()
-    tight = room
     for _ in range(ROUNDS):
         found = fold(
-            flat, _less(tight, host_resources(flat)), buffers.costs, interval=interval,
+            flat, _less(room, host_resources(flat)), buffers.costs, interval=interval,
             objective=objective,
         )  # fmt: skip
         made = _priced(parts, found.pipeline, found.below, room)
         buffers.learn(found.pipeline, made.times)
         if all(need <= have for need, have in zip(_counts(made), _counts(room), strict=True)):
             return made
-        tight = _tighter(tight, made.resources, room)
     check_fits(f"the pipeline of {name!r}", made.resources, target)
     return made
 
@@ -111,12 +110,14 @@ class _Buffers:
         return max(2, 1 << (-(-channels // stage.fold.lanes) - 1).bit_length())
 
     def learn(self, pipeline: Pipeline, times: Schedule) -> None:
-        """Take what an exact schedule needs."""
+        """What an exact schedule needs, and no less than one before did."""
         for stage, stage_times in zip(pipeline.stages, times.stages, strict=True):
             for own, source, buffer in zip(
                 reads(pipeline, stage), stage.sources, stage_times.buffers, strict=True
             ):
-                self.kept[stage.result.name, source] = buffer.occupancy * own.word_lanes
+                place = stage.result.name, source
+                channels = buffer.occupancy * own.word_lanes
+                self.kept[place] = max(channels, self.kept.get(place, 0))
 
 
 def _guess(pipeline: Pipeline, stage: Stage, source: str) -> int:
@@ -162,14 +163,6 @@ def _less(room: Resources, taken: Resources) -> Resources:
     return Resources(**{kind: max(0, count - used[kind]) for kind, count in room.items()})
 
 
-def _tighter(tight: Resources, need: Resources, room: Resources) -> Resources:
-    """A budget that is less by what was too much."""
-    needs, have = dict(need.items()), dict(room.items())
-    return Resources(
-        **{kind: count - max(0, needs[kind] - have[kind]) for kind, count in tight.items()}
-    )
-
-
 def write_dataflow(build: DataflowBuild, folder: BuildFolder) -> list[Path]:
     """Write the parts, the folding and the Verilog; returns the Verilog files.
 
@@ -186,6 +179,46 @@ def write_dataflow(build: DataflowBuild, folder: BuildFolder) -> list[Path]:
         core = DataflowCore(pipeline=build.pipeline)
         files += emit(top(core=core), top_folder, name=top.module_name)
     return files
+
+
+def describe_dataflow(build: DataflowBuild, device: FpgaTarget, made: reports.Report) -> None:
+    """What is known of the pipeline, in the report."""
+    times, pipeline = build.times, build.pipeline
+    made.target = reports.Target(name=device.name, kind="fpga", device=device.device)
+    made.stages = tuple(
+        reports.Stage(
+            name=stage.result.name, kind=_KINDS[type(stage)], **vars(stage.fold),
+            steps=stage.tiles * stage.tile_steps,
+            buffers=tuple(buffer.words for buffer in stage_times.buffers),
+            resources=dict(needs.items()),
+        )
+        for stage, stage_times, needs in zip(
+            pipeline.stages, times.stages, build.stages, strict=True
+        )
+    )  # fmt: skip
+    proof = () if build.below is None else (f"an image every {build.below:,} cycles: does not fit",)
+    made.candidates = (
+        reports.Candidate(
+            style="dataflow",
+            parameters={"interval": times.interval, "stages": len(pipeline.stages)},
+            cycles=times.latency, interval=times.interval, resources=dict(build.resources.items()),
+            spent=_spent(pipeline, times), limits=proof,
+        ),
+    )  # fmt: skip
+    made.set_cycles(predicted=times.latency)
+    made.set_resources("predicted", dict(build.resources.items()))
+    made.set_resources("available", dict(device.resources.items()))
+    made.files.update({"folding": "folding.json", "rtl": "rtl"})
+
+
+def _spent(pipeline: Pipeline, times: Schedule) -> dict[str, int]:
+    """By how much each stage's last result comes after the last one before; the latency in all."""
+    found: dict[str, int] = {}
+    done = 0
+    for stage, stage_times in zip(pipeline.stages, times.stages, strict=True):
+        last = max(done, int(stage_times.arrivals[-1]))
+        found[stage.result.name], done = last - done, last
+    return found
 
 
 def load_dataflow(core: ir.Module, path: Path) -> Pipeline:

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
+from amaranth.lib import wiring
 from torch_mlir import ir
 
 from bitwright.flows.folder import BuildFolder
@@ -176,11 +177,14 @@ def write_overlay(build: OverlayBuild, folder: BuildFolder) -> list[Path]:
     return files
 
 
-def write_board_rtl(folder: BuildFolder, machine: Machine, *, clock_hz: int, baud: int) -> Path:
+def write_board_rtl(
+    folder: BuildFolder, core: wiring.Component, *, clock_hz: int, baud: int
+) -> Path:
     """Write the serial top with the memories' contents in it; returns its folder."""
     divisor = serial_divisor(clock_hz, baud)
-    top = UartTop(core=Core(machine=machine), divisor=divisor)
-    emit(top, folder.board_rtl, name=UartTop.module_name, init_image=folder.image)
+    image = folder.image if folder.image.exists() else None  # a pipeline has none
+    emit(UartTop(core=core, divisor=divisor), folder.board_rtl, name=UartTop.module_name,
+         init_image=image)  # fmt: skip
     return folder.board_rtl
 
 

@@ -19,13 +19,14 @@ from scipy.sparse import csr_array
 
 from bitwright.errors import BitwrightError
 from bitwright.ir.dataflow import AddStage, Fold, MatrixStage, Pipeline, Stage, Tensor
-from bitwright.passes.dataflow.options import fits, folds, readers
+from bitwright.passes.dataflow.options import divisors, fits, folds, readers
 from bitwright.targets.target import Resources
 
-Objective = Literal["interval", "latency"]
+Objective = Literal["interval", "latency", "use"]
 Costs = Callable[[Pipeline, Stage], Resources]
 """What a stage takes, with its buffers; read from its `fold` and those of its sources."""
 KINDS = ("lut", "ff", "bram", "dsp")
+_HOST_BITS = 32
 _INFEASIBLE = 2  # scipy's status
 _LEAST_USE = 1e-6  # of a latency's cycle: the objective's second term
 
@@ -74,8 +75,8 @@ def fold(
     Args:
         costs: what a stage of these folds takes.
         interval: at most so many cycles from image to image; the least use of the budget then.
-        objective: "latency": the least sum of the times for which stages wait for one another
-            (see `_waits`) instead of the least interval.
+        objective: instead of the least interval, "latency": the least sum of the times for which
+            stages wait for one another (see `_waits`); "use": the least use of the budget.
 
     Raises:
         NoFolding: nothing fits.
@@ -83,7 +84,7 @@ def fold(
     program = _Program(pipeline, budget, [_options(pipeline, stage, costs) for stage in
                                           pipeline.stages])  # fmt: skip
     candidates = program.intervals()
-    if objective == "latency" or interval is not None:
+    if objective != "interval" or interval is not None:
         longest = candidates[-1] if interval is None else interval
         chosen = program.solve(longest, objective)
         if chosen is None:
@@ -106,14 +107,27 @@ def fold(
 
 
 def with_folds(pipeline: Pipeline, chosen: Sequence[Fold], interval: int | None = None) -> Pipeline:
-    """`pipeline` with these folds; the interval is the most steps of a stage where none is given."""
+    """`pipeline` with these folds, and an input that comes as fast as its first reader takes it.
+
+    The interval is the least one where none is given.
+    """
     stages = tuple(
         replace(stage, fold=item) for stage, item in zip(pipeline.stages, chosen, strict=True)
     )
-    steps = max(stage.tiles * stage.tile_steps for stage in stages)
-    made = replace(pipeline, stages=stages, interval=interval or steps)
-    lanes = [stage.fold.lanes for stage in readers(made, pipeline.input.name)]
-    return replace(made, input_lanes=gcd(*lanes))
+    made = replace(pipeline, stages=stages)
+    source, first = pipeline.input, readers(made, pipeline.input.name)
+    lanes = _input_lanes(source, [stage.fold.lanes for stage in first])
+    words = source.height * source.width * (source.channels // lanes)
+    pace = max(1, min(stage.tiles * stage.tile_steps for stage in first) // words)
+    least = max(words * pace, *(stage.tiles * stage.tile_steps for stage in stages))
+    return replace(made, input_lanes=lanes, pace=pace, interval=interval or least)
+
+
+def _input_lanes(source: Tensor, lanes: Sequence[int]) -> int:
+    """Channels of an input word: as few as fill a word of the host, if that divides all lanes."""
+    whole = gcd(*lanes)
+    wide = [d for d in divisors(whole) if d * source.bits > _HOST_BITS // 2]
+    return min(wide, default=whole)
 
 
 def _folded(pipeline: Pipeline, chosen: Sequence[Option], interval: int) -> Pipeline:
