@@ -21,6 +21,8 @@ from bitwright.ir.machine import NARROW_MULTIPLIER_BITS, SHIFT_BITS, WIDE_MULTIP
 PARAMETERS = ROM_LATENCY  # cycles from the announcement of a word to its sums
 _ROUNDINGS = {rounding.name.lower(): rounding for rounding in Rounding}
 
+_LEAST_ACC_BITS = 16  # of a requantizer
+
 
 @dataclass(frozen=True)
 class Widths:
@@ -102,11 +104,14 @@ class Finish(wiring.Component):
         output = self.output
         assert isinstance(output, Requantize)
         wide = latencies.wide(output)
-        widths = Widths(self.acc_bits, WIDE_MULTIPLIER_BITS if wide else NARROW_MULTIPLIER_BITS)
+        widths = Widths(
+            max(self.acc_bits, _LEAST_ACC_BITS),
+            WIDE_MULTIPLIER_BITS if wide else NARROW_MULTIPLIER_BITS,
+        )
         fields = constants(
             m, "parameters", number, self.lanes,
             {
-                "bias": (output.bias, self.acc_bits),
+                "bias": (output.bias, widths.acc_bits),
                 "multiplier": (output.multiplier, widths.multiplier_bits),
                 "shift": (output.shift, SHIFT_BITS),
             },

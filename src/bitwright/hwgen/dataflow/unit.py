@@ -1,5 +1,7 @@
 """One stage of a pipeline as hardware: windows, engine, accumulators, output stage."""
 
+from itertools import pairwise
+
 from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -46,12 +48,10 @@ class StageUnit(wiring.Component):
         terms = self._terms(m, go, [window.operands for window in windows])
         flags = data.StructLayout({"valid": 1, "first": 1, "last": 1})
         # Of the step whose terms are made in this cycle, and of those after it.
-        steps = [
-            Signal(flags, name=f"step{n}")
-            for n in range(latencies.OPERANDS + latencies.terms(stage) + 1)
-        ]
+        cycles = latencies.OPERANDS + latencies.terms(stage)
+        steps = [Signal(flags, name=f"step{n}") for n in range(cycles + 1)]
         m.d.comb += [steps[0].valid.eq(go), steps[0].first.eq(first), steps[0].last.eq(go & last)]
-        m.d.sync += [later.eq(step) for step, later in zip(steps, steps[1:], strict=False)]
+        m.d.sync += [later.eq(step) for step, later in pairwise(steps)]
 
         whole = len(terms)
         m.submodules.sums = sums = TileSums(
@@ -129,7 +129,7 @@ class StageUnit(wiring.Component):
                 products.pack(word, stage.weight_bits)
                 for word in blocks.reshape(-1, stage.fold.lanes)
             ]
-            m.d.comb += lanes.weights.eq(self._weights(m, go, words, len(lanes.weights)))
+            m.d.comb += lanes.weights.eq(self._weights(m, go, words))
         return [lanes.terms[lane] for lane in range(stage.fold.lanes)]
 
     def _matrix(self, m: Module, stage: MatrixStage, go: Signal, operands: Value) -> list[Value]:
@@ -149,17 +149,18 @@ class StageUnit(wiring.Component):
         ]
         m.d.comb += [
             engine.activations.eq(operands),
-            engine.weights.eq(self._weights(m, go, words, len(engine.weights))),
+            engine.weights.eq(self._weights(m, go, words)),
         ]
         return [engine.sums[row] for row in range(fold.rows)]
 
-    def _weights(self, m: Module, go: Signal, words: list[int], width: int) -> Value:
+    def _weights(self, m: Module, go: Signal, words: list[int]) -> Value:
         """The weights of each step, with its operands."""
         address = Signal(range(max(len(words), 2)), name="weight_address")
         if len(words) > 1:
             with m.If(go):
                 m.d.sync += address.eq(Mux(address == len(words) - 1, 0, address + 1))
-        return rom(m, "weights", words, width, address)
+        fold = self.stage.fold
+        return rom(m, "weights", words, fold.rows * fold.lanes * self.stage.weight_bits, address)
 
 
 def _stretched(m: Module, start: Value, cycles: int) -> Value:
