@@ -147,7 +147,7 @@ def _stage(pipeline: Pipeline, stage: Stage, arrivals: dict[str, Ints]) -> Stage
     groups = latencies.groups(stage)
     return StageTimes(
         first_step=int(steps[0]), last_step=int(steps[-1]), gate=gate, buffers=buffers,
-        arrivals=(ends[:, None] + np.arange(groups)).reshape(-1),
+        arrivals=(ends[:, None] + np.arange(groups) * latencies.pace(stage)).reshape(-1),
     )  # fmt: skip
 
 
