@@ -162,7 +162,7 @@ class _Random:
             weight_bits=bits, acc_bits=acc_bits, output=output,
             fold=Fold(
                 lanes=lanes, rows=rows, out_lanes=rng.choice(choices),
-                engine=rng.choice(["lut", "lut", "dsp"]),
+                engine=rng.choice(["lut", "dsp", "packed"] if bits > 1 and rows % 2 == 0 else ["lut", "dsp"]),
             ),
         )  # fmt: skip
 

@@ -45,6 +45,11 @@ def _fold(pipeline: Pipeline, stage: Stage) -> None:
         _divides(name, "rows", fold.rows, result.channels)
         _divides(name, "out_lanes", fold.out_lanes, fold.rows)
         _divides(name, "lanes", fold.lanes, stage.weights.shape[3])
+        if fold.engine == "packed" and (fold.rows % 2 or stage.weight_bits == 1):
+            raise PipelineError(
+                f"Stage {name} has engine packed, {fold.rows} rows and weights of "
+                f"{stage.weight_bits} bits; expected an even number of rows and at least 2 bits"
+            )
     else:
         _divides(name, "out_lanes", fold.out_lanes, fold.lanes)
         _divides(name, "lanes", fold.lanes, result.channels)

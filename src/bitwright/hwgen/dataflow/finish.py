@@ -16,10 +16,12 @@ from bitwright.hwgen.dataflow.memories import rom
 from bitwright.hwgen.requantize import Requantizer, flip_sign
 from bitwright.ir.dataflow import Output, Requantize, Sums, Tensor, Thresholds
 from bitwright.ir.instructions import Rounding
-from bitwright.ir.machine import NARROW_MULTIPLIER_BITS, SHIFT_BITS, WIDE_MULTIPLIER_BITS
+from bitwright.ir.machine import SHIFT_BITS, WIDE_MULTIPLIER_BITS
 
 PARAMETERS = ROM_LATENCY  # cycles from the announcement of a word to its sums
 _ROUNDINGS = {rounding.name.lower(): rounding for rounding in Rounding}
+
+_LEAST_ACC_BITS = 16  # of a requantizer
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Finish(wiring.Component):
         result: its tensor.
         lanes: channels a cycle.
         acc_bits: of a sum.
+        pace: cycles from a word to the next, at least.
 
     Members:
         announced: `PARAMETERS` cycles before the sums of each word.
@@ -49,9 +52,11 @@ class Finish(wiring.Component):
         valid, word: the result, `latencies.output` cycles after the sums.
     """
 
-    def __init__(self, *, output: Output, result: Tensor, lanes: int, acc_bits: int) -> None:
+    def __init__(
+        self, *, output: Output, result: Tensor, lanes: int, acc_bits: int, pace: int
+    ) -> None:
         self.output, self.result = output, result
-        self.lanes, self.acc_bits = lanes, acc_bits
+        self.lanes, self.acc_bits, self.pace = lanes, acc_bits, pace
         super().__init__(
             {
                 "announced": In(1),
@@ -78,7 +83,7 @@ class Finish(wiring.Component):
             case Requantize():
                 results = self._requantize(m, number)
         valid: Value = self.announced
-        for cycle in range(PARAMETERS + latencies.output(self.output)):
+        for cycle in range(PARAMETERS + latencies.output(self.output, self.pace)):
             later = Signal(name=f"valid{cycle}")
             m.d.sync += later.eq(valid)
             valid = later
@@ -101,19 +106,24 @@ class Finish(wiring.Component):
     def _requantize(self, m: Module, number: Signal) -> list[Value]:
         output = self.output
         assert isinstance(output, Requantize)
-        wide = latencies.wide(output)
-        widths = Widths(self.acc_bits, WIDE_MULTIPLIER_BITS if wide else NARROW_MULTIPLIER_BITS)
+        widths = Widths(max(self.acc_bits, _LEAST_ACC_BITS), latencies.multiplier_bits(output))
+        product = latencies.product(output, self.pace)
+        start = self.announced
+        for cycle in range(PARAMETERS if product else 0):
+            later = Signal(name=f"start{cycle}")
+            m.d.sync += later.eq(start)
+            start = later
         fields = constants(
             m, "parameters", number, self.lanes,
             {
-                "bias": (output.bias, self.acc_bits),
+                "bias": (output.bias, widths.acc_bits),
                 "multiplier": (output.multiplier, widths.multiplier_bits),
                 "shift": (output.shift, SHIFT_BITS),
             },
         )  # fmt: skip
         entries: list[Value] = []
         for lane in range(self.lanes):
-            m.submodules[f"requantizer{lane}"] = unit = Requantizer(machine=widths)
+            m.submodules[f"requantizer{lane}"] = unit = Requantizer(machine=widths, product=product)
             m.d.comb += [
                 unit.acc.eq(self.sums[lane]),
                 unit.bias.eq(fields[lane]["bias"]),
@@ -123,7 +133,9 @@ class Finish(wiring.Component):
                 unit.clamp_min.eq(output.clamp[0]),
                 unit.clamp_max.eq(output.clamp[1]),
             ]
-            if wide:
+            if product is not None:
+                m.d.comb += unit.start.eq(start)
+            if widths.wide:
                 m.d.comb += unit.rounding.eq(_ROUNDINGS[output.rounding])
             entries.append(unit.entry)
         if output.table is None:
@@ -175,30 +187,40 @@ class Finish(wiring.Component):
         return found
 
 
+def varying(values: NDArray, bits: int) -> int:
+    """Mask of the bits that are not the same in all of `values`."""
+    first = int(values[0])
+    return int(np.bitwise_or.reduce(values ^ first)) & (1 << bits) - 1
+
+
 def constants(
     m: Module, name: str, number: Value, lanes: int, fields: Mapping[str, tuple[NDArray, int]]
 ) -> list[dict[str, Value]]:
     """For each lane its channel's constants, two cycles after the number of the word.
 
-    A field that is the same for all channels takes no memory.
+    A bit that is the same for all channels of a lane takes no memory.
     """
+    places: list[tuple[int, str, list[int]]] = []
+    stored: list[NDArray] = []
+    for lane in range(lanes):
+        for field, (values, bits) in fields.items():
+            own = np.asarray(values, np.int64)[lane::lanes]
+            mask = varying(own, bits)
+            word: list[int] = []
+            for bit in range(bits):
+                if mask >> bit & 1:
+                    word.append(-1 - len(stored))
+                    stored.append(own >> bit & 1)
+                else:
+                    word.append(int(own[0]) >> bit & 1)
+            places.append((lane, field, word))
+    width = len(stored)
+    packed = [
+        sum(int(bit) << place for place, bit in enumerate(word))
+        for word in zip(*stored, strict=True)
+    ]
+    memory = rom(m, name, packed, width, number) if width else Const(0)
     found: list[dict[str, Value]] = [{} for _ in range(lanes)]
-    places, width = list[tuple[int, str, int, int]](), 0
-    channels = max(np.size(values) for values, _ in fields.values())
-    packed = [0] * (channels // lanes)
-    for field, (values, bits) in fields.items():
-        every = np.broadcast_to(values, channels)
-        if (every == every[0]).all():
-            for lane in range(lanes):
-                found[lane][field] = Const(int(every[0]) % (1 << bits), bits)
-            continue
-        for lane in range(lanes):
-            for word, value in enumerate(every[lane::lanes].tolist()):
-                packed[word] |= (value % (1 << bits)) << width
-            places.append((lane, field, width, bits))
-            width += bits
-    if width:
-        word = rom(m, name, packed, width, number)
-        for lane, field, start, bits in places:
-            found[lane][field] = word[start : start + bits]
+    for lane, field, word in places:
+        found[lane][field] = Cat(memory[-1 - bit] if bit < 0 else Const(bit, 1) for bit in word)
     return found

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Module, Shape, Signal, Value, signed
+from amaranth.hdl import Module, Shape, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from bitwright.hwgen.dataflow.adders import registered
 from bitwright.ir.dataflow import AddStage, ChannelwiseStage
 
 
@@ -20,26 +21,25 @@ class LaneTerms(wiring.Component):
 
     def __init__(self, *, stage: ChannelwiseStage | AddStage, sources: Sequence[Shape]) -> None:
         self.stage = stage
-        self._shape = sources
         lanes = stage.fold.lanes
-        bits = max(shape.width for shape in sources) + 1
         members = {
             f"operands{n}": In(data.ArrayLayout(shape, lanes)) for n, shape in enumerate(sources)
         }
         if isinstance(stage, AddStage):
-            bits += max(abs(factor) for factor in stage.factors).bit_length() + 1
+            bits = max(shape.width for shape in sources)
+            term = signed(bits + max(map(abs, stage.factors)).bit_length() + 2)
         elif stage.weights is not None:
-            bits += stage.weight_bits
+            term = signed(sources[0].width + stage.weight_bits + 1)
             members["weights"] = In(data.ArrayLayout(signed(stage.weight_bits), lanes))
-        members["terms"] = Out(data.ArrayLayout(signed(bits), lanes))
+        else:
+            term = sources[0]
+        members["terms"] = Out(data.ArrayLayout(term, lanes))
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         for lane in range(self.stage.fold.lanes):
-            term = Signal(self.terms[lane].shape(), name=f"term{lane}", reset_less=True)
-            m.d.sync += term.eq(self._term(lane))
-            m.d.comb += self.terms[lane].eq(term)
+            m.d.comb += self.terms[lane].eq(registered(m, self._term(lane), f"term{lane}"))
         return m
 
     def _term(self, lane: int) -> Value:

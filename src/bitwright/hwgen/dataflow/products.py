@@ -1,11 +1,12 @@
 """Engines of matrix stages: every lane's activation times every row's weights, each cycle."""
 
-from amaranth.hdl import Const, Module, Shape, Signal, Value, signed
+from amaranth.hdl import Const, Module, Mux, Shape, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from bitwright.hwgen.dataflow.adders import registered, tree
+from bitwright.hwgen.gated_add import gated_add
 
 
 def golden(activations: NDArray, weights: NDArray) -> NDArray:
@@ -26,6 +27,9 @@ def pack(weights: NDArray, weight_bits: int) -> int:
 class Products(wiring.Component):
     """What the engines have in common.
 
+    Args:
+        constant: the weights are constants of the design.
+
     Members:
         activations: one per lane, lane 0 lowest.
         weights: as `pack` makes them.
@@ -40,7 +44,9 @@ class Products(wiring.Component):
         weight_bits: int,
         activation_bits: int,
         activation_signed: bool,
+        constant: bool = False,
     ) -> None:
+        self.constant = constant
         self.rows, self.lanes, self.weight_bits = rows, lanes, weight_bits
         self.activation = Shape(activation_bits, activation_signed)
         self.sum_bits = weight_bits + activation_bits + lanes.bit_length() + 1
@@ -51,6 +57,16 @@ class Products(wiring.Component):
                 "sums": Out(data.ArrayLayout(signed(self.sum_bits), rows)),
             }
         )
+
+    @staticmethod
+    def latency(lanes: int, weight_bits: int) -> int:
+        """Cycles from the operands to the sums."""
+        raise NotImplementedError
+
+    @staticmethod
+    def pack(weights: NDArray, weight_bits: int) -> int:
+        """Weights [row, lane] as the member `weights`."""
+        return pack(weights, weight_bits)
 
     def weight(self, row: int, lane: int) -> Value:
         return self.weights.word_select(row * self.lanes + lane, self.weight_bits)
@@ -75,7 +91,10 @@ class LutProducts(Products):
         if self.weight_bits == 1 and self.lanes == 1:
             whole = registered(m, whole, "all")
         for row in range(self.rows):
-            planes = [self._plane(m, activations, row, plane) for plane in range(self.weight_bits)]
+            planes = [
+                self._plane(m, platform, activations, row, plane)
+                for plane in range(self.weight_bits)
+            ]
             if self.weight_bits == 1:
                 total = registered(m, (planes[0] << 1) - whole, f"row{row}")
             else:
@@ -83,15 +102,25 @@ class LutProducts(Products):
             m.d.comb += self.sums[row].eq(total)
         return m
 
-    def _plane(self, m: Module, activations: list[Value], row: int, plane: int) -> Value:
+    def _plane(
+        self, m: Module, platform: object, activations: list[Value], row: int, plane: int
+    ) -> Value:
+        """The sum of the activations whose bit is 1: switched and added in pairs first."""
         name = f"row{row}_plane{plane}"
+        bits = [self.weight(row, lane)[plane] for lane in range(self.lanes)]
+        pair = Shape(self.activation.width + 1, self.activation.signed)
         terms: list[Value] = []
-        for lane, activation in enumerate(activations):
-            term = Signal(self.activation, name=f"{name}_{lane}")
-            chosen = self.weight(row, lane)[plane]
-            m.d.comb += term.eq(activation & _mask(chosen, self.activation))
-            terms.append(term)
-        return registered(m, terms[0], name) if self.lanes == 1 else tree(m, terms, name)
+        for lane in range(0, self.lanes - 1, 2):
+            operands = (activations[lane], bits[lane], activations[lane + 1], bits[lane + 1])
+            if self.constant:
+                total = Mux(operands[1], operands[0], 0) + Mux(operands[3], operands[2], 0)
+            else:
+                total = gated_add(m, platform, f"{name}_{lane}", *operands, pair)
+            terms.append(registered(m, total, f"{name}_pair{lane}"))
+        if self.lanes % 2:
+            last = Mux(bits[-1], activations[-1], 0)
+            terms.append(registered(m, last, f"{name}_last"))
+        return tree(m, terms, name)
 
 
 class DspProducts(Products):
@@ -113,14 +142,6 @@ class DspProducts(Products):
                 terms.append(registered(m, product, f"row{row}_product{lane}"))
             m.d.comb += self.sums[row].eq(tree(m, terms, f"row{row}"))
         return m
-
-
-ENGINES = {"lut": LutProducts, "dsp": DspProducts}
-
-
-def _mask(bit: Value, shape: Shape) -> Value:
-    wide = bit.replicate(shape.width)
-    return wide.as_signed() if shape.signed else wide
 
 
 def _combine(m: Module, planes: list[Value], name: str) -> Value:

@@ -47,13 +47,12 @@ class Banks(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        started, published, released, now = (
-            Signal(self.bits + 1),
-            Signal(self.bits + 1),
-            Signal(self.bits + 1),
-            Signal(32),
+        # How many images, modulo twice the banks.
+        started, published, released = (
+            Signal(self.bits + 1, name=name) for name in ("started", "published", "released")
         )
         whole, taken = Signal(self.bits + 1), Signal(self.bits + 1)
+        now = Signal(32)
         m.submodules.starts = starts = Buffer(width=32, depth=self.banks)
         m.submodules.lengths = lengths = Buffer(width=32, depth=self.banks)
         m.d.comb += [

@@ -147,7 +147,7 @@ def _stage(pipeline: Pipeline, stage: Stage, arrivals: dict[str, Ints]) -> Stage
     groups = latencies.groups(stage)
     return StageTimes(
         first_step=int(steps[0]), last_step=int(steps[-1]), gate=gate, buffers=buffers,
-        arrivals=(ends[:, None] + np.arange(groups)).reshape(-1),
+        arrivals=(ends[:, None] + np.arange(groups) * latencies.pace(stage)).reshape(-1),
     )  # fmt: skip
 
 
@@ -164,6 +164,10 @@ def _buffer(own: Reads, arrival: Ints, steps: Ints, interval: int, gate: int | N
     reached = np.maximum.accumulate(np.where(own.inside, own.word, -1))
     if gate is not None:
         reached = np.maximum(reached, gate)
-    ahead = int(np.max(np.where(own.inside[1:], own.word[1:] - reached[:-1], 0), initial=0))
+    # How far the next step's word is beyond those that are sure to have come; after the last step
+    # that is the next image's first.
+    following = np.append(own.word[1:], own.words + own.word[0])
+    known = np.append(own.inside[1:], own.inside[0])
+    ahead = int(np.max(np.where(known, following - reached, 0), initial=0))
     bits = max(depth.bit_length() - 1, ahead.bit_length()) + 1
     return Buffer(words=depth, occupancy=occupancy, index_bits=bits)

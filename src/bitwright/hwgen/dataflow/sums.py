@@ -1,6 +1,6 @@
 """Adds up what the steps of a tile give, and hands the sums to the output stage in words."""
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.hdl import Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,21 +12,23 @@ class TileSums(wiring.Component):
 
     Members:
         terms: of one step.
-        valid, first, last: a cycle before... the step's terms are there; its place in the tile.
-        sums: `lanes` rows of a tile: the first `latencies.keep` cycles after its last step.
+        valid, first, last: they are there; the place of the step in its tile.
+        taken: the next word of sums is wanted in the next cycle.
+        sums: `lanes` rows of a tile, its first ones `latencies.keep` cycles after its last step.
     """
 
     def __init__(
-        self, *, terms: int, term_bits: int, acc_bits: int, lanes: int, steps: int, maximum: bool
+        self, *, rows: int, term: Shape, acc_bits: int, lanes: int, steps: int, maximum: bool
     ) -> None:
-        self.rows, self.acc_bits, self.lanes = terms, acc_bits, lanes
+        self.rows, self.acc_bits, self.lanes = rows, acc_bits, lanes
         self.steps, self.maximum = steps, maximum
         super().__init__(
             {
-                "terms": In(data.ArrayLayout(signed(term_bits), terms)),
+                "terms": In(data.ArrayLayout(term, rows)),
                 "valid": In(1),
                 "first": In(1),
                 "last": In(1),
+                "taken": In(1),
                 "sums": Out(data.ArrayLayout(signed(acc_bits), lanes)),
             }
         )
@@ -62,7 +64,8 @@ class TileSums(wiring.Component):
         for row, total in enumerate(totals):
             after = row + self.lanes
             if after < self.rows:
-                m.d.sync += held[row].eq(Mux(full, total, held[after]))
+                with m.If(full | self.taken):
+                    m.d.sync += held[row].eq(Mux(full, total, held[after]))
             else:
                 with m.If(full):
                     m.d.sync += held[row].eq(total)

@@ -1,15 +1,17 @@
 """One stage of a pipeline as hardware: windows, engine, accumulators, output stage."""
 
+from itertools import pairwise
+
 from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from bitwright.hwgen.dataflow import latencies, products
+from bitwright.hwgen.dataflow.engines import ENGINES
 from bitwright.hwgen.dataflow.finish import PARAMETERS, Finish
 from bitwright.hwgen.dataflow.lanes import LaneTerms
 from bitwright.hwgen.dataflow.loops import reads
 from bitwright.hwgen.dataflow.memories import rom
-from bitwright.hwgen.dataflow.products import ENGINES
 from bitwright.hwgen.dataflow.schedule import StageTimes
 from bitwright.hwgen.dataflow.sums import TileSums
 from bitwright.hwgen.dataflow.window import Window
@@ -46,32 +48,33 @@ class StageUnit(wiring.Component):
         terms = self._terms(m, go, [window.operands for window in windows])
         flags = data.StructLayout({"valid": 1, "first": 1, "last": 1})
         # Of the step whose terms are made in this cycle, and of those after it.
-        steps = [
-            Signal(flags, name=f"step{n}")
-            for n in range(latencies.OPERANDS + latencies.terms(stage) + 1)
-        ]
+        cycles = latencies.OPERANDS + latencies.terms(stage)
+        steps = [Signal(flags, name=f"step{n}") for n in range(cycles + 1)]
         m.d.comb += [steps[0].valid.eq(go), steps[0].first.eq(first), steps[0].last.eq(go & last)]
-        m.d.sync += [later.eq(step) for step, later in zip(steps, steps[1:], strict=False)]
+        m.d.sync += [later.eq(step) for step, later in pairwise(steps)]
 
-        whole = len(terms)
         m.submodules.sums = sums = TileSums(
-            terms=whole, term_bits=len(terms[0]), acc_bits=stage.acc_bits,
+            rows=len(terms), term=terms[0].shape(), acc_bits=stage.acc_bits,
             lanes=stage.fold.out_lanes, steps=stage.tile_steps,
             maximum=isinstance(stage, ChannelwiseStage) and stage.op == "max",
         )  # fmt: skip
         m.submodules.finish = finish = Finish(
             output=stage.output, result=stage.result, lanes=stage.fold.out_lanes,
-            acc_bits=stage.acc_bits,
+            acc_bits=stage.acc_bits, pace=latencies.pace(stage),
         )  # fmt: skip
         m.d.comb += [sums.terms[number].eq(term) for number, term in enumerate(terms)]
         # The first word of a tile is announced before its sums are there.
         early = len(steps) - 1 + latencies.keep(stage) - PARAMETERS
-        groups = latencies.groups(stage)
+        announced = _announced(m, steps[early].last, stage)
+        taken = announced
+        for cycle in range(PARAMETERS):
+            taken = _flag(m, taken, f"taken{cycle}")
         m.d.comb += [
             sums.first.eq(steps[-1].first),
             sums.valid.eq(steps[-1].valid),
             sums.last.eq(steps[-1].last),
-            finish.announced.eq(_stretched(m, steps[early].last, groups)),
+            sums.taken.eq(taken),
+            finish.announced.eq(announced),
             finish.sums.eq(sums.sums),
             self.valid.eq(finish.valid),
             self.word.eq(finish.word),
@@ -129,46 +132,58 @@ class StageUnit(wiring.Component):
                 products.pack(word, stage.weight_bits)
                 for word in blocks.reshape(-1, stage.fold.lanes)
             ]
-            m.d.comb += lanes.weights.eq(self._weights(m, go, words, len(lanes.weights)))
+            m.d.comb += lanes.weights.eq(self._weights(m, go, words))
         return [lanes.terms[lane] for lane in range(stage.fold.lanes)]
 
     def _matrix(self, m: Module, stage: MatrixStage, go: Signal, operands: Value) -> list[Value]:
         fold, source = stage.fold, self._sources[0]
-        engine = ENGINES[fold.engine](
-            rows=fold.rows, lanes=fold.lanes, weight_bits=stage.weight_bits,
-            activation_bits=source.bits, activation_signed=source.signed,
-        )  # fmt: skip
-        m.submodules.products = engine
+        kind = ENGINES[fold.engine]
         outs, height, width, channels = stage.weights.shape
         blocks = stage.weights.reshape(
             outs // fold.rows, fold.rows, height * width * channels // fold.lanes, fold.lanes
         ).swapaxes(1, 2)
         words = [
-            products.pack(word, stage.weight_bits)
-            for word in blocks.reshape(-1, fold.rows, fold.lanes)
+            kind.pack(word, stage.weight_bits) for word in blocks.reshape(-1, fold.rows, fold.lanes)
         ]
+        m.submodules.products = engine = kind(
+            rows=fold.rows, lanes=fold.lanes, weight_bits=stage.weight_bits,
+            activation_bits=source.bits, activation_signed=source.signed,
+            constant=len(words) == 1,
+        )  # fmt: skip
         m.d.comb += [
             engine.activations.eq(operands),
-            engine.weights.eq(self._weights(m, go, words, len(engine.weights))),
+            engine.weights.eq(self._weights(m, go, words)),
         ]
         return [engine.sums[row] for row in range(fold.rows)]
 
-    def _weights(self, m: Module, go: Signal, words: list[int], width: int) -> Value:
+    def _weights(self, m: Module, go: Signal, words: list[int]) -> Value:
         """The weights of each step, with its operands."""
         address = Signal(range(max(len(words), 2)), name="weight_address")
         if len(words) > 1:
             with m.If(go):
                 m.d.sync += address.eq(Mux(address == len(words) - 1, 0, address + 1))
-        return rom(m, "weights", words, width, address)
+        fold = self.stage.fold
+        return rom(m, "weights", words, fold.rows * fold.lanes * self.stage.weight_bits, address)
 
 
-def _stretched(m: Module, start: Value, cycles: int) -> Value:
-    """1 for some cycles from `start` on, which does not come again meanwhile."""
-    if cycles == 1:
+def _flag(m: Module, value: Value, name: str) -> Signal:
+    later = Signal(name=name)
+    m.d.sync += later.eq(value)
+    return later
+
+
+def _announced(m: Module, start: Value, stage: Stage) -> Value:
+    """1 for each word of the tile that begins with `start`, as often as the output stage can."""
+    words, pace = latencies.groups(stage), latencies.pace(stage)
+    if words == 1:
         return start
-    left = Signal(range(cycles), name="words_left")
+    left, wait = Signal(range(words), name="words_left"), Signal(range(pace), name="word_wait")
+    more = Signal(name="word_due")
+    m.d.comb += more.eq((left != 0) & (wait == 0))
     with m.If(start):
-        m.d.sync += left.eq(cycles - 1)
-    with m.Elif(left != 0):
-        m.d.sync += left.eq(left - 1)
-    return start | (left != 0)
+        m.d.sync += [left.eq(words - 1), wait.eq(pace - 1)]
+    with m.Elif(more):
+        m.d.sync += [left.eq(left - 1), wait.eq(pace - 1)]
+    with m.Elif(wait != 0):
+        m.d.sync += wait.eq(wait - 1)
+    return start | more
