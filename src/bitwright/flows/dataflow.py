@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from torch_mlir import ir
 
 from bitwright import report as reports
@@ -10,9 +11,11 @@ from bitwright.flows.folder import BuildFolder
 from bitwright.flows.folding_file import FoldingFile
 from bitwright.fpga.report import check_fits
 from bitwright.hwgen.dataflow.core import DataflowCore
-from bitwright.hwgen.dataflow.estimate import host_resources, stage_resources
+from bitwright.hwgen.dataflow import host_words
 from bitwright.hwgen.dataflow.loops import reads
-from bitwright.hwgen.dataflow.schedule import Schedule, schedule
+from bitwright.hwgen.dataflow.memories import blocks
+from bitwright.hwgen.dataflow.resources import resources
+from bitwright.hwgen.dataflow.schedule import Buffer, Schedule, StageTimes, schedule
 from bitwright.hwgen.tops import Axi4LiteTop, WishboneTop
 from bitwright.hwgen.verilog import emit
 from bitwright.ir import serialize
@@ -21,9 +24,10 @@ from bitwright.passes.dataflow import lower
 from bitwright.passes.dataflow.fold import Objective, fold, with_folds
 from bitwright.passes.partition import Parts, partition
 from bitwright.passes.search.candidate import budget
-from bitwright.targets.target import FpgaTarget, Resources
+from bitwright.targets.target import Family, FpgaTarget, Resources
 
 _KINDS = {MatrixStage: "matrix", ChannelwiseStage: "channelwise", AddStage: "add"}
+_HOST_LUTS, _HOST_FFS = 900, 900  # bus, port, source and the owners of the banks
 ROUNDS = 6
 """Of folding with the buffers that the schedule of the folding before needs."""
 
@@ -74,17 +78,17 @@ def build_dataflow(
     room = budget(target.resources)
     if folding is not None:
         pipeline = with_folds(flat, folding.folds(flat), folding.interval)
-        made = _priced(parts, pipeline, None, room)
+        made = _priced(parts, pipeline, None, room, target.family)
         check_fits(f"the pipeline of {name!r} with this folding", made.resources, target)
         return made
-    buffers = _Buffers()
+    costs = _Costs(target.family)
     for _ in range(ROUNDS):
         found = fold(
-            flat, _less(room, host_resources(flat)), buffers.costs, interval=interval,
+            flat, _less(room, _host(flat)), costs, interval=interval,
             objective=objective,
         )  # fmt: skip
-        made = _priced(parts, found.pipeline, found.below, room)
-        buffers.learn(found.pipeline, made.times)
+        made = _priced(parts, found.pipeline, found.below, room, target.family)
+        costs.learn(found.pipeline, made.times)
         if all(need <= have for need, have in zip(_counts(made), _counts(room), strict=True)):
             return made
     check_fits(f"the pipeline of {name!r}", made.resources, target)
@@ -92,65 +96,61 @@ def build_dataflow(
 
 
 @dataclass
-class _Buffers:
-    """How many channels each stage has to keep of each source, as far as is known."""
+class _Costs:
+    """What a stage takes, with buffers as deep as the schedules so far have needed them."""
 
-    kept: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    family: Family
+    kept: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
 
-    def costs(self, pipeline: Pipeline, stage: Stage) -> Resources:
-        words = [
-            self._words(pipeline, stage, source) for source in stage.sources
-        ]
-        return stage_resources(pipeline, stage, words)
-
-    def _words(self, pipeline: Pipeline, stage: Stage, source: str) -> int:
-        channels = self.kept.get((stage.result.name, source))
+    def __call__(self, pipeline: Pipeline, stage: Stage) -> Resources:
+        channels = self.kept.get(stage.result.name)
         if channels is None:
-            channels = _guess(pipeline, stage, source)
-        return max(2, 1 << (-(-channels // stage.fold.lanes) - 1).bit_length())
+            return resources(pipeline, stage, self.family)
+        words = [max(2, 1 << (-(-count // stage.fold.lanes) - 1).bit_length()) for count in channels]
+        buffers = tuple(Buffer(words=depth, occupancy=depth, index_bits=0) for depth in words)
+        times = StageTimes(
+            first_step=0, last_step=0, gate=None, buffers=buffers, arrivals=np.zeros(0, np.int64)
+        )  # of which only the buffers count
+        return resources(pipeline, stage, self.family, times)
 
     def learn(self, pipeline: Pipeline, times: Schedule) -> None:
-        """What an exact schedule needs, and no less than one before did."""
+        """What an exact schedule needs, and no less than one before did: channels, by source."""
         for stage, stage_times in zip(pipeline.stages, times.stages, strict=True):
-            for own, source, buffer in zip(
-                reads(pipeline, stage), stage.sources, stage_times.buffers, strict=True
-            ):
-                place = stage.result.name, source
-                channels = buffer.occupancy * own.word_lanes
-                self.kept[place] = max(channels, self.kept.get(place, 0))
+            found = [
+                buffer.occupancy * own.word_lanes
+                for own, buffer in zip(reads(pipeline, stage), stage_times.buffers, strict=True)
+            ]
+            before = self.kept.get(stage.result.name, found)
+            self.kept[stage.result.name] = [max(pair) for pair in zip(found, before, strict=True)]
 
 
-def _guess(pipeline: Pipeline, stage: Stage, source: str) -> int:
-    """The rows that a window covers and those that come meanwhile; of a vector, two."""
-    tensor = pipeline.tensor(source)
-    if isinstance(stage, AddStage):
-        return 4 * tensor.width * tensor.channels
-    window = stage.window
-    if tensor.height == tensor.width == 1:
-        return 2 * tensor.channels
-    rows = (window.kernel[0] - 1) * window.dilation[0]
-    rows += window.stride[0] if window.kernel[0] > 1 else 0
-    return min(rows * tensor.width + 2 * window.kernel[1], 2 * tensor.height * tensor.width) * (
-        tensor.channels
-    )
-
-
-def _priced(parts: Parts, pipeline: Pipeline, below: int | None, room: Resources) -> DataflowBuild:
+def _priced(
+    parts: Parts, pipeline: Pipeline, below: int | None, room: Resources, family: Family
+) -> DataflowBuild:
     times = schedule(pipeline)
-    stages: list[Resources] = []
-    for stage, stage_times in zip(pipeline.stages, times.stages, strict=True):
-        words = [
-            buffer.words * own.parts
-            for own, buffer in zip(reads(pipeline, stage), stage_times.buffers, strict=True)
-        ]
-        stages.append(stage_resources(pipeline, stage, words))
-    whole = [host_resources(pipeline, times.banks), *stages]
+    stages = [
+        resources(pipeline, stage, family, stage_times)
+        for stage, stage_times in zip(pipeline.stages, times.stages, strict=True)
+    ]
+    whole = [_host(pipeline, times.banks), *stages]
     counts = {
         kind: sum(dict(item.items())[kind] for item in whole) for kind, _ in whole[0].items()
     }
     return DataflowBuild(
         parts, pipeline, times, below, room, tuple(stages), Resources(**counts)
     )
+
+
+def _host(pipeline: Pipeline, banks: int = 2) -> Resources:
+    """The banks of input and output, and what is there once."""
+    bram = sum(
+        blocks(lanes * tensor.bits, count * host_words.words(tensor, lanes))
+        for tensor, lanes, count in (
+            (pipeline.input, pipeline.input_lanes, 2),
+            (pipeline.output, pipeline.stages[-1].fold.out_lanes, banks),
+        )
+    )
+    return Resources(lut=_HOST_LUTS, ff=_HOST_FFS, bram=bram, dsp=0)
 
 
 def _counts(item: DataflowBuild | Resources) -> list[int]:

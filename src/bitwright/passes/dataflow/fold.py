@@ -10,6 +10,7 @@ proof (HiGHS, arXiv 1803.04796), and a part of the result.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import gcd
+from operator import le
 from typing import Literal
 
 import numpy as np
@@ -91,17 +92,17 @@ def fold(
             raise _does_not_fit(pipeline, budget, interval)
         steps = max(option.steps for option in chosen)
         return Folding(_folded(pipeline, chosen, interval or steps), None, program.solved)
-    low, high = 0, len(candidates) - 1
-    best = program.solve(candidates[high], objective)
-    if best is None:
+    if program.solve(candidates[-1], None) is None:
         raise _does_not_fit(pipeline, budget, interval)
+    low, high = 0, len(candidates) - 1
     while low < high:
         middle = (low + high) // 2
-        found = program.solve(candidates[middle], objective)
-        if found is None:
+        if program.solve(candidates[middle], None) is None:
             low = middle + 1
         else:
-            best, high = found, middle
+            high = middle
+    best = program.solve(candidates[high], "use")
+    assert best is not None, "it fits, as was found before"
     below = candidates[high - 1] if high else None
     return Folding(_folded(pipeline, best, candidates[high]), below, program.solved)
 
@@ -135,26 +136,27 @@ def _folded(pipeline: Pipeline, chosen: Sequence[Option], interval: int) -> Pipe
 
 
 def _options(pipeline: Pipeline, stage: Stage, costs: Costs) -> list[Option]:
-    """Of all folds those that no other one of the same words and steps beats in every resource."""
-    found: dict[tuple[int, int, int], list[Option]] = {}
+    """All folds but those that another one of the same words beats in steps and every resource."""
+    found: list[Option] = []
     for item in folds(stage):
         folded = replace(stage, fold=item)
         needs = dict(costs(pipeline, folded).items())
-        option = Option(
-            item, folded.tiles * folded.tile_steps, tuple(needs[kind] for kind in KINDS)
-        )
-        found.setdefault((option.steps, item.lanes, item.out_lanes), []).append(option)
-    return [option for group in found.values() for option in _undominated(group)]
+        cost = tuple(needs[kind] for kind in KINDS)
+        found.append(Option(item, folded.tiles * folded.tile_steps, cost))
+    return _undominated(found, lambda option: (option.steps, *option.cost))
 
 
-def _undominated(group: Iterable[Option]) -> list[Option]:
-    kept: list[Option] = []
-    for option in sorted(group, key=lambda item: item.cost):
-        if not any(
-            all(a <= b for a, b in zip(other.cost, option.cost, strict=True)) for other in kept
-        ):
-            kept.append(option)
-    return kept
+def _undominated(
+    options: Iterable[Option], price: Callable[[Option], tuple[int, ...]]
+) -> list[Option]:
+    """Of options with the same words those that are not beaten in every part of the price."""
+    kept: dict[tuple[int, int], list[Option]] = {}
+    for option in sorted(options, key=price):
+        group = kept.setdefault((option.fold.lanes, option.fold.out_lanes), [])
+        own = price(option)
+        if not any(all(map(le, price(other), own)) for other in group):
+            group.append(option)
+    return [option for group in kept.values() for option in group]
 
 
 class _Program:
@@ -174,11 +176,13 @@ class _Program:
         steps = {option.steps for options in self._options for option in options}
         return sorted(count for count in steps if count >= least)
 
-    def solve(self, interval: int, objective: Objective) -> list[Option] | None:
-        """The options of least cost with at most `interval` steps; None where nothing fits."""
+    def solve(self, interval: int, objective: Objective | None) -> list[Option] | None:
+        """The best options with at most `interval` steps, or any; None where nothing fits."""
         options = [
             [option for option in options if option.steps <= interval] for options in self._options
         ]
+        if objective != "latency":
+            options = [_undominated(part, lambda option: option.cost) for part in options]
         if not all(options):
             return None
         self.solved += 1
@@ -189,8 +193,9 @@ class _Program:
         for kind, limit in enumerate(self._budget):
             rows.add({at: float(option.cost[kind]) for at, (_, option) in enumerate(flat)}, 0, limit)
         self._neighbours(rows, flat)
-        use = np.array([np.sum(np.array(option.cost) / self._budget.clip(1)) for _, option in flat])
-        rows.waiting(flat, use)
+        if objective is not None:
+            costs = np.array([option.cost for _, option in flat])
+            rows.waiting(flat, (costs / self._budget.clip(1)).sum(axis=1))
         found = milp(
             rows.objective, integrality=rows.integral, bounds=rows.bounds,
             constraints=rows.constraints(),
