@@ -17,6 +17,7 @@ from bitwright.hwgen.verilog import emit
 from bitwright.ir.dataflow import (
     AddStage,
     ChannelwiseStage,
+    Engine,
     Fold,
     MatrixStage,
     Output,
@@ -154,6 +155,9 @@ class _Random:
         )
         steps = window.kernel[0] * window.kernel[1] * (channels // lanes)
         choices = [n for n in _divisors(rows) if rows // n <= steps]
+        engines: list[Engine] = ["lut", "dsp"]
+        if bits > 1 and rows % 2 == 0:
+            engines.append("packed")
         reach = int(np.abs(weights).sum(axis=(1, 2, 3)).max()) * max(map(abs, _limits(source)))
         name = f"t{number}"
         acc_bits, output, tensor = self._output(name, outs, height, width, reach, last)
@@ -162,7 +166,7 @@ class _Random:
             weight_bits=bits, acc_bits=acc_bits, output=output,
             fold=Fold(
                 lanes=lanes, rows=rows, out_lanes=rng.choice(choices),
-                engine=rng.choice(["lut", "dsp", "packed"] if bits > 1 and rows % 2 == 0 else ["lut", "dsp"]),
+                engine=rng.choice(engines),
             ),
         )  # fmt: skip
 
@@ -189,7 +193,9 @@ class _Random:
             weights=weights if op == "mac" else None, weight_bits=bits,
             pad_value=_limits(source)[0] if op == "max" else source.zero_point,
             acc_bits=acc_bits, output=output,
-            fold=Fold(lanes=lanes, out_lanes=rng.choice(choices), engine=rng.choice(["lut", "dsp"])),
+            fold=Fold(
+                lanes=lanes, out_lanes=rng.choice(choices), engine=rng.choice(["lut", "dsp"])
+            ),
         )  # fmt: skip
 
     def _add(self, a: Tensor, b: Tensor, number: int, last: bool) -> Stage | None:

@@ -3,6 +3,7 @@
 Each is stated here once, so that the schedule needs no hardware description.
 """
 
+from bitwright.hwgen.dataflow import lanes
 from bitwright.hwgen.dataflow.engines import ENGINES
 from bitwright.hwgen.serial_product import DigitSerial, SerialProduct, SharedBlock
 from bitwright.ir.dataflow import MatrixStage, Output, Requantize, Stage, Sums, Thresholds
@@ -28,9 +29,8 @@ def to_result(stage: Stage) -> int:
 def terms(stage: Stage) -> int:
     """From the operands to what is added to the accumulators."""
     if isinstance(stage, MatrixStage):
-        engine = ENGINES[stage.fold.engine]
-        return engine.latency(stage.fold.lanes, stage.weight_bits)
-    return 1
+        return ENGINES[stage.fold.engine].latency(stage.fold.lanes, stage.weight_bits)
+    return lanes.latency(stage)
 
 
 def keep(stage: Stage) -> int:

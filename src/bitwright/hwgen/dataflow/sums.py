@@ -4,6 +4,11 @@ from amaranth.hdl import Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from bitwright.hwgen.gated_add import gated_add
+from bitwright.hwgen.ram import COPY_SUFFIX
+
+_ROWS_PER_COPY = 8  # rows that share one copy of the control registers
+
 _ROWS_PER_COPY = 8  # rows that share one copy of the control registers
 
 
@@ -12,7 +17,7 @@ class TileSums(wiring.Component):
 
     Members:
         terms: of one step.
-        valid, first, last: they are there; the place of the step in its tile.
+        valid, first, last: a cycle before its terms: there is a step; its place in the tile.
         taken: the next word of sums is wanted in the next cycle.
         sums: `lanes` rows of a tile, its first ones `latencies.keep` cycles after its last step.
     """
@@ -36,24 +41,36 @@ class TileSums(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         totals: list[Value] = [self.terms[row] for row in range(self.rows)]
-        full: Value = self.last
+        full = Signal(name="full")
+        m.d.sync += full.eq(self.last)
         if self.steps > 1:
-            totals = [self._accumulator(m, row, term) for row, term in enumerate(totals)]
-            full = Signal(name="full")
-            m.d.sync += full.eq(self.last)
+            later = Signal(name="full_later")
+            m.d.sync += later.eq(full)
+            full = later
+            for first in range(0, self.rows, _ROWS_PER_COPY):
+                rows = range(first, min(first + _ROWS_PER_COPY, self.rows))
+                valid, fresh = (
+                    Signal(name=f"{name}{first}{COPY_SUFFIX}") for name in ("valid", "fresh")
+                )
+                m.d.sync += [valid.eq(self.valid), fresh.eq(self.valid & self.first)]
+                for row in rows:
+                    totals[row] = self._accumulator(m, platform, row, valid, fresh)
         if self.rows > self.lanes:
             totals = self._hold(m, totals, full)
         m.d.comb += [self.sums[lane].eq(totals[lane]) for lane in range(self.lanes)]
         return m
 
-    def _accumulator(self, m: Module, row: int, term: Value) -> Value:
+    def _accumulator(
+        self, m: Module, platform: object, row: int, valid: Value, fresh: Value
+    ) -> Value:
+        term = self.terms[row]
         acc = Signal(signed(self.acc_bits), name=f"row{row}", reset_less=True)
         if self.maximum:
-            with m.If(self.valid & (self.first | (term > acc))):
+            with m.If(valid & (fresh | (term > acc))):
                 m.d.sync += acc.eq(term)
-            return acc
-        with m.If(self.valid):
-            m.d.sync += acc.eq(Mux(self.first, 0, acc) + term)
+        else:
+            total = gated_add(m, platform, f"total{row}", acc, ~fresh, term, valid, acc.shape())
+            m.d.sync += acc.eq(total)
         return acc
 
     def _hold(self, m: Module, totals: list[Value], full: Value) -> list[Value]:

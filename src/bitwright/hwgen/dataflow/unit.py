@@ -6,10 +6,10 @@ from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from bitwright.hwgen.dataflow import latencies, products
+from bitwright.hwgen.dataflow import latencies
 from bitwright.hwgen.dataflow.engines import ENGINES
 from bitwright.hwgen.dataflow.finish import PARAMETERS, Finish
-from bitwright.hwgen.dataflow.lanes import LaneTerms
+from bitwright.hwgen.dataflow.lanes import LaneTerms, pack_weights
 from bitwright.hwgen.dataflow.loops import reads
 from bitwright.hwgen.dataflow.memories import rom
 from bitwright.hwgen.dataflow.schedule import StageTimes
@@ -70,9 +70,9 @@ class StageUnit(wiring.Component):
         for cycle in range(PARAMETERS):
             taken = _flag(m, taken, f"taken{cycle}")
         m.d.comb += [
-            sums.first.eq(steps[-1].first),
-            sums.valid.eq(steps[-1].valid),
-            sums.last.eq(steps[-1].last),
+            sums.first.eq(steps[-2].first),
+            sums.valid.eq(steps[-2].valid),
+            sums.last.eq(steps[-2].last),
             sums.taken.eq(taken),
             finish.announced.eq(announced),
             finish.sums.eq(sums.sums),
@@ -128,10 +128,7 @@ class StageUnit(wiring.Component):
         if isinstance(stage, ChannelwiseStage) and stage.weights is not None:
             weights = stage.weights.reshape(-1, stage.result.channels)
             blocks = weights.reshape(len(weights), -1, stage.fold.lanes).swapaxes(0, 1)
-            words = [
-                products.pack(word, stage.weight_bits)
-                for word in blocks.reshape(-1, stage.fold.lanes)
-            ]
+            words = [pack_weights(stage, word) for word in blocks.reshape(-1, stage.fold.lanes)]
             m.d.comb += lanes.weights.eq(self._weights(m, go, words))
         return [lanes.terms[lane] for lane in range(stage.fold.lanes)]
 
