@@ -138,8 +138,21 @@ def main(debug: bool) -> None:
     type=click.Choice(["latency", "throughput", "luts"]),
     default="latency",
     show_default=True,
-    help="What the machine is chosen by.",
+    help="What the design is chosen by.",
 )
+@click.option(
+    "--style",
+    type=click.Choice(["overlay", "dataflow"]),
+    help="One machine that runs layer after layer, or an engine for each layer, all at once; "
+    "default: the better one.",
+)
+@click.option(
+    "--interval",
+    type=click.IntRange(min=1),
+    help="Dataflow: cycles from image to image that are enough; then as small as possible.",
+)
+@click.option("--fps", type=float, help="Dataflow: the same as images per second.")
+@click.option("--folding", type=FILE, help="Dataflow: the folding.json of a build, or one like it.")
 @click.option(
     "--top",
     type=click.IntRange(min=0),
@@ -162,6 +175,10 @@ def compile_command(
     ranges: str,
     machine: dict[str, int | str] | Path | None,
     objective: Literal["latency", "throughput", "luts"],
+    style: Literal["overlay", "dataflow"] | None,
+    interval: int | None,
+    fps: float | None,
+    folding: Path | None,
     top: int,
     shapes: dict[str, tuple[int, ...]],
     clock: float | None,
@@ -181,9 +198,10 @@ def compile_command(
       bitwright compile model.tflite -t ulx3s-85f --objective luts --top 20
       bitwright compile model.tflite -t ulx3s-85f --machine lanes=16,rows=32
       bitwright compile model.tflite -t ulx3s-85f --machine build/machine.toml -o other/
+      bitwright compile model.tflite -t ulx3s-85f --style dataflow --fps 5000
     """
     from bitwright import api
-    from bitwright.report_table import candidates_table, report_table
+    from bitwright.report_table import candidates_table, report_table, stages_table
 
     with shown(_console(stderr=True)) as progress:
         report = api.compile_model(
@@ -196,11 +214,17 @@ def compile_command(
             seed=seed,
             machine=machine,
             objective=objective,
+            style=style,
+            interval=interval,
+            fps=fps,
+            folding=folding,
             ranges=ranges,
             clock=clock,
             shapes=shapes,
             progress=progress,
         )
+    if report.stages:
+        _console().print(stages_table(report))
     if top and len(report.candidates) > 1:
         _console().print(candidates_table(report, top))
     _console().print(report_table([report], f"built in {output}"))

@@ -107,6 +107,24 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One engine of a pipeline: its fold, its steps for an image, and what it is predicted to take.
+
+    `buffers` are the words of the buffer of each of its sources.
+    """
+
+    name: str
+    kind: str
+    lanes: int
+    rows: int
+    out_lanes: int
+    engine: str
+    steps: int
+    buffers: tuple[int, ...]
+    resources: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cycles:
     """Cycles of one inference, from its input being loaded to its output being published."""
 
@@ -202,6 +220,7 @@ class Report:
 
     Attributes:
         created: UTC, ISO 8601.
+        stages: of a pipeline, in its order; none for an overlay.
         candidates: all designs that fit, best first: the first one is this build.
         fmax_mhz: highest clock at which all paths hold, after routing.
         clock_mhz: the clock that the board runs the machine at.
@@ -221,6 +240,7 @@ class Report:
     bit_exact: BitExact = BitExact()
     accuracy: Accuracy | None = None
     resources: Resources = Resources()
+    stages: tuple[Stage, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     fmax_mhz: float | None = None
     clock_mhz: float | None = None
@@ -267,11 +287,16 @@ class Report:
         self.resources = replace(self.resources, **changed)
 
     def _derive_speed(self) -> None:
-        """A machine's latency and throughput are cycles over clock; the transfers overlap."""
+        """A machine's latency is cycles over clock; the transfers to and from the host overlap.
+
+        Its throughput is that of the candidate that is built: a pipeline begins an image before
+        the one before is done, an overlay fetches its first instruction again.
+        """
         cycles = self.cycles.simulated or self.cycles.predicted
         if self.target.kind == "fpga" and cycles and self.clock_mhz:
             self.latency_us = cycles / self.clock_mhz
-            self.throughput = 1e6 / self.latency_us
+            interval = self.candidates[0].interval if self.candidates else cycles
+            self.throughput = 1e6 * self.clock_mhz / interval
 
     def to_document(self) -> dict[str, Any]:
         """The report as JSON-ready data; raises `InvalidReport` where it breaks the schema."""
@@ -303,6 +328,10 @@ class Report:
         )
         sections["accuracy"] = sections["accuracy"] and Accuracy(**sections["accuracy"])
         sections["resources"] = Resources(**{kind: Resource(**value) for kind, value in kinds})
+        stages: list[dict[str, Any]] = sections["stages"]
+        for item in stages:
+            item["buffers"] = tuple(item["buffers"])
+        sections["stages"] = tuple(Stage(**item) for item in stages)
         candidates: list[dict[str, Any]] = sections["candidates"]
         for item in candidates:
             item["limits"] = tuple(item["limits"])

@@ -7,6 +7,7 @@ from rich.table import Table
 from bitwright.report import Candidate, Comparison, Report, Resource
 
 _ABSENT = "-"
+_KINDS = ("lut", "bram", "dsp")
 _Row = tuple[str, Callable[[Report], str]]
 
 
@@ -107,7 +108,7 @@ def candidates_table(report: Report, top: int) -> Table:
     """The best `top` designs of those that fit, with what they cost and what limits them."""
     count, clock = len(report.candidates), report.clock_mhz or 0
     table = Table(
-        title=f"the best {min(top, count)} of {count} machines that fit {report.target.name}, at "
+        title=f"the best {min(top, count)} of {count} designs that fit {report.target.name}, at "
         f"{_number(clock)} MHz; the first one is built",
         title_justify="left",
     )
@@ -118,8 +119,28 @@ def candidates_table(report: Report, top: int) -> Table:
     for item in report.candidates[:top]:
         table.add_row(
             item.title, _count(item.cycles), _number(clock * 1e6 / item.interval, 0),
-            *(_count(item.resources[name]) for name in ("lut", "bram", "dsp")),
+            *(_count(item.resources[name]) for name in _KINDS),
             _spent(item), ", ".join(item.limits),
+        )  # fmt: skip
+    return table
+
+
+def stages_table(report: Report) -> Table:
+    """The engines of a pipeline: how each is folded, how busy it is, and what it takes."""
+    interval = report.candidates[0].interval
+    table = Table(
+        title=f"{len(report.stages)} stages, an image every {interval:,} cycles",
+        title_justify="left",
+    )
+    table.add_column("stage", overflow="fold")
+    for name in ("lanes", "rows", "out", "engine", "steps", "busy", "buffers", *_KINDS):
+        table.add_column(name.upper() if name in _KINDS else name, justify="right", no_wrap=True)
+    for stage in report.stages:
+        table.add_row(
+            stage.name, str(stage.lanes), str(stage.rows), str(stage.out_lanes), stage.engine,
+            _count(stage.steps), f"{100 * stage.steps / interval:.0f} %",
+            ", ".join(_count(words) for words in stage.buffers),
+            *(_count(stage.resources[kind]) for kind in _KINDS),
         )  # fmt: skip
     return table
 

@@ -11,7 +11,8 @@ from torch_mlir import ir
 from bitwright import api
 from bitwright.flows import machine_file
 from bitwright.flows.choices_plot import pareto, plot
-from bitwright.flows.choose import choose
+from bitwright.flows.choose import Choice, Fixed
+from bitwright.flows.choose import choose as choose_any
 from bitwright.flows.machine_file import (
     MachineFileError,
     MachineParameterType,
@@ -23,15 +24,26 @@ from bitwright.ir import serialize
 from bitwright.ir.builder import Builder
 from bitwright.ir.machine import Machine, MachineError
 from bitwright.ir.types import QuantParams
+from bitwright.passes.search.candidate import Objective, Parameters
 from bitwright.passes.search.overlay import Array
 from bitwright.passes.tile_program import UnsupportedOnOverlay
 from bitwright.report import Report
 from bitwright.targets import get_fpga
+from bitwright.targets.target import FpgaTarget
 
 X = QuantParams((0.5,), 3, 8, -128, 127)
 SMALL = get_fpga("ulx3s-12f")
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 NAMES = ", ".join(Machine.__dataclass_fields__)
+
+
+def choose(
+    module: ir.Module, target: FpgaTarget, fixed: Parameters | None = None,
+    objective: Objective = "latency",
+) -> Choice:  # fmt: skip
+    return choose_any(
+        module, target, fixed=Fixed(fixed or {}), objective=objective, style="overlay"
+    )
 
 
 def network(channels: int = 12) -> ir.Module:

@@ -118,7 +118,7 @@ def test_compile_prints_the_best_machines(
     api.result.candidates = (candidate, candidate)
     result = invoke("compile", "m.onnx", "-t", "ulx3s-85f", *options)
     assert result.exit_code == 0, result.output
-    title = "the best 2 of 2 machines that fit cpu, at 80.0 MHz; the first one is built"
+    title = "the best 2 of 2 designs that fit cpu, at 80.0 MHz; the first one is built"
     assert result.stdout.count(title) == tables
     assert result.stdout.count("8 x 16, requantize 2") == 2 * tables
 

@@ -13,9 +13,11 @@ from bitwright.codegen.cpu.library import build_library
 from bitwright.errors import BitwrightError
 from bitwright.flows import machine_file
 from bitwright.flows.choices_plot import plot
-from bitwright.flows.choose import Choice, choose
+from bitwright.flows.choose import Choice, Fixed, choose
 from bitwright.flows.compare import compare_outputs, raise_if_different
+from bitwright.flows.dataflow import DataflowBuild, describe_dataflow, write_dataflow
 from bitwright.flows.folder import BuildFolder, check_writable, new_build
+from bitwright.flows.folding_file import FoldingFile
 from bitwright.flows.layers import layers_of
 from bitwright.flows.models import import_model
 from bitwright.flows.overlay import OverlayBuild, write_overlay
@@ -24,7 +26,7 @@ from bitwright.frontend.onnx import Shapes
 from bitwright.ir import graph, reference, serialize
 from bitwright.ir.types import is_plain, shape_of
 from bitwright.passes.quantize import Quantize
-from bitwright.passes.search.candidate import Objective, Parameters
+from bitwright.passes.search.candidate import Objective, Parameters, Style
 from bitwright.progress import ProgressCallback, silent
 from bitwright.report import Report
 from bitwright.runtime.library import load_library
@@ -50,6 +52,12 @@ class AlreadyQuantized(BitwrightError):
     exit_code = 2
 
 
+class NotForStyle(BitwrightError):
+    """An option of another style than the one that is compiled for."""
+
+    exit_code = 2
+
+
 class NotForCpu(BitwrightError):
     """An option of the FPGA machine, with a CPU as target."""
 
@@ -67,6 +75,10 @@ def compile_model(
     seed: int = 0,
     machine: Parameters | Path | None = None,
     objective: Objective = "latency",
+    style: Style | None = None,
+    folding: Path | None = None,
+    interval: int | None = None,
+    fps: float | None = None,
     ranges: str = "minmax",
     clock: float | None = None,
     shapes: Shapes | None = None,
@@ -80,7 +92,12 @@ def compile_model(
 
     Args:
         machine: parameters that are fixed, or a TOML file of them; the others are chosen.
-        objective: what the machine is chosen by.
+        objective: what the design is chosen by.
+        style: one machine that runs the layers one after the other, or an engine for each; by
+            default the better one.
+        folding: of a pipeline, fixed: the folding.json of a build folder, or such a file.
+        interval: of a pipeline, cycles from image to image that are enough; the least design then.
+        fps: the same as images per second at the machine's clock.
         shapes: `{"height": 224}` binds a symbolic dimension in all inputs that have it,
             `{"x": (1, 3, 224, 224)}` all of those of one input.
 
@@ -89,17 +106,21 @@ def compile_model(
     """
     device = get(target)
     if isinstance(device, CpuTarget):
-        for option, value in (("--machine", machine), ("--clock", clock)):
+        for option, value in (
+            ("--machine", machine), ("--clock", clock), ("--folding", folding),
+            ("--interval", interval), ("--fps", fps),
+        ):  # fmt: skip
             if value is not None:
                 raise NotForCpu(
                     f"{option} is {value}, and the target {device.name!r} is no FPGA machine; "
                     "leave it out, or compile for a board (`bitwright targets` lists them)"
                 )
-    fixed = (
-        machine_file.load(machine)
-        if isinstance(machine, Path)
-        else machine_file.checked(machine or {})
-    )
+    else:
+        _check_style(style, machine=machine, folding=folding, interval=interval, fps=fps)
+    if isinstance(machine, Path):
+        machine = machine_file.load(machine)
+    parameters = machine_file.checked(machine or {})
+    folds = None if folding is None else FoldingFile.load(folding)
     check_writable(output)
     progress("import the model", 0, 0)
     imported = import_model(model, shapes)
@@ -145,13 +166,36 @@ def compile_model(
             _check_cpu(quantized, folder, samples, seed, made, codes=imported.quantized)
         else:
             assert isinstance(device, FpgaTarget), "there are two kinds of targets"
-            chosen = choose(quantized, device, fixed=fixed, objective=objective, progress=progress)
+            made.set_clock(plan_clock(device, clock).output_hz / 1e6)
+            if fps is not None:
+                assert made.clock_mhz is not None, "just set"
+                interval = max(1, int(1e6 * made.clock_mhz / fps))
+            choice = choose(
+                quantized, device, name=model.stem, fixed=Fixed(parameters, folds, interval),
+                objective=objective, style=style, progress=progress,
+            )  # fmt: skip
             progress("write the Verilog", 0, 0)
-            write_overlay(chosen.build, folder)
-            _describe_overlay(chosen.build, device, clock, made)
-            _describe_choice(chosen, folder, made)
+            _write_choice(choice, device, folder, made)
         made.save(folder.path)
     return made
+
+
+def _check_style(style: Style | None, **options: object) -> None:
+    """Refuse the options of the other style, and those that contradict each other."""
+    given = {name: value for name, value in options.items() if value is not None}
+    for name, value in given.items():
+        wanted = "overlay" if name == "machine" else "dataflow"
+        if style not in (None, wanted):
+            raise NotForStyle(
+                f"--{name} is {value}, which only --style {wanted} has; leave it out, or compile "
+                f"with --style {wanted}"
+            )
+    for one, other in (("interval", "fps"), ("machine", "folding"), ("machine", "interval"),
+                       ("machine", "fps")):  # fmt: skip
+        if {one, other} <= set(given):
+            raise NotForStyle(
+                f"--{one} is {given[one]} and --{other} is {given[other]}; expected one of them"
+            )
 
 
 def _check_options(model: Path, *, weights: int, activations: int, ranges: str) -> None:
@@ -248,9 +292,7 @@ def _check_cpu(
     raise_if_different(made, "cpu")
 
 
-def _describe_overlay(
-    build: OverlayBuild, device: FpgaTarget, clock: float | None, made: Report
-) -> None:
+def _describe_overlay(build: OverlayBuild, device: FpgaTarget, made: Report) -> None:
     machine = build.assembled.machine
     made.target = reports.Target(
         name=device.name, kind="fpga", device=device.device, machine=vars(machine)
@@ -267,12 +309,11 @@ def _describe_overlay(
     )
     made.set_resources("predicted", dict(build.resources.items()))
     made.set_resources("available", dict(device.resources.items()))
-    made.set_clock(plan_clock(device, clock).output_hz / 1e6)
     made.files.update({"program": "program.mlir", "image": "image", "rtl": "rtl"})
 
 
-def _describe_choice(choice: Choice, folder: BuildFolder, made: Report) -> None:
-    """The candidates in the report and as a picture, the chosen machine as a file."""
+def _write_choice(choice: Choice, device: FpgaTarget, folder: BuildFolder, made: Report) -> None:
+    """The design, all candidates in the report and as a picture, and a machine as a file."""
     made.candidates = tuple(
         reports.Candidate(
             style=item.style,
@@ -285,6 +326,13 @@ def _describe_choice(choice: Choice, folder: BuildFolder, made: Report) -> None:
         )
         for item in choice.candidates
     )
-    machine_file.write(choice.build.assembled.machine, folder.machine)
+    if isinstance(choice.build, DataflowBuild):
+        write_dataflow(choice.build, folder)
+        describe_dataflow(choice.build, device, made)
+    else:
+        write_overlay(choice.build, folder)
+        _describe_overlay(choice.build, device, made)
+        machine_file.write(choice.build.assembled.machine, folder.machine)
+        made.files["machine"] = folder.machine.name
     folder.choices.write_text(plot(made), encoding="utf-8")
-    made.files.update({"machine": folder.machine.name, "choices": folder.choices.name})
+    made.files["choices"] = folder.choices.name

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
+from amaranth.lib import wiring
 from torch_mlir import ir
 
 from bitwright.flows.folder import BuildFolder
@@ -72,8 +73,9 @@ class OverlayMaker:
 
     def least(self, array: Array) -> Machine:
         """See `Maker`."""
-        least = {**dict.fromkeys(DEPTHS, 2), "requant_lanes": 1, "acc_bits": MIN_ACC_BITS}
-        given = {**self._fixed, **array._asdict(), "multiplier_blocks": 0}
+        least: dict[str, Any] = dict.fromkeys(DEPTHS, 2)
+        least |= {"requant_lanes": 1, "acc_bits": MIN_ACC_BITS}
+        given: dict[str, Any] = {**self._fixed, **array._asdict(), "multiplier_blocks": 0}
         machine = Machine(**{**least, **given})
         words = -(-self._prepared(array.lanes)[2] // machine.weight_bits)
         return replace(machine, weight_words=max(machine.weight_words, words))
@@ -203,11 +205,14 @@ def write_overlay(build: OverlayBuild, folder: BuildFolder) -> list[Path]:
     return files
 
 
-def write_board_rtl(folder: BuildFolder, machine: Machine, *, clock_hz: int, baud: int) -> Path:
+def write_board_rtl(
+    folder: BuildFolder, core: wiring.Component, *, clock_hz: int, baud: int
+) -> Path:
     """Write the serial top with the memories' contents in it; returns its folder."""
     divisor = serial_divisor(clock_hz, baud)
-    top = UartTop(core=Core(machine=machine), divisor=divisor)
-    emit(top, folder.board_rtl, name=UartTop.module_name, init_image=folder.image)
+    image = folder.image if folder.image.exists() else None  # a pipeline has none
+    emit(UartTop(core=core, divisor=divisor), folder.board_rtl, name=UartTop.module_name,
+         init_image=image)  # fmt: skip
     return folder.board_rtl
 
 
