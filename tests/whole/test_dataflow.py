@@ -12,7 +12,7 @@ from bitwright.cli import main
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "frontend"))
 
-import tflite_cases as cases  # noqa: E402  # pyright: ignore[reportMissingImports]
+import tflite_cases as cases  # pyright: ignore[reportMissingImports]
 
 
 def _invoke(*arguments: object) -> Result:
@@ -41,9 +41,7 @@ def _report(folder: Path, build: str = "build") -> dict[str, object]:
 
 
 def test_the_machine_gives_litert_s_answers(folder: Path) -> None:
-    result = _invoke(
-        "simulate", folder / "build", "-i", folder / "x.npz", "-o", folder / "y.npz"
-    )
+    result = _invoke("simulate", folder / "build", "-i", folder / "x.npz", "-o", folder / "y.npz")
     assert result.exit_code == 0, result.output
     report = _report(folder)
     assert report["bit_exact"]["rtl"]["mismatches"] == 0  # pyright: ignore
@@ -77,9 +75,7 @@ def test_a_folding_makes_the_same_machine_again(folder: Path) -> None:
 
 def test_a_goal_takes_less_of_the_device(folder: Path) -> None:
     fastest = _report(folder)["candidates"][0]  # pyright: ignore
-    result = _compile(
-        folder, "slow", "--style", "dataflow", "--interval", 20 * fastest["interval"]
-    )
+    result = _compile(folder, "slow", "--style", "dataflow", "--interval", 20 * fastest["interval"])
     assert result.exit_code == 0, result.output
     slow = _report(folder, "slow")["candidates"][0]  # pyright: ignore
     assert slow["interval"] == 20 * fastest["interval"]

@@ -24,8 +24,8 @@ from bitwright.fpga.pll import plan_clock
 from bitwright.frontend.onnx import Shapes
 from bitwright.ir import graph, reference, serialize
 from bitwright.ir.types import is_plain, quant_params, shape_of
-from bitwright.passes.quantize import Quantize
 from bitwright.passes.dataflow.fold import Objective as FoldingObjective
+from bitwright.passes.quantize import Quantize
 from bitwright.passes.search.candidate import Objective, Parameters, Style
 from bitwright.progress import ProgressCallback, silent
 from bitwright.report import Report

@@ -10,8 +10,8 @@ from bitwright import report as reports
 from bitwright.flows.folder import BuildFolder
 from bitwright.flows.folding_file import FoldingFile
 from bitwright.fpga.report import check_fits
-from bitwright.hwgen.dataflow.core import DataflowCore
 from bitwright.hwgen.dataflow import host_words
+from bitwright.hwgen.dataflow.core import DataflowCore
 from bitwright.hwgen.dataflow.loops import reads
 from bitwright.hwgen.dataflow.memories import blocks
 from bitwright.hwgen.dataflow.resources import resources
@@ -106,7 +106,9 @@ class _Costs:
         channels = self.kept.get(stage.result.name)
         if channels is None:
             return resources(pipeline, stage, self.family)
-        words = [max(2, 1 << (-(-count // stage.fold.lanes) - 1).bit_length()) for count in channels]
+        words = [
+            max(2, 1 << (-(-count // stage.fold.lanes) - 1).bit_length()) for count in channels
+        ]
         buffers = tuple(Buffer(words=depth, occupancy=depth, index_bits=0) for depth in words)
         times = StageTimes(
             first_step=0, last_step=0, gate=None, buffers=buffers, arrivals=np.zeros(0, np.int64)
@@ -133,12 +135,8 @@ def _priced(
         for stage, stage_times in zip(pipeline.stages, times.stages, strict=True)
     ]
     whole = [_host(pipeline, times.banks), *stages]
-    counts = {
-        kind: sum(dict(item.items())[kind] for item in whole) for kind, _ in whole[0].items()
-    }
-    return DataflowBuild(
-        parts, pipeline, times, below, room, tuple(stages), Resources(**counts)
-    )
+    counts = {kind: sum(dict(item.items())[kind] for item in whole) for kind, _ in whole[0].items()}
+    return DataflowBuild(parts, pipeline, times, below, room, tuple(stages), Resources(**counts))
 
 
 def _host(pipeline: Pipeline, banks: int = 2) -> Resources:
