@@ -107,7 +107,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class PipelineStage:
     """One engine of a pipeline: its fold, its steps for an image, and what it is predicted to take.
 
     `buffers` are the words of the buffer of each of its sources.
@@ -237,7 +237,7 @@ class Report:
     bit_exact: BitExact = BitExact()
     accuracy: Accuracy | None = None
     resources: Resources = Resources()
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[PipelineStage, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     fmax_mhz: float | None = None
     clock_mhz: float | None = None
@@ -325,7 +325,8 @@ class Report:
         sections["accuracy"] = sections["accuracy"] and Accuracy(**sections["accuracy"])
         sections["resources"] = Resources(**{kind: Resource(**value) for kind, value in kinds})
         sections["stages"] = tuple(
-            Stage(**{**item, "buffers": tuple(item["buffers"])}) for item in sections["stages"]
+            PipelineStage(**{**item, "buffers": tuple(item["buffers"])})
+            for item in sections["stages"]
         )
         sections["candidates"] = tuple(
             Candidate(**{**item, "limits": tuple(item["limits"])})

@@ -1,6 +1,6 @@
 """From a quantized module to a pipeline of one engine per layer that fits the target."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,8 @@ from bitwright.passes.search.candidate import budget
 from bitwright.targets.target import Family, FpgaTarget, Resources
 
 _KINDS = {MatrixStage: "matrix", ChannelwiseStage: "channelwise", AddStage: "add"}
+_PAIRED = 0.9
+"""Share of the flip-flops: nearly all follow an adder, in whose slice there is one for each bit."""
 _HOST_LUTS, _HOST_FFS = 900, 900  # bus, port, source and the owners of the banks
 ROUNDS = 6
 """Of folding with the buffers that the schedule of the folding before needs."""
@@ -75,7 +77,7 @@ def build_dataflow(
     """
     parts = partition(module)
     flat = lower(parts.core, name)
-    room = budget(target.resources)
+    room = replace(budget(target.resources), ff=int(_PAIRED * target.resources.ff))
     if folding is not None:
         pipeline = with_folds(flat, folding.folds(flat), folding.interval)
         made = _priced(parts, pipeline, None, room, target.family)
@@ -184,7 +186,7 @@ def describe_dataflow(build: DataflowBuild, device: FpgaTarget, made: reports.Re
     times, pipeline = build.times, build.pipeline
     made.target = reports.Target(name=device.name, kind="fpga", device=device.device)
     made.stages = tuple(
-        reports.Stage(
+        reports.PipelineStage(
             name=stage.result.name, kind=_KINDS[type(stage)], **vars(stage.fold),
             steps=stage.tiles * stage.tile_steps,
             buffers=tuple(buffer.words for buffer in stage_times.buffers),
