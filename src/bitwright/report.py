@@ -107,7 +107,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class PipelineStage:
     """One engine of a pipeline: its fold, its steps for an image, and what it is predicted to take.
 
     `buffers` are the words of the buffer of each of its sources.
@@ -240,7 +240,7 @@ class Report:
     bit_exact: BitExact = BitExact()
     accuracy: Accuracy | None = None
     resources: Resources = Resources()
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[PipelineStage, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     fmax_mhz: float | None = None
     clock_mhz: float | None = None
@@ -331,7 +331,7 @@ class Report:
         stages: list[dict[str, Any]] = sections["stages"]
         for item in stages:
             item["buffers"] = tuple(item["buffers"])
-        sections["stages"] = tuple(Stage(**item) for item in stages)
+        sections["stages"] = tuple(PipelineStage(**item) for item in stages)
         candidates: list[dict[str, Any]] = sections["candidates"]
         for item in candidates:
             item["limits"] = tuple(item["limits"])

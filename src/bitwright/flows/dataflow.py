@@ -1,7 +1,7 @@
 """From a quantized module to a pipeline of one engine per layer that fits the target."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,8 @@ _OBJECTIVES: Mapping[SearchObjective, Objective] = {
     "latency": "latency", "throughput": "interval", "luts": "use",
 }  # fmt: skip
 _KINDS = {MatrixStage: "matrix", ChannelwiseStage: "channelwise", AddStage: "add"}
+_PAIRED = 0.9
+"""Share of the flip-flops: nearly all follow an adder, in whose slice there is one for each bit."""
 _HOST_LUTS, _HOST_FFS = 900, 900  # bus, port, source and the owners of the banks
 ROUNDS = 6
 """Of folding with the buffers that the schedule of the folding before needs."""
@@ -81,7 +83,7 @@ def build_dataflow(
     """
     parts = partition(module)
     flat = lower(parts.core, name)
-    room = budget(target.resources)
+    room = replace(budget(target.resources), ff=int(_PAIRED * target.resources.ff))
     if folding is not None:
         pipeline = with_folds(flat, folding.folds(flat), folding.interval)
         made = _priced(parts, pipeline, None, room, target.family)
@@ -112,7 +114,9 @@ class _Costs:
         channels = self.kept.get(stage.result.name)
         if channels is None:
             return resources(pipeline, stage, self.family)
-        words = [max(2, 1 << (-(-count // stage.fold.lanes) - 1).bit_length()) for count in channels]
+        words = [
+            max(2, 1 << (-(-count // stage.fold.lanes) - 1).bit_length()) for count in channels
+        ]
         buffers = tuple(Buffer(words=depth, occupancy=depth, index_bits=0) for depth in words)
         times = StageTimes(
             first_step=0, last_step=0, gate=None, buffers=buffers, arrivals=np.zeros(0, np.int64)
@@ -139,12 +143,8 @@ def _priced(
         for stage, stage_times in zip(pipeline.stages, times.stages, strict=True)
     ]
     whole = [_host(pipeline, times.banks), *stages]
-    counts = {
-        kind: sum(dict(item.items())[kind] for item in whole) for kind, _ in whole[0].items()
-    }
-    return DataflowBuild(
-        parts, pipeline, times, below, room, tuple(stages), Resources(**counts)
-    )
+    counts = {kind: sum(dict(item.items())[kind] for item in whole) for kind, _ in whole[0].items()}
+    return DataflowBuild(parts, pipeline, times, below, room, tuple(stages), Resources(**counts))
 
 
 def _host(pipeline: Pipeline, banks: int = 2) -> Resources:
@@ -232,7 +232,7 @@ def describe_dataflow(build: DataflowBuild, device: FpgaTarget, made: reports.Re
     times, pipeline = build.times, build.pipeline
     made.target = reports.Target(name=device.name, kind="fpga", device=device.device)
     made.stages = tuple(
-        reports.Stage(
+        reports.PipelineStage(
             name=stage.result.name, kind=_KINDS[type(stage)], **vars(stage.fold),
             steps=stage.tiles * stage.tile_steps,
             buffers=tuple(buffer.words for buffer in stage_times.buffers),

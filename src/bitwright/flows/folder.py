@@ -13,9 +13,16 @@ from bitwright.files import OutputNotWritable
 from bitwright.report import FILE_NAME, Report
 
 _MODULES = ("model", "float", "before", "core", "after", "program")
-ENTRIES = {FILE_NAME, "machine.toml", "folding.json", "choices.svg", "image", "rtl", "fpga", "lib"} | {
-    f"{name}{suffix}" for name in _MODULES for suffix in (".mlir", ".npz")
-}
+ENTRIES = {
+    FILE_NAME,
+    "machine.toml",
+    "folding.json",
+    "choices.svg",
+    "image",
+    "rtl",
+    "fpga",
+    "lib",
+} | {f"{name}{suffix}" for name in _MODULES for suffix in (".mlir", ".npz")}
 """All that a build folder may hold."""
 
 

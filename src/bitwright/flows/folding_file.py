@@ -52,9 +52,7 @@ class FoldingFile:
             document = json.loads(path.read_text(encoding="utf-8"))
             stages = {name: _fold(name, item) for name, item in document["stages"].items()}
             interval = document.get("interval")
-            return cls(
-                str(document.get("name", path.stem)), interval and int(interval), stages
-            )
+            return cls(str(document.get("name", path.stem)), interval and int(interval), stages)
         except OSError as error:
             raise FoldingError(f"Folding file {path} cannot be read: {error.strerror}") from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:

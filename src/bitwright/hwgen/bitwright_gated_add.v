@@ -26,7 +26,7 @@ module bitwright_gated_add #(
             // INIT: (A & B) ^ (C & D); its lowest four bits, A & B, are the carry where that is 0
             CCU2C #(
                 .INIT0(16'h7888), .INIT1(16'h7888), .INJECT1_0("NO"), .INJECT1_1("NO")
-            ) cell (
+            ) adder (
                 .CIN(carry[pair]),
                 .A0(wide_a[2*pair]), .B0(a_on), .C0(wide_b[2*pair]), .D0(b_on),
                 .A1(wide_a[2*pair+1]), .B1(a_on), .C1(wide_b[2*pair+1]), .D1(b_on),

@@ -8,6 +8,8 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from bitwright.hwgen.gated_add import gated_add
+
 HALF_PLACE = 30
 _PART = 17  # bits of an unsigned operand of an 18x18 multiplier block
 _DIGIT = 2
@@ -68,7 +70,6 @@ class DigitSerial(SerialProduct):
         digits = Signal(_DIGIT * cycles, reset_less=True)
         low = Signal(_DIGIT * cycles, reset_less=True)
         high = Signal(signed(self.acc_bits + 1), reset_less=True)
-        total = Signal(signed(self.acc_bits + _DIGIT + 1))
         first, carry = Signal(), Signal()
         with m.If(self.start):
             m.d.sync += [acc.eq(self.acc), digits.eq(self.multiplier)]
@@ -76,9 +77,14 @@ class DigitSerial(SerialProduct):
             m.d.sync += digits.eq(digits[_DIGIT:])
         m.d.sync += first.eq(self.start)
         m.d.comb += carry.eq(self._carry(m))
-        once, twice = (Mux(digits[place], acc, 0) for place in range(_DIGIT))
-        kept = Mux(first, 0, high)
-        m.d.comb += total.eq(once + (twice << 1) + kept + carry)
+        # The carry is one more bit at the bottom, of both terms.
+        wide = signed(self.acc_bits + _DIGIT + 1)
+        multiple = gated_add(m, platform, "multiple", acc, digits[0], acc << 1, digits[1], wide)
+        with_carry = signed(wide.width + 1)
+        total = gated_add(
+            m, platform, "total", Cat(carry, high).as_signed(), ~first,
+            Cat(carry, multiple).as_signed(), Const(1), with_carry,
+        )[1:].as_signed()  # fmt: skip
         m.d.sync += [low.eq(Cat(low[_DIGIT:], total[:_DIGIT])), high.eq(total >> _DIGIT)]
         m.d.comb += self.product.eq(Cat(low, high))
         return m

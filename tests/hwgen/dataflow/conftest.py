@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import bitwright
+from bitwright.hwgen import gated_add
 from bitwright.hwgen.dataflow import golden, host_words
 from bitwright.hwgen.dataflow.core import DataflowCore, host_memories
 from bitwright.hwgen.dataflow.fingerprint import fingerprint
@@ -40,6 +42,7 @@ from bitwright.targets.host_interface import (
 from bitwright.targets.host_interface import Window as HostWindow
 
 Ints = NDArray[np.int64]
+CARRY_CELL = Path(bitwright.__file__).parent / "fpga" / "models" / "ccu2c.v"
 
 
 def _divisors(number: int, most: int = 1 << 30) -> list[int]:
@@ -324,11 +327,20 @@ def _run(
     return results, cycles
 
 
-def _check(pipeline: Pipeline, folder: Path, seed: int, images: int = 6) -> None:
-    """Simulates some images: results as golden says, cycles as the schedule says."""
+def _check(
+    pipeline: Pipeline, folder: Path, seed: int, *, images: int = 6, cells: bool = False
+) -> None:
+    """Simulates some images: results as golden says, cycles as the schedule says.
+
+    With `cells` the adders are carry cells of an ECP5, as they are in its synthesis.
+    """
     core = DataflowCore(pipeline=pipeline)
     top = WishboneTop(core=core)
     files = emit(top, folder, name=top.module_name)
+    if cells:
+        adder = folder / gated_add.SOURCE.name
+        adder.write_text("`define BITWRIGHT_ECP5\n" + adder.read_text())
+        files.append(CARRY_CELL)
     draw = np.random.default_rng(seed)
     inputs = [_random_image(pipeline.input, draw) for _ in range(images)]
     with open_bus(files, top.module_name) as bus:

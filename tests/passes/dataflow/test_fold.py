@@ -24,10 +24,10 @@ def pipeline() -> Pipeline:
     build = Builder([("x", (1, 2, 4, 4), X)])
     random = np.random.default_rng(1)
 
-    def weights(*shape: int):  # noqa: ANN202
+    def weights(*shape: int):
         return build.constant(random.integers(-7, 8, shape), W)
 
-    def zeros(count: int):  # noqa: ANN202
+    def zeros(count: int):
         return build.constant(np.zeros(count, np.int32))
 
     conv = build.conv2d(build.inputs[0], weights(6, 2, 3, 3), zeros(6))

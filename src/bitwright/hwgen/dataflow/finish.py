@@ -22,6 +22,7 @@ PARAMETERS = ROM_LATENCY  # cycles from the announcement of a word to its sums
 _ROUNDINGS = {rounding.name.lower(): rounding for rounding in Rounding}
 
 _LEAST_ACC_BITS = 16  # of a requantizer
+Fields = Mapping[str, tuple[NDArray, int]]
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Finish(wiring.Component):
         return m
 
     def _sums(self, m: Module, number: Signal) -> list[Value]:
-        fields = {"bias": (self.output.bias, self.acc_bits)}
+        fields = field_values(self.output, self.acc_bits)
         biases = constants(m, "bias", number, self.lanes, fields)
         results: list[Value] = []
         for lane in range(self.lanes):
@@ -113,14 +114,7 @@ class Finish(wiring.Component):
             later = Signal(name=f"start{cycle}")
             m.d.sync += later.eq(start)
             start = later
-        fields = constants(
-            m, "parameters", number, self.lanes,
-            {
-                "bias": (output.bias, widths.acc_bits),
-                "multiplier": (output.multiplier, widths.multiplier_bits),
-                "shift": (output.shift, SHIFT_BITS),
-            },
-        )  # fmt: skip
+        fields = constants(m, "parameters", number, self.lanes, field_values(output, self.acc_bits))
         entries: list[Value] = []
         for lane in range(self.lanes):
             m.submodules[f"requantizer{lane}"] = unit = Requantizer(machine=widths, product=product)
@@ -187,14 +181,37 @@ class Finish(wiring.Component):
         return found
 
 
+def field_values(output: Output, acc_bits: int) -> Fields:
+    """The constants of a channel and their bits, by name; of thresholds they are in the levels."""
+    match output:
+        case Requantize():
+            return {
+                "bias": (output.bias, max(acc_bits, _LEAST_ACC_BITS)),
+                "multiplier": (output.multiplier, latencies.multiplier_bits(output)),
+                "shift": (output.shift, SHIFT_BITS),
+            }
+        case Sums():
+            return {"bias": (output.bias, acc_bits)}
+        case Thresholds():
+            return {}
+
+
+def stored_bits(fields: Fields, lanes: int) -> int:
+    """Bits of a word of the memory that `constants` makes."""
+    return sum(
+        varying(np.asarray(values)[lane::lanes], bits).bit_count()
+        for values, bits in fields.values()
+        for lane in range(lanes)
+    )
+
+
 def varying(values: NDArray, bits: int) -> int:
     """Mask of the bits that are not the same in all of `values`."""
-    first = int(values[0])
-    return int(np.bitwise_or.reduce(values ^ first)) & (1 << bits) - 1
+    return int(np.bitwise_or.reduce(values ^ values[0])) & (1 << bits) - 1
 
 
 def constants(
-    m: Module, name: str, number: Value, lanes: int, fields: Mapping[str, tuple[NDArray, int]]
+    m: Module, name: str, number: Value, lanes: int, fields: Fields
 ) -> list[dict[str, Value]]:
     """For each lane its channel's constants, two cycles after the number of the word.
 

@@ -53,7 +53,7 @@ class StageUnit(wiring.Component):
         m.d.comb += [steps[0].valid.eq(go), steps[0].first.eq(first), steps[0].last.eq(go & last)]
         m.d.sync += [later.eq(step) for step, later in pairwise(steps)]
 
-        m.submodules.sums = sums = TileSums(
+        m.submodules.accumulators = sums = TileSums(
             rows=len(terms), term=terms[0].shape(), acc_bits=stage.acc_bits,
             lanes=stage.fold.out_lanes, steps=stage.tile_steps,
             maximum=isinstance(stage, ChannelwiseStage) and stage.op == "max",

@@ -191,7 +191,9 @@ class _Program:
         for index in range(len(options)):
             rows.add({at: 1.0 for at, (i, _) in enumerate(flat) if i == index}, 1, 1)
         for kind, limit in enumerate(self._budget):
-            rows.add({at: float(option.cost[kind]) for at, (_, option) in enumerate(flat)}, 0, limit)
+            rows.add(
+                {at: float(option.cost[kind]) for at, (_, option) in enumerate(flat)}, 0, limit
+            )
         self._neighbours(rows, flat)
         if objective is not None:
             costs = np.array([option.cost for _, option in flat])
@@ -251,9 +253,7 @@ class _Rows:
         entries = [(row, at, value) for row, (terms, _, _) in enumerate(self._rows)
                    for at, value in terms.items()]  # fmt: skip
         rows, columns, values = zip(*entries, strict=True)
-        matrix = csr_array(
-            (values, (rows, columns)), shape=(len(self._rows), len(self.objective))
-        )
+        matrix = csr_array((values, (rows, columns)), shape=(len(self._rows), len(self.objective)))
         return LinearConstraint(
             matrix, [low for _, low, _ in self._rows], [high for _, _, high in self._rows]
         )

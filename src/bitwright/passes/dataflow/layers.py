@@ -183,9 +183,7 @@ def _channelwise(
     return Layer(bias=bias, sums=sums, make=make)
 
 
-def summed(
-    view: View, value: ir.Value, window: Window, *, pad_value: int, bias: int = 0
-) -> Layer:
+def summed(view: View, value: ir.Value, window: Window, *, pad_value: int, bias: int = 0) -> Layer:
     """The sum of the integers of a window."""
     low, high = value_range(value)
     count = window.kernel[0] * window.kernel[1]
@@ -208,7 +206,9 @@ def sum_pool2d(operation: Any, view: View) -> Layer:
 def reduce_sum(operation: Any, view: View) -> Layer:
     """Over the whole map."""
     if view.index.ndim != 4 or sorted(ints(operation.axes)) != [2, 3]:
-        refuse(operation, f"it sums over the axes {list(ints(operation.axes))}, not over all pixels")
+        refuse(
+            operation, f"it sums over the axes {list(ints(operation.axes))}, not over all pixels"
+        )
     plain(operation, view, operation.input)
     return _centred_sum(operation, view, Window(kernel=view.shape[1:]))
 
@@ -216,9 +216,7 @@ def reduce_sum(operation: Any, view: View) -> Layer:
 def _centred_sum(operation: Any, view: View, window: Window) -> Layer:
     zero_point = value_params(operation.input).zero_point
     count = window.kernel[0] * window.kernel[1]
-    return summed(
-        view, operation.input, window, pad_value=zero_point, bias=-zero_point * count
-    )
+    return summed(view, operation.input, window, pad_value=zero_point, bias=-zero_point * count)
 
 
 def max_pool2d(operation: Any, view: View) -> Layer:
@@ -258,7 +256,7 @@ def weighted_sum(
     for view, value in zip((lhs, rhs), operands, strict=True):
         plain(operation, view, value)
     ends = [
-        sorted((factor * code for code in value_range(value)))
+        sorted(factor * code for code in value_range(value))
         for factor, value in zip(factors, operands, strict=True)
     ]
     centre = sum(

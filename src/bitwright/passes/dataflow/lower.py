@@ -38,7 +38,7 @@ from bitwright.passes.dataflow.layers import Layer, UnsupportedInDataflow, refus
 from bitwright.passes.dataflow.views import View, view_of
 from bitwright.passes.linear_add import linear_add, word_add
 from bitwright.passes.scaling import scaling
-from bitwright.passes.widths import signed_bits, value_range
+from bitwright.passes.widths import signed_bits
 
 LEAST, GREATEST = -128, 127
 _CONSTANT = "bw.constant"
@@ -162,9 +162,7 @@ class _Lowering:
             found = word_add(operation, user) or linear_add(operation, user)
             if found is None:
                 refuse(operation, "no weighted sum computes the same for every pair of operands")
-            layer = layers.weighted_sum(
-                operation, lhs, rhs, (found.lhs, found.rhs), found.offset
-            )
+            layer = layers.weighted_sum(operation, lhs, rhs, (found.lhs, found.rhs), found.offset)
             channels, zero_point = lhs.shape[0], value_params(user.result).zero_point
             output = Requantize(
                 bias=layer.bias, multiplier=np.full(channels, found.multiplier),
@@ -187,9 +185,7 @@ class _Lowering:
         )  # fmt: skip
         self._requantized(operation.result, layer, view, output)
 
-    def _requantized(
-        self, value: ir.Value, layer: Layer, view: View, output: Requantize
-    ) -> None:
+    def _requantized(self, value: ir.Value, layer: Layer, view: View, output: Requantize) -> None:
         """A table that alone reads the result becomes a part of the stage."""
         self._fused.add(value)
         users = graph.users(value)
