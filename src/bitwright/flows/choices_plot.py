@@ -132,7 +132,8 @@ text { fill: var(--ink); font: 13px system-ui, "DejaVu Sans", sans-serif; text-a
 .point { fill: var(--point); } .point.on { fill: var(--front); }
 .point.chosen { fill: var(--chosen); }
 .point.hollow { fill: var(--paper); stroke: var(--point); stroke-width: 2; }
-.point.hollow.on { stroke: var(--front); } .point.hollow.chosen { stroke: var(--chosen); } .point:hover { stroke: var(--ink); stroke-width: 2; }
+.point.hollow.on { stroke: var(--front); } .point.hollow.chosen { stroke: var(--chosen); }
+.point:hover { stroke: var(--ink); stroke-width: 2; }
 .mark { fill: none; stroke: var(--chosen); stroke-width: 2.5; pointer-events: none; }
 </style>
 <text class="title" x="16" y="26">$title</text>

@@ -19,7 +19,7 @@ Build = OverlayBuild | DataflowBuild
 
 @dataclass(frozen=True)
 class Fixed:
-    """What a user fixes: parameters of an overlay machine; the folding or interval of a pipeline."""
+    """What a user fixes: parameters of an overlay, or the folding or interval of a pipeline."""
 
     machine: Parameters = field(default_factory=dict[str, int | str])
     folding: FoldingFile | None = None
