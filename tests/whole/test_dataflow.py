@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from click.testing import CliRunner, Result
 from onnx import TensorProto, helper, numpy_helper
@@ -120,7 +119,7 @@ def test_a_goal_takes_less_of_the_device(folder: Path) -> None:
     ("options", "message"),
     [
         (
-            ("--fps", "100"),
+            ("--style", "overlay", "--fps", "100"),
             "--fps is 100.0, which only --style dataflow has; leave it out, or compile with "
             "--style dataflow",
         ),
@@ -131,7 +130,11 @@ def test_a_goal_takes_less_of_the_device(folder: Path) -> None:
         ),
         (
             ("--style", "dataflow", "--fps", "100", "--interval", "9"),
-            "--interval is 9 and --fps is 100.0; expected one goal",
+            "--interval is 9 and --fps is 100.0; expected one of them",
+        ),
+        (
+            ("--machine", "lanes=8", "--interval", "9"),
+            "--machine is {'lanes': 8} and --interval is 9; expected one of them",
         ),
     ],
 )
