@@ -175,7 +175,7 @@ def test_the_styles_compete() -> None:
 
 
 def test_a_style_that_has_no_design_leaves_the_other() -> None:
-    tight = replace(SMALL, resources=replace(SMALL.resources, lut=3500))
+    tight = replace(SMALL, resources=replace(SMALL.resources, lut=2500))
     assert {item.style for item in choose_any(network(), tight).candidates} == {"overlay"}
     with pytest.raises(NoFolding):
         choose_any(network(), tight, style="dataflow")
