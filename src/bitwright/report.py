@@ -324,10 +324,9 @@ class Report:
         )
         sections["accuracy"] = sections["accuracy"] and Accuracy(**sections["accuracy"])
         sections["resources"] = Resources(**{kind: Resource(**value) for kind, value in kinds})
-        sections["stages"] = tuple(
-            PipelineStage(**{**item, "buffers": tuple(item["buffers"])})
-            for item in sections["stages"]
-        )
+        for item in sections["stages"]:
+            item["buffers"] = tuple(item["buffers"])
+        sections["stages"] = tuple(PipelineStage(**item) for item in sections["stages"])
         sections["candidates"] = tuple(
             Candidate(**{**item, "limits": tuple(item["limits"])})
             for item in sections["candidates"]
