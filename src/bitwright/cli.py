@@ -128,7 +128,7 @@ def main(debug: bool) -> None:
 )
 @click.option(
     "--machine",
-    metavar="FILE|NAME=NUMBER,...",
+    metavar="FILE|NAME=VALUE,...",
     callback=machine_parameters,
     help="Fix parameters of the machine: a TOML file, such as the machine.toml of a build folder, "
     "or lanes=8,rows=16. The others are chosen.",
@@ -136,14 +136,15 @@ def main(debug: bool) -> None:
 @click.option(
     "--objective",
     type=click.Choice(["latency", "throughput", "luts"]),
-    help="What the machine is chosen by; default: latency, with --style dataflow throughput.",
+    default="latency",
+    show_default=True,
+    help="What the design is chosen by.",
 )
 @click.option(
     "--style",
     type=click.Choice(["overlay", "dataflow"]),
-    default="overlay",
-    show_default=True,
-    help="One machine that runs layer after layer, or an engine for each layer, all at once.",
+    help="One machine that runs layer after layer, or an engine for each layer, all at once; "
+    "default: the better one.",
 )
 @click.option(
     "--interval",
@@ -172,9 +173,9 @@ def compile_command(
     weights: int,
     activations: int,
     ranges: str,
-    machine: dict[str, int] | Path | None,
-    objective: Literal["latency", "throughput", "luts"] | None,
-    style: Literal["overlay", "dataflow"],
+    machine: dict[str, int | str] | Path | None,
+    objective: Literal["latency", "throughput", "luts"],
+    style: Literal["overlay", "dataflow"] | None,
     interval: int | None,
     fps: float | None,
     folding: Path | None,

@@ -69,7 +69,7 @@ class Target:
     name: str
     kind: Literal["cpu", "fpga"]
     device: str = ""
-    machine: Mapping[str, int] | None = None
+    machine: Mapping[str, int | str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +203,10 @@ class Candidate:
         """What it is, in a few words."""
         p = self.parameters
         if self.style == "overlay":
-            return f"{p['lanes']} x {p['rows']}, requantize {p['requant_lanes']}"
+            size = f"{p['lanes']} x {p['rows']}"
+            if p["engine"] == "dsp":
+                size = f"dsp {size} x {p['pixels']}, {p['banks']} banks"
+            return f"{size}, requantize {p['requant_lanes']}"
         return ", ".join(f"{name} {value}" for name, value in p.items())
 
 
@@ -284,14 +287,15 @@ class Report:
         self.resources = replace(self.resources, **changed)
 
     def _derive_speed(self) -> None:
-        """A machine's latency and throughput are cycles over clock; the transfers overlap.
+        """A machine's latency is cycles over clock; the transfers to and from the host overlap.
 
-        A pipeline begins an image before the one before is done.
+        Its throughput is that of the candidate that is built: a pipeline begins an image before
+        the one before is done, an overlay fetches its first instruction again.
         """
         cycles = self.cycles.simulated or self.cycles.predicted
         if self.target.kind == "fpga" and cycles and self.clock_mhz:
             self.latency_us = cycles / self.clock_mhz
-            interval = self.candidates[0].interval if self.stages else cycles
+            interval = self.candidates[0].interval if self.candidates else cycles
             self.throughput = 1e6 * self.clock_mhz / interval
 
     def to_document(self) -> dict[str, Any]:
@@ -324,13 +328,14 @@ class Report:
         )
         sections["accuracy"] = sections["accuracy"] and Accuracy(**sections["accuracy"])
         sections["resources"] = Resources(**{kind: Resource(**value) for kind, value in kinds})
-        for item in sections["stages"]:
+        stages: list[dict[str, Any]] = sections["stages"]
+        for item in stages:
             item["buffers"] = tuple(item["buffers"])
-        sections["stages"] = tuple(PipelineStage(**item) for item in sections["stages"])
-        sections["candidates"] = tuple(
-            Candidate(**{**item, "limits": tuple(item["limits"])})
-            for item in sections["candidates"]
-        )
+        sections["stages"] = tuple(PipelineStage(**item) for item in stages)
+        candidates: list[dict[str, Any]] = sections["candidates"]
+        for item in candidates:
+            item["limits"] = tuple(item["limits"])
+        sections["candidates"] = tuple(Candidate(**item) for item in candidates)
         return cls(**sections)
 
     def save(self, folder: Path) -> Path:

@@ -108,7 +108,7 @@ def candidates_table(report: Report, top: int) -> Table:
     """The best `top` designs of those that fit, with what they cost and what limits them."""
     count, clock = len(report.candidates), report.clock_mhz or 0
     table = Table(
-        title=f"the best {min(top, count)} of {count} machines that fit {report.target.name}, at "
+        title=f"the best {min(top, count)} of {count} designs that fit {report.target.name}, at "
         f"{_number(clock)} MHz; the first one is built",
         title_justify="left",
     )

@@ -109,15 +109,16 @@ def test_compile_prints_the_best_machines(
     api: FakeApi, options: tuple[str, ...], tables: int
 ) -> None:
     candidate = Candidate(
-        style="overlay", parameters={"lanes": 8, "rows": 16, "requant_lanes": 2}, cycles=1000,
-        interval=1000, resources={"lut": 1, "ff": 1, "bram": 1, "dsp": 1, "spram": 0},
+        style="overlay",
+        parameters={"engine": "weightserial", "lanes": 8, "rows": 16, "requant_lanes": 2},
+        cycles=1000, interval=1000, resources={"lut": 1, "ff": 1, "bram": 1, "dsp": 1, "spram": 0},
         spent={"matrix": 1000}, limits=(),
     )  # fmt: skip
     api.result.set_clock(80.0)
     api.result.candidates = (candidate, candidate)
     result = invoke("compile", "m.onnx", "-t", "ulx3s-85f", *options)
     assert result.exit_code == 0, result.output
-    title = "the best 2 of 2 machines that fit cpu, at 80.0 MHz; the first one is built"
+    title = "the best 2 of 2 designs that fit cpu, at 80.0 MHz; the first one is built"
     assert result.stdout.count(title) == tables
     assert result.stdout.count("8 x 16, requantize 2") == 2 * tables
 
@@ -270,7 +271,7 @@ def test_compile_without_calibration(api: FakeApi) -> None:
         ),
         (
             ("compile", "m", "-t", "cpu", "-c", "c", "--machine", "lanes=8,rows"),
-            "Invalid value for '--machine': 'rows' is not of the form NAME=NUMBER, such as lanes=8",
+            "Invalid value for '--machine': 'rows' is not of the form NAME=VALUE, such as lanes=8",
         ),
         *(
             (

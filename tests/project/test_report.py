@@ -29,7 +29,7 @@ from bitwright.report_table import candidates_table, cycles_table, report_table
 
 CANDIDATE = Candidate(
     style="overlay",
-    parameters={"lanes": 8, "rows": 16, "requant_lanes": 2},
+    parameters={"engine": "weightserial", "lanes": 8, "rows": 16, "requant_lanes": 2},
     cycles=16_000,
     interval=16_100,
     resources={"lut": 3_900, "ff": 2_000, "bram": 40, "dsp": 4, "spram": 0},

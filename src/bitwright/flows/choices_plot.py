@@ -36,8 +36,8 @@ def plot(report: Report) -> str:
     return _PICTURE.substitute(
         width=_LEFT + len(_PANELS) * (_WIDTH + _GAP), height=_TOP + _HEIGHT + _BELOW,
         title=escape(f"{report.model.name} on {report.target.name}: what fits"),
-        note=f"{len(speeds)} machines at {report.clock_mhz:.1f} MHz; the ringed one is built, the "
-        "line joins those that nothing beats",
+        note=f"{len(speeds)} designs at {report.clock_mhz:.1f} MHz, pipelines hollow; the ringed "
+        "one is built, the line joins those that nothing beats",
         middle=_TOP + _HEIGHT / 2, body="\n".join(parts),
     )  # fmt: skip
 
@@ -74,14 +74,6 @@ def _y(speed: float, limits: tuple[float, float]) -> float:
     return _HEIGHT * (1 - (math.log(speed) - low) / (high - low))
 
 
-def _speed_axis(low: float, high: float) -> str:
-    return "\n".join(
-        f'<text class="tick end" x="{_LEFT - 8}" y="{_TOP + _y(tick, (low, high)) + 4:.1f}">'
-        f"{tick:,.0f}</text>"
-        for tick in _ticks(low, high)
-    )
-
-
 def _panel(
     name: str, report: Report, speeds: Sequence[float], limits: tuple[float, float]
 ) -> list[str]:
@@ -103,6 +95,7 @@ def _panel(
     lines.append(f'<polyline class="front" points="{joined}"/>')
     for index, item in enumerate(report.candidates):
         kind = "point chosen" if index == 0 else "point on" if index in best else "point"
+        kind += " hollow" if item.style == "dataflow" else ""
         x, y = places[index]
         lines.append(
             f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="3.5"><title>'
@@ -137,7 +130,10 @@ text { fill: var(--ink); font: 13px system-ui, "DejaVu Sans", sans-serif; text-a
 .grid { stroke: var(--line); } .frame { fill: none; stroke: var(--line); }
 .front { fill: none; stroke: var(--front); stroke-width: 1.5; }
 .point { fill: var(--point); } .point.on { fill: var(--front); }
-.point.chosen { fill: var(--chosen); } .point:hover { stroke: var(--ink); stroke-width: 2; }
+.point.chosen { fill: var(--chosen); }
+.point.hollow { fill: var(--paper); stroke: var(--point); stroke-width: 2; }
+.point.hollow.on { stroke: var(--front); } .point.hollow.chosen { stroke: var(--chosen); }
+.point:hover { stroke: var(--ink); stroke-width: 2; }
 .mark { fill: none; stroke: var(--chosen); stroke-width: 2.5; pointer-events: none; }
 </style>
 <text class="title" x="16" y="26">$title</text>

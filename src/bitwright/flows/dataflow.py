@@ -1,5 +1,6 @@
 """From a quantized module to a pipeline of one engine per layer that fits the target."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,9 +24,14 @@ from bitwright.ir.dataflow import AddStage, ChannelwiseStage, MatrixStage, Pipel
 from bitwright.passes.dataflow import lower
 from bitwright.passes.dataflow.fold import Objective, fold, with_folds
 from bitwright.passes.partition import Parts, partition
-from bitwright.passes.search.candidate import budget
+from bitwright.passes.search.candidate import Candidate, budget
+from bitwright.passes.search.candidate import Objective as SearchObjective
+from bitwright.progress import ProgressCallback, silent
 from bitwright.targets.target import Family, FpgaTarget, Resources
 
+_OBJECTIVES: Mapping[SearchObjective, Objective] = {
+    "latency": "latency", "throughput": "interval", "luts": "use",
+}  # fmt: skip
 _KINDS = {MatrixStage: "matrix", ChannelwiseStage: "channelwise", AddStage: "add"}
 _PAIRED = 0.9
 """Share of the flip-flops: nearly all follow an adder, in whose slice there is one for each bit."""
@@ -181,6 +187,46 @@ def write_dataflow(build: DataflowBuild, folder: BuildFolder) -> list[Path]:
     return files
 
 
+@dataclass(frozen=True)
+class DataflowOffer:
+    """The pipeline for a model that fits a target."""
+
+    made: DataflowBuild
+
+    @property
+    def candidates(self) -> tuple[Candidate]:
+        """Of one pipeline, the best folding."""
+        made, times = self.made, self.made.times
+        limits = () if made.below is None else (f"interval {made.below:,}: does not fit",)
+        return (
+            Candidate(
+                style="dataflow",
+                parameters={"stages": len(made.pipeline.stages), "interval": times.interval},
+                cycles=times.latency, interval=times.interval, resources=made.resources,
+                spent=_spent(made.pipeline, times), limits=limits,
+            ),
+        )  # fmt: skip
+
+    def build(self, chosen: Candidate) -> DataflowBuild:
+        """The pipeline."""
+        assert chosen.cycles == self.made.times.latency, "there is one"
+        return self.made
+
+
+def offer_dataflow(
+    module: ir.Module, target: FpgaTarget, name: str, folding: FoldingFile | None = None,
+    interval: int | None = None, objective: SearchObjective = "latency",
+    progress: ProgressCallback = silent,
+) -> DataflowOffer:  # fmt: skip
+    """The pipeline of `build_dataflow` that is best by `objective`."""
+    progress("fold the layers", 0, 0)
+    made = build_dataflow(
+        module, target, name=name, folding=folding, interval=interval,
+        objective=_OBJECTIVES[objective],
+    )  # fmt: skip
+    return DataflowOffer(made)
+
+
 def describe_dataflow(build: DataflowBuild, device: FpgaTarget, made: reports.Report) -> None:
     """What is known of the pipeline, in the report."""
     times, pipeline = build.times, build.pipeline
@@ -195,15 +241,6 @@ def describe_dataflow(build: DataflowBuild, device: FpgaTarget, made: reports.Re
         for stage, stage_times, needs in zip(
             pipeline.stages, times.stages, build.stages, strict=True
         )
-    )  # fmt: skip
-    proof = () if build.below is None else (f"an image every {build.below:,} cycles: does not fit",)
-    made.candidates = (
-        reports.Candidate(
-            style="dataflow",
-            parameters={"interval": times.interval, "stages": len(pipeline.stages)},
-            cycles=times.latency, interval=times.interval, resources=dict(build.resources.items()),
-            spent=_spent(pipeline, times), limits=proof,
-        ),
     )  # fmt: skip
     made.set_cycles(predicted=times.latency)
     made.set_resources("predicted", dict(build.resources.items()))

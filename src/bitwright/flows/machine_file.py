@@ -7,6 +7,7 @@ Every name is a field of `Machine`; what is left out, the search chooses. The fi
 makes has all of them, and makes the same machine again.
 """
 
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -67,9 +68,9 @@ def checked(parameters: Mapping[str, Any], where: str = "") -> Parameters:
                 f"{', '.join(types)}"
             )
         if type(value) is not types[name]:
+            wanted = "whole number" if types[name] is int else "text"
             raise MachineParameterType(
-                f"Machine parameter {name}={value!r}{where} is not a whole number; expected one, "
-                f"such as {name} = 8"
+                f"Machine parameter {name}={value!r}{where} is not a {wanted}; expected one"
             )
     return dict(parameters)
 
@@ -80,6 +81,6 @@ def write(machine: Machine, path: Path) -> None:
         "# The machine of this build. To have it again, or one that you change:",
         "#   bitwright compile MODEL --target TARGET --machine machine.toml",
         "# What you delete here is chosen anew; memories grow where a program needs it.",
-        *(f"{name} = {value}" for name, value in asdict(machine).items()),
+        *(f"{name} = {json.dumps(value)}" for name, value in asdict(machine).items()),
     ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,6 +1,6 @@
 """From a quantized module to a machine that fits the target, its program and its Verilog."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -25,7 +25,7 @@ from bitwright.passes.allocate import Allocate
 from bitwright.passes.legalize import Legalize
 from bitwright.passes.partition import Parts, partition
 from bitwright.passes.search.bounds import least_weight_bits
-from bitwright.passes.search.candidate import Candidate, Objective, Parameters, budget, ranked
+from bitwright.passes.search.candidate import Candidate, Parameters, budget, ranked
 from bitwright.passes.search.overlay import Array, Found, Price, search
 from bitwright.passes.space_to_depth import SpaceToDepth
 from bitwright.passes.split_sums import SplitSums
@@ -35,14 +35,13 @@ from bitwright.progress import ProgressCallback, silent
 from bitwright.targets.target import FpgaTarget, Resources
 
 DEPTHS = ("act_words", "in_words", "out_words", "weight_words", "param_words", "program_words")
+_MEMORIES = (*DEPTHS, "tables")
+_NEEDED = (*_MEMORIES, "acc_bits", "multiplier_bits")
 
 
 @dataclass(frozen=True)
 class OverlayBuild:
-    """A program, its machine, and what both are predicted to cost.
-
-    `candidates` are all machines that fit, the best first: this one.
-    """
+    """A program, its machine, and what both are predicted to cost."""
 
     parts: Parts
     legal: ir.Module
@@ -50,18 +49,19 @@ class OverlayBuild:
     assembled: Assembled
     prediction: Prediction
     resources: Resources
-    candidates: tuple[Candidate, ...] = ()
 
 
 class OverlayMaker:
     """Machines and programs for one model on one target; see `passes.search.overlay.Maker`.
 
     `fixed` holds parameters of the machine: of memories, accumulators and tables they are the
-    least, since a program may need more.
+    least, since a program may need more; 0 is what the program needs.
     """
 
     def __init__(self, module: ir.Module, target: FpgaTarget, fixed: Mapping[str, Any]) -> None:
-        self._target, self._fixed = target, fixed
+        self._target = target
+        self._fixed = {n: value for n, value in fixed.items() if value or n not in _NEEDED}
+        Allocate(**_only(_MEMORIES, fixed))
         self._split = SplitSums().run(module)
         self._instructions: dict[Array, tuple[Instruction, ...]] = {}
         self._prepared = cache(self._prepare)
@@ -73,14 +73,17 @@ class OverlayMaker:
 
     def least(self, array: Array) -> Machine:
         """See `Maker`."""
-        least = {**dict.fromkeys(DEPTHS, 2), "requant_lanes": 1, "acc_bits": MIN_ACC_BITS}
-        machine = Machine(**{**least, **self._fixed, **array._asdict()})
+        least: dict[str, Any] = dict.fromkeys(DEPTHS, 2)
+        least |= {"requant_lanes": 1, "acc_bits": MIN_ACC_BITS}
+        given: dict[str, Any] = {**self._fixed, **array._asdict(), "multiplier_blocks": 0}
+        machine = Machine(**{**least, **given})
         words = -(-self._prepared(array.lanes)[2] // machine.weight_bits)
         return replace(machine, weight_words=max(machine.weight_words, words))
 
     def machine(self, array: Array) -> Machine:
         """See `Maker`."""
-        assembled = assemble(self._program(array, 1, {**self._fixed, "param_words": 0})[2])
+        smallest = {**self._fixed, "param_words": 0, "multiplier_blocks": 0}
+        assembled = assemble(self._program(array, 1, smallest)[2])
         self._instructions[array] = assembled.instructions
         return assembled.machine
 
@@ -90,14 +93,15 @@ class OverlayMaker:
 
     def price(self, machine: Machine) -> Price:
         """See `Maker`."""
-        instructions = self._instructions[Array(machine.lanes, machine.rows)]
+        instructions = self._instructions[Array.of(machine)]
         prediction = predict(machine, instructions)
         counts = spent(machine, instructions, prediction)
         return Price(prediction.total, prediction.interval, counts)
 
-    def build(self, array: Array, requant_lanes: int) -> OverlayBuild:
-        """The program and the machine with the parameters that are fixed."""
-        parts, legal, program = self._program(array, requant_lanes, dict(self._fixed))
+    def build(self, machine: Machine) -> OverlayBuild:
+        """The program for a machine that was found; its memories are sized anew."""
+        fixed = {**self._fixed, "multiplier_blocks": machine.multiplier_blocks}
+        parts, legal, program = self._program(Array.of(machine), machine.requant_lanes, fixed)
         assembled = assemble(program)
         machine = assembled.machine
         prediction = predict(machine, assembled.instructions)
@@ -107,17 +111,36 @@ class OverlayMaker:
         self, array: Array, requant_lanes: int, fixed: dict[str, Any]
     ) -> tuple[Parts, ir.Module, ir.Module]:
         parts, legal, _ = self._prepared(array.lanes)
-        widths = {name: fixed[name] for name in ("acc_bits", "multiplier_bits") if name in fixed}
-        tile = Tile(array.lanes, array.rows, requant_lanes, **widths)
-        depths = {name: fixed[name] for name in (*DEPTHS, "tables") if name in fixed}
-        return parts, legal, Allocate(**depths).run(tile.run(legal))
+        rest = _only(("acc_bits", "multiplier_bits", "multiplier_blocks"), fixed)
+        tile = Tile(requant_lanes=requant_lanes, **array._asdict(), **rest)
+        return parts, legal, Allocate(**_only(_MEMORIES, fixed)).run(tile.run(legal))
 
 
-def build_overlay(
+def _only(names: Sequence[str], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: parameters[name] for name in names if name in parameters}
+
+
+@dataclass(frozen=True)
+class OverlayOffer:
+    """All machines for a model that fit a target."""
+
+    candidates: tuple[Candidate, ...]
+    maker: OverlayMaker
+
+    def build(self, chosen: Candidate) -> OverlayBuild:
+        """One of them with its program: what the search has priced."""
+        machine = Machine(**chosen.parameters)  # pyright: ignore[reportArgumentType]
+        built = self.maker.build(machine)
+        assert built.assembled.machine == machine, "the search prices the machine that is built"
+        assert built.prediction.total == chosen.cycles, "and its program"
+        return built
+
+
+def offer_overlay(
     module: ir.Module, target: FpgaTarget, machine: Parameters | None = None,
-    objective: Objective = "latency", progress: ProgressCallback = silent,
-) -> OverlayBuild:  # fmt: skip
-    """The best machine for `module` that fits `target`, with its program.
+    progress: ProgressCallback = silent,
+) -> OverlayOffer:  # fmt: skip
+    """The machines for `module` that fit `target`.
 
     Args:
         machine: parameters that are fixed; with lanes and rows, all that the device has may be
@@ -126,6 +149,7 @@ def build_overlay(
     Raises:
         UnsupportedOnOverlay: an operation without an instruction.
         DoesNotFit: no machine fits; it names what the nearest one lacks.
+        MachineError: `machine` is not what a machine can have.
     """
     fixed = dict(machine or {})
     maker = OverlayMaker(module, target, fixed)
@@ -136,12 +160,15 @@ def build_overlay(
             break
     if not found.machines:
         _raise_why(found, target)
-    candidates = ranked(found.candidates(), objective)
-    best = Machine(**candidates[0].parameters)  # pyright: ignore[reportArgumentType]
-    built = maker.build(Array(best.lanes, best.rows), best.requant_lanes)
-    assert built.assembled.machine == best, "the search prices the machine that is built"
-    assert built.prediction.total == candidates[0].cycles, "and its program"
-    return replace(built, candidates=tuple(candidates))
+    return OverlayOffer(tuple(found.candidates()), maker)
+
+
+def build_overlay(
+    module: ir.Module, target: FpgaTarget, machine: Parameters | None = None
+) -> OverlayBuild:
+    """The fastest machine of `offer_overlay`, with its program."""
+    offer = offer_overlay(module, target, machine)
+    return offer.build(ranked(offer.candidates, "latency")[0])
 
 
 def _raise_why(found: Found, target: FpgaTarget) -> NoReturn:
@@ -149,11 +176,12 @@ def _raise_why(found: Found, target: FpgaTarget) -> NoReturn:
     errors = sorted(found.errors.values(), key=lambda error: isinstance(error, MachineError))
     if errors and not (found.short and isinstance(errors[0], MachineError)):
         raise errors[0]
-    (array, _), short = min(
+    (nearest, _), short = min(
         found.short.items(), key=lambda item: item[1][0].need / max(item[1][0].have, 1)
     )
     raise DoesNotFit(
-        f"the nearest machine for this model, {array.lanes} lanes x {array.rows} rows", target.name,
+        f"the nearest machine for this model, {nearest.lanes} lanes x {nearest.rows} rows",
+        target.name,
         [(item.name, item.need, item.have) for item in short],
     )  # fmt: skip
 

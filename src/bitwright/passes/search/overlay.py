@@ -1,20 +1,20 @@
 """Every overlay machine for a model that fits a device.
 
-Arrays (lanes x rows) are looked at one after the other: one that needs too much even with the
-least memories is left out without a program; else its program is made once, and every number of
-requantize lanes is priced with it. What is left out keeps its reason.
+Arrays (engine, lanes, rows, pixels, banks) are looked at one after the other: one that needs too
+much even with the least memories is left out without a program; else its program is made once, and
+every number of requantize lanes is priced with it. Of the engine `dsp`, as many products are made
+in multiplier blocks as there are blocks. What is left out keeps its reason.
 
 What only the hardware generator knows (programs in its words, cycles, resources) comes from a
 `Maker`, which the flow has.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 from bitwright.errors import BitwrightError
-from bitwright.ir.machine import Machine, MachineError
+from bitwright.ir.machine import ENGINES, WEIGHT_SERIAL, Machine, MachineError
 from bitwright.passes.search.candidate import Candidate, Shortage, shortages
 from bitwright.passes.tile_program import UnsupportedOnOverlay
 from bitwright.progress import ProgressCallback, silent
@@ -26,10 +26,18 @@ STEP = "choose a machine"
 
 
 class Array(NamedTuple):
-    """The matrix engine's size, of which the program is a function."""
+    """What of a machine its program is a function of."""
 
     lanes: int
     rows: int
+    engine: str = WEIGHT_SERIAL
+    pixels: int = 1
+    banks: int = 1
+
+    @classmethod
+    def of(cls, machine: Machine) -> Self:
+        """The array of a machine."""
+        return cls(*(getattr(machine, name) for name in cls._fields))
 
 
 class Shape(NamedTuple):
@@ -114,7 +122,8 @@ def search(
     for done, array in enumerate(arrays):
         progress(STEP, done, len(arrays))
         try:
-            short = shortages(maker.resources(maker.least(array)), have, at_least=True)
+            least = _with_blocks(maker, maker.least(array), fixed, have)
+            short = shortages(maker.resources(least), have, at_least=True)
             if short:
                 found.short |= dict.fromkeys(_shapes(array, fixed), short)
                 continue
@@ -138,6 +147,7 @@ def _price(
     assert isinstance(least, int), "checked when it was read"
     try:
         machine = replace(made, requant_lanes=shape.requant_lanes, param_words=max(words, least, 2))
+        machine = _with_blocks(maker, machine, fixed, have)
     except BitwrightError as error:
         found.errors[shape.array] = error
         return
@@ -153,10 +163,18 @@ def _price(
     )  # fmt: skip
 
 
-def _options(fixed: Mapping[str, int | str], name: str, most: int) -> list[int]:
+def _with_blocks(
+    maker: Maker, machine: Machine, fixed: Mapping[str, int | str], have: Resources
+) -> Machine:
+    """`machine` with as many products in multiplier blocks as are fixed, or as `have` has."""
+    free = have.dsp - maker.resources(replace(machine, multiplier_blocks=0)).dsp
+    blocks = int(fixed.get("multiplier_blocks", max(0, min(free, machine.product_pairs))))
+    return replace(machine, multiplier_blocks=blocks)
+
+
+def _options(fixed: Mapping[str, int | str], name: str, most: int) -> list[Any]:
     value = fixed.get(name)
-    powers = [1 << bit for bit in range(most.bit_length())]
-    return powers if value is None else [int(value)]
+    return [1 << bit for bit in range(most.bit_length())] if value is None else [value]
 
 
 def _arrays(maker: Maker, fixed: Mapping[str, int | str]) -> list[Array]:
@@ -165,16 +183,32 @@ def _arrays(maker: Maker, fixed: Mapping[str, int | str]) -> list[Array]:
     Raises:
         MachineError: there are none.
     """
-    found: list[Array] = []
-    for lanes in _options(fixed, "lanes", MOST):
-        for rows in _options(fixed, "rows", MOST):
-            with suppress(MachineError):
-                maker.least(Array(lanes, rows))
-                found.append(Array(lanes, rows))
-    if not found:
-        lanes = int(fixed.get("lanes", USUAL))
-        maker.least(Array(lanes, int(fixed.get("rows", max(lanes, USUAL)))))
-    return found
+    lanes, rows, pixels, banks = (
+        _options(fixed, name, MOST) for name in ("lanes", "rows", "pixels", "banks")
+    )
+    engines = [fixed["engine"]] if "engine" in fixed else ENGINES
+    sizes = [Array(a, b) for a in lanes for b in rows]
+    valid = [array for array in sizes if _takes(maker, array)]
+    if not valid:
+        few = int(fixed.get("lanes", USUAL))
+        maker.least(Array(few, int(fixed.get("rows", max(few, USUAL)))))
+    kinds = [
+        valid[0]._replace(engine=str(engine), pixels=a, banks=b)
+        for engine in engines for a in pixels for b in banks
+    ]  # fmt: skip
+    kept = [array for array in kinds if _takes(maker, array)]
+    if not kept:
+        maker.least(kinds[0])
+    return [kind._replace(lanes=size.lanes, rows=size.rows) for kind in kept for size in valid]
+
+
+def _takes(maker: Maker, array: Array) -> bool:
+    """Whether there is such a machine."""
+    try:
+        maker.least(array)
+    except MachineError:
+        return False
+    return True
 
 
 def _shapes(array: Array, fixed: Mapping[str, int | str]) -> list[Shape]:
@@ -183,9 +217,13 @@ def _shapes(array: Array, fixed: Mapping[str, int | str]) -> list[Shape]:
 
 def _larger(shape: Shape) -> dict[str, Shape]:
     """The machines with twice as much of one thing, and what that is."""
-    (lanes, rows), requant = shape
+    array, requant = shape
+    lanes, rows, pixels = 2 * array.lanes, 2 * array.rows, 2 * array.pixels
+    wide = array._replace(lanes=lanes, rows=max(array.rows, lanes))
+    many = array._replace(pixels=pixels, banks=max(array.banks, pixels))
     return {
-        f"{2 * lanes} lanes": Shape(Array(2 * lanes, max(rows, 2 * lanes)), requant),
-        f"{2 * rows} rows": Shape(Array(lanes, 2 * rows), requant),
-        f"requantize {2 * requant}": Shape(shape.array, 2 * requant),
+        f"{lanes} lanes": Shape(wide, requant),
+        f"{rows} rows": Shape(array._replace(rows=rows), requant),
+        f"{pixels} pixels": Shape(many, requant),
+        f"requantize {2 * requant}": Shape(array, 2 * requant),
     }
