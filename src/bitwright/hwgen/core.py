@@ -196,9 +196,7 @@ class Core(wiring.Component):
     def _gap(self, m: Module, pixels: Value, matmul: Value, name: str) -> Signal:
         """Groups of so many pixels, minus one; 0 for no pixels."""
         machine = self.machine
-        groups = Mux(
-            matmul, pixels * machine.matmul_groups, pixels * machine.channelwise_groups
-        )
+        groups = Mux(matmul, pixels * machine.matmul_groups, pixels * machine.channelwise_groups)
         gap = Signal(range(machine.pixels * machine.matmul_groups), name=f"gap_{name}")
         m.d.sync += gap.eq(Mux(pixels == 0, 0, groups - 1))
         return gap

@@ -137,9 +137,7 @@ class OutputStage(wiring.Component):
         )
         m.d.comb += fewer.eq(left - 1)
         pixel_last = Signal()
-        m.d.comb += count.eq(
-            Mux(row.first, f.pixels_first, Mux(row.last, f.pixels_last, f.pixels))
-        )
+        m.d.comb += count.eq(Mux(row.first, f.pixels_first, Mux(row.last, f.pixels_last, f.pixels)))
         with m.If(tile.valid & tile.last):
             m.d.sync += [left.eq(count), pixel_last.eq(count == 1)]
         with m.Elif(group.last):

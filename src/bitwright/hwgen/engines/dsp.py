@@ -109,9 +109,7 @@ class Dsp(wiring.Component):
                         m.d.comb += self.products[p][row][lane].eq(value)
         return m
 
-    def _packed(
-        self, m: Module, in_block: Callable[[int, int, int], bool]
-    ) -> list[list[Signal]]:
+    def _packed(self, m: Module, in_block: Callable[[int, int, int], bool]) -> list[list[Signal]]:
         """Both weights of each pair of rows in one operand, for all pixels."""
         packed: list[list[Signal]] = []
         for pair in range(self.machine.rows // 2):
