@@ -26,7 +26,7 @@ from bitwright.ir.builder import Builder
 from bitwright.ir.machine import Machine, MachineError
 from bitwright.ir.types import QuantParams
 from bitwright.passes.dataflow.fold import NoFolding
-from bitwright.passes.search.candidate import Objective, Parameters
+from bitwright.passes.search.candidate import ROUTABLE, Objective, Parameters
 from bitwright.passes.search.overlay import Array
 from bitwright.passes.tile_program import UnsupportedOnOverlay
 from bitwright.report import Report
@@ -120,13 +120,13 @@ def test_a_fixed_size_may_take_all_of_the_device() -> None:
     module = network()
     whole = choose(module, SMALL)
     chosen = whole.build
-    assert chosen.resources.lut <= 0.75 * SMALL.resources.lut
+    assert chosen.resources.lut <= ROUTABLE["lut"] * SMALL.resources.lut
     tight = replace(SMALL, resources=replace(SMALL.resources, lut=chosen.resources.lut + 1))
     parameters = whole.candidates[0].parameters
     fixed = {name: parameters[name] for name in ("lanes", "rows", "requant_lanes")}
     kept = choose(module, tight, fixed=fixed).build.assembled.machine
     assert kept == chosen.assembled.machine
-    assert choose(module, tight).build.resources.lut <= 0.75 * tight.resources.lut
+    assert choose(module, tight).build.resources.lut <= ROUTABLE["lut"] * tight.resources.lut
 
 
 def test_routing_gets_no_room_where_nothing_would_fit() -> None:
