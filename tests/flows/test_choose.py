@@ -99,7 +99,7 @@ def test_no_program_needs_less_than_its_bound() -> None:
     """Otherwise the search would leave out machines that fit."""
     maker = OverlayMaker(network(40), SMALL, {})
     arrays = [Array(2, 8), Array(4, 32), Array(8, 8), Array(16, 64), Array(64, 64)]
-    arrays += [Array(2, 8, "dsp"), Array(8, 16, "dsp", 4, 8), Array(16, 16, "dsp", 2, 2)]
+    arrays += [Array(2, 8, "dsp", 2, 2), Array(8, 16, "dsp", 4, 8), Array(16, 16, "dsp", 2, 2)]
     for array in arrays:
         least, made = maker.least(array), maker.machine(array)
         bound, need = (dict(maker.resources(m).items()) for m in (least, made))
