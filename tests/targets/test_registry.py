@@ -1,5 +1,7 @@
 """Every target of the registry loads, and says what the real board is."""
 
+from dataclasses import asdict
+
 import pytest
 from amaranth.build import Pins, Resource
 from amaranth_boards.icebreaker import ICEBreakerPlatform
@@ -46,13 +48,15 @@ def test_cpu_is_no_fpga() -> None:
 @pytest.mark.parametrize("name", BOARDS)
 def test_presets_are_machines_from_largest_to_smallest(name: str) -> None:
     target = targets.get_fpga(name)
-    sizes = [preset.lanes * preset.rows for preset in target.presets]
-    assert sizes == sorted(sizes, reverse=True)
-    for preset in target.presets:
+    machines = [
         Machine(
-            lanes=preset.lanes, rows=preset.rows, requant_lanes=preset.requant_lanes,
-            act_words=64, in_words=8, out_words=8, weight_words=64, param_words=8, program_words=64,
-        )  # fmt: skip
+            **asdict(preset), act_words=64, in_words=8, out_words=8, weight_words=64, param_words=8,
+            program_words=64,
+        )
+        for preset in target.presets
+    ]  # fmt: skip
+    sizes = [machine.weight_bits * machine.pixels for machine in machines]
+    assert sizes == sorted(sizes, reverse=True)
 
 
 @pytest.mark.parametrize("name", BOARDS)
