@@ -120,7 +120,8 @@ def main() -> None:
             print(family, shape[:5], found[-1], "computed", exact, flush=True)
         costs[family] = {}
         for cell, names in MODEL.items():
-            table = np.array([[resources.features(m).get(name, 0) for name in names] for m in machines])
+            counted = [resources.features(machine) for machine in machines]
+            table = np.array([[counts.get(name, 0) for name in names] for counts in counted])
             goal = np.array([counts[cell] for counts in found], float)
             narrow = np.array([not machine.wide for machine in machines])
             fit, _ = nnls((table / goal[:, None])[narrow], np.ones(narrow.sum()))  # relative errors
