@@ -234,7 +234,7 @@ class _Rows:
         size = options + len(waits)
         self.integral = np.array([1] * options + [0] * len(waits))
         upper = np.array([1.0] * options + [np.inf] * len(waits))
-        self.bounds = Bounds(np.zeros(size), upper)
+        self.bounds = Bounds(np.zeros(size), upper)  # pyright: ignore[reportArgumentType]
         self.objective: NDArray[np.float64] = np.zeros(size)
 
     def add(self, terms: dict[int, float], low: float, high: float) -> None:
@@ -255,7 +255,9 @@ class _Rows:
         rows, columns, values = zip(*entries, strict=True)
         matrix = csr_array((values, (rows, columns)), shape=(len(self._rows), len(self.objective)))
         return LinearConstraint(
-            matrix, [low for _, low, _ in self._rows], [high for _, _, high in self._rows]
+            matrix,
+            [low for _, low, _ in self._rows],  # pyright: ignore[reportArgumentType]
+            [high for _, _, high in self._rows],  # pyright: ignore[reportArgumentType]
         )
 
 
