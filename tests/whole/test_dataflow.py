@@ -111,7 +111,7 @@ def test_a_goal_takes_less_of_the_device(folder: Path) -> None:
     result = _compile(folder, "slow", "--style", "dataflow", "--interval", 20 * fastest["interval"])
     assert result.exit_code == 0, result.output
     slow = _report(folder, "slow")["candidates"][0]  # pyright: ignore
-    assert slow["interval"] == 20 * fastest["interval"]
+    assert slow["interval"] <= 20 * fastest["interval"]
     assert slow["resources"]["lut"] < fastest["resources"]["lut"]
 
 
