@@ -42,14 +42,16 @@ class Model:
 
     def inputs(self, data: Path, count: int) -> dict[str, NDArray[np.int8]]:
         """The first `count` of its own inputs, by name."""
-        (item,) = graph.inputs(import_model(data / self.file).module)
         path = data / self.file
+        module = import_model(path).module
+        (item,) = graph.inputs(module)
+        name, shape = item.name, shape_of(item.value)[1:]
         if path.suffix == ".tflite":
             stored = np.load(path.with_name(path.stem.removesuffix("_int8") + "_golden.npz"))
             rows = stored["x"][:count]
         else:
             rows = _packed_rows(path.parent / "kws_bin_files.tar", count)
-        return {item.name: rows.reshape(len(rows), *shape_of(item.value)[1:]).astype(np.int8)}
+        return {name: rows.reshape(len(rows), *shape).astype(np.int8)}
 
 
 MODELS = {
@@ -97,7 +99,13 @@ def measure(
     def built(what: str, fps: float | None) -> Report:
         start = time.perf_counter()
         made = api.compile_model(
-            path, BOARD, output=folder / what, style="dataflow", fps=fps, clock=clock
+            path,
+            BOARD,
+            output=folder / what,
+            style="dataflow",
+            objective="throughput",
+            fps=fps,
+            clock=clock,
         )
         rows.append(_row(name, what, made, time.perf_counter() - start))
         return made
@@ -113,7 +121,7 @@ def measure(
         if not fastest:
             built(what, None)
     if simulate:
-        np.savez(folder / "x.npz", **model.inputs(data, simulate))
+        np.savez(folder / "x.npz", **model.inputs(data, simulate))  # pyright: ignore
         rows.append(_row(name, what, api.simulate(folder / what, folder / "x.npz")))
     if bitstream:
         rows.append(_row(name, what, api.bitstream(folder / what, attempts=1)))
