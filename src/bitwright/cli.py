@@ -156,7 +156,7 @@ def main(debug: bool) -> None:
     type=click.IntRange(min=0),
     default=10,
     show_default=True,
-    help="How many of the machines that fit are printed.",
+    help="How many of the designs that fit are printed.",
 )
 @SHAPE
 @click.option("--clock", type=float, help="The machine's clock in MHz; default: the target's.")
@@ -185,7 +185,7 @@ def compile_command(
 ) -> None:
     """Compile MODEL for a target: a float model, quantized first, or a quantized one as it is.
 
-    For an FPGA all machines that fit it are compared by their exact cycles, and the best is built;
+    For an FPGA all designs that fit it are compared by their exact cycles, and the best is built;
     docs/machine.md tells how.
 
     \b

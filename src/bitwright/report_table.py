@@ -7,6 +7,7 @@ from rich.table import Table
 from bitwright.report import Candidate, Comparison, Report, Resource
 
 _ABSENT = "-"
+_SHARES = 4
 _KINDS = ("lut", "bram", "dsp")
 _Row = tuple[str, Callable[[Report], str]]
 
@@ -146,9 +147,10 @@ def stages_table(report: Report) -> Table:
 
 
 def _spent(item: Candidate) -> str:
-    """Shares of the cycles, those that round to zero left out."""
+    """Shares of the cycles, at most the four largest, and none that rounds to zero."""
+    least = sorted(item.spent.values())[-_SHARES:][0]
     return ", ".join(
         f"{name} {100 * cycles / item.cycles:.0f} %"
         for name, cycles in item.spent.items()
-        if 200 * cycles >= item.cycles
+        if 200 * cycles >= item.cycles and cycles >= least
     )

@@ -206,7 +206,12 @@ def test_machines_that_cannot_be(
 
 @pytest.mark.parametrize(
     ("option", "value", "shown"),
-    [("--machine", "lanes=8", "{'lanes': 8}"), ("--clock", "50", "50.0")],
+    [
+        ("--machine", "lanes=8", "{'lanes': 8}"),
+        ("--clock", "50", "50.0"),
+        ("--style", "overlay", "overlay"),
+        ("--objective", "luts", "luts"),
+    ],
 )
 def test_options_of_the_machine_on_a_cpu(
     compiled: Callable[..., tuple[int, str]], option: str, value: str, shown: str

@@ -108,7 +108,8 @@ def compile_model(
     if isinstance(device, CpuTarget):
         for option, value in (
             ("--machine", machine), ("--clock", clock), ("--folding", folding),
-            ("--interval", interval), ("--fps", fps),
+            ("--interval", interval), ("--fps", fps), ("--style", style),
+            ("--objective", objective),
         ):  # fmt: skip
             if value is not None:
                 raise NotForCpu(
