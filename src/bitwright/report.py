@@ -207,7 +207,7 @@ class Candidate:
             if p["engine"] == "dsp":
                 size = f"dsp {size} x {p['pixels']}, {p['banks']} banks"
             return f"{size}, requantize {p['requant_lanes']}"
-        return ", ".join(f"{name} {value}" for name, value in p.items())
+        return f"pipeline of {p['stages']}, every {self.interval:,}"
 
 
 def _now() -> str:

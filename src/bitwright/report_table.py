@@ -7,7 +7,7 @@ from rich.table import Table
 from bitwright.report import Candidate, Comparison, Report, Resource
 
 _ABSENT = "-"
-_SHARES = 4
+_SHARES, _NAME = 4, 40  # so many with their names; characters of a stage's name
 _KINDS = ("lut", "bram", "dsp")
 _Row = tuple[str, Callable[[Report], str]]
 
@@ -113,10 +113,10 @@ def candidates_table(report: Report, top: int) -> Table:
         f"{_number(clock)} MHz; the first one is built",
         title_justify="left",
     )
-    for name in ("machine", "cycles", "images/s", "LUT", "BRAM", "DSP"):
-        table.add_column(name, justify="left" if name == "machine" else "right", no_wrap=True)
+    for name in ("design", "cycles", "images/s", "LUT", "BRAM", "DSP"):
+        table.add_column(name, justify="left" if name == "design" else "right", no_wrap=True)
     table.add_column("where the cycles go")
-    table.add_column("too much, or of no use")
+    table.add_column("next larger: too much, or no use")
     for item in report.candidates[:top]:
         table.add_row(
             item.title, _count(item.cycles), _number(clock * 1e6 / item.interval, 0),
@@ -147,10 +147,9 @@ def stages_table(report: Report) -> Table:
 
 
 def _spent(item: Candidate) -> str:
-    """Shares of the cycles, at most the four largest, and none that rounds to zero."""
-    least = sorted(item.spent.values())[-_SHARES:][0]
-    return ", ".join(
-        f"{name} {100 * cycles / item.cycles:.0f} %"
-        for name, cycles in item.spent.items()
-        if 200 * cycles >= item.cycles and cycles >= least
-    )
+    """Shares of the cycles, those that round to zero left out; of many stages the largest."""
+    shares = {n: 100 * cycles / item.cycles for n, cycles in item.spent.items()}
+    if len(shares) > _SHARES:
+        name = max(shares, key=lambda stage: shares[stage])
+        return f"{shares[name]:.0f} % in {name[:_NAME]}"
+    return ", ".join(f"{name} {share:.0f} %" for name, share in shares.items() if share >= 0.5)

@@ -249,3 +249,14 @@ def test_candidates_table() -> None:
          "matrix 75 %, channelwise 25 %", "32 rows: 60 BRAM, requantize 4: no faster"],
     ]  # fmt: skip
     assert len(shown(candidates_table(full(), top=10))) == 2
+    report = full()
+    stages = {f"conv{number}": 100 * number for number in range(1, 8)}
+    pipeline = replace(
+        CANDIDATE, style="dataflow", parameters={"stages": 7, "interval": 1_200}, cycles=2_800,
+        interval=1_200, spent=stages, limits=("interval 1,000: does not fit",),
+    )  # fmt: skip
+    report.candidates = (pipeline,)
+    assert shown(candidates_table(report, top=1)) == [
+        ["pipeline of 7, every 1,200", "2,800", "41,667", "3,900", "40", "4", "25 % in conv7",
+         "interval 1,000: does not fit"],
+    ]  # fmt: skip

@@ -93,7 +93,8 @@ def _panel(
     lines.append(f'<text x="{_WIDTH / 2}" y="{_HEIGHT + 42}">{name.upper()}, of {have:,}</text>')
     joined = " ".join(f"{places[index][0]:.1f},{places[index][1]:.1f}" for index in best)
     lines.append(f'<polyline class="front" points="{joined}"/>')
-    for index, item in enumerate(report.candidates):
+    for index in sorted(range(len(places)), key=lambda i: i in best):  # the best on top
+        item = report.candidates[index]
         kind = "point chosen" if index == 0 else "point on" if index in best else "point"
         kind += " hollow" if item.style == "dataflow" else ""
         x, y = places[index]
