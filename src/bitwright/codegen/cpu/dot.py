@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitwright.codegen.cpu import gemv
 from bitwright.codegen.cpu.program import Kernel, View, count, row_major
 from bitwright.codegen.cpu.rescale import Rescale, Scales, in_lanes
 from bitwright.codegen.cpu.values import Values, folded_bias, weight_of, zero_point
@@ -102,6 +103,9 @@ def linear(kernel: Kernel, values: Values, op: Any, requantize: Any) -> None:
     weight = weight_of(op, "weight")
     depth = weight.shape[1]
     rows = count(shape_of(op.input)) // depth
+    if gemv.is_smaller(weight, rows):
+        gemv.linear(kernel, values, op, requantize)
+        return
     if depth % QUAD:
         view, biased = _longer(kernel, values.view(kernel, op.input, (rows, depth))), True
     else:

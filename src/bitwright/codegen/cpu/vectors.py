@@ -69,6 +69,10 @@ class VectorCode:
         """Elements in a row of a flat view."""
         return self.make(f"vector.load {view.name}[{at}] : {view.type}, {type_}")
 
+    def prefetch(self, view: View, at: str) -> None:
+        """Asks for the line of memory at `at`, which may lie behind the end."""
+        self.line(f"memref.prefetch {view.name}[{at}], read, locality<3>, data : {view.type}")
+
     def store(self, value: str, view: View, at: str) -> None:
         """Results to a flat view of bytes."""
         self.line(f"vector.store {value}, {view.name}[{at}] : {view.type}, {RESULTS}")

@@ -1,0 +1,159 @@
+"""Low-bit matrix-vector products in one thread, beside the kernels that people use for them.
+
+`python benchmarks/matrix_kernels.py` multiplies a vector by matrices of 1 to 8 bit weights: ours
+(int8 activations, one scale, the requantized result checked against the reference) and ONNX
+Runtime's MatMulNBits (groups of 128, int8 inside). The peer's quantization of the activations is inside its
+time, as it is inside its call; ours takes integers. The two run in turns; medians and ratios are
+printed. `--far` takes matrices that no cache holds. Peer: `pip install onnxruntime`.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bitwright.codegen.cpu.library import build_library
+from bitwright.ir import reference
+from bitwright.ir.builder import Builder
+from bitwright.ir.types import QuantParams
+from bitwright.runtime.library import load_library
+
+ROUNDS = 30
+GROUP = 128
+X = QuantParams((0.5,), -3, 8, -128, 127)
+Y = QuantParams((1.0,), 5, 8, -128, 127)
+WIDTHS = {"1": (-1, 1, 2), "ternary": (-1, 1, 1), "2": (-2, 1, 1), "3": (-4, 3, 1), "4": (-8, 7, 1),
+          "5": (-16, 15, 1), "6": (-32, 31, 1), "7": (-64, 63, 1), "8": (-127, 127, 1)}  # fmt: skip
+
+
+def ours(width: str, outputs: int, depth: int, matrices: int, folder: Path) -> Callable[[], Any]:
+    """A call that multiplies by every matrix; the first call's results are checked."""
+    rng = np.random.default_rng(0)
+    least, most, step = WIDTHS[width]
+    builder = Builder([("x", (1, depth), X)])
+    shift = int(16 + np.log2(max(-least, 1) * depth**0.5))
+    results: list[tuple[str, Any]] = []
+    for number in range(matrices):
+        codes = rng.integers(0, (most - least) // step + 1, (outputs, depth))
+        weight = builder.constant(codes * step + least, QuantParams((0.25,), 0, 8, -127, 127))
+        bias = builder.constant(rng.integers(-999, 999, outputs).astype(np.int32))
+        sums = builder.linear(builder.inputs[0], weight, bias)
+        scaled = builder.requantize(sums, Y, multiplier=[30000], shift=[shift])
+        results.append((f"y{number}", scaled))
+    module = builder.finish(results)
+    library = load_library(build_library(module, folder).library)
+    x = rng.integers(-128, 128, (1, depth)).astype(np.int8)
+    bound = library.bound([x])
+    bound()
+    wanted = reference.run(module, {"x": x})
+    for info, found in zip(library.outputs, bound.outputs, strict=True):
+        if not np.array_equal(found, wanted[info.name]):
+            raise SystemExit(f"{width} bits, {outputs}x{depth}: not the reference's result")
+    return bound
+
+
+def onnxruntime_bits(bits: int, outputs: int, depth: int, matrices: int) -> Callable[[], Any]:
+    """MatMulNBits with int8 arithmetic, one thread."""
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    nodes: list[Any] = []
+    constants: list[Any] = []
+    for n in range(matrices):
+        packed = rng.integers(0, 256, (outputs, depth // GROUP, GROUP * bits // 8)).astype(np.uint8)
+        scales = np.ones(outputs * (depth // GROUP), np.float32)
+        constants += [
+            numpy_helper.from_array(packed, f"b{n}"),
+            numpy_helper.from_array(scales, f"s{n}"),
+        ]
+        nodes.append(helper.make_node(
+            "MatMulNBits", ["x", f"b{n}", f"s{n}"], [f"y{n}"], domain="com.microsoft",
+            K=depth, N=outputs, bits=bits, block_size=GROUP, accuracy_level=4,
+        ))  # fmt: skip
+    shape = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes, "nbits", [shape("x", TensorProto.FLOAT, [1, depth])],
+        [shape(f"y{n}", TensorProto.FLOAT, [1, outputs]) for n in range(matrices)], constants,
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, ["CPUExecutionProvider"]
+    )
+    given = {"x": rng.normal(0, 1, (1, depth)).astype(np.float32)}
+    return lambda: session.run(None, given)
+
+
+def medians(calls: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
+    """Seconds of a call of each; they run in turns of `repeats`."""
+    times: list[list[float]] = [[] for _ in calls]
+    for _ in range(ROUNDS):
+        for taken, call in zip(times, calls, strict=True):
+            start = time.perf_counter()
+            for _ in range(repeats):
+                call()
+            taken.append((time.perf_counter() - start) / repeats)
+    return [statistics.median(item) for item in times]
+
+
+def read_bandwidth() -> float:
+    """Bytes a second that one thread reads from memory, by NumPy's sum of 64-bit integers."""
+    data = np.ones(1 << 26, np.int64)
+    best = min(_seconds(data.sum) for _ in range(8))
+    return data.nbytes / best
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--size", default="4096x4096", help="outputs x depth (4096x4096)")
+    parser.add_argument("--width", action="append", choices=list(WIDTHS), help="only these weights")
+    parser.add_argument("--far", action="store_true", help="weights from memory: 512 MB in turns")
+    options = parser.parse_args()
+    outputs, depth = (int(n) for n in options.size.split("x"))
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("onnxruntime", "numpy"))
+    print(f"{date.today()}  {platform.machine()}, {os.cpu_count()} cores; {versions}")
+    bandwidth = read_bandwidth() if options.far else 0.0
+    if options.far:
+        print(f"memory, one thread: {bandwidth / 1e9:.1f} GB/s")
+    for width in options.width or WIDTHS:
+        bits = 2 if width == "ternary" else int(width)
+        size = outputs * depth * bits // 8
+        matrices = max(1, (512 << 20) // size) if options.far else 1
+        with tempfile.TemporaryDirectory() as folder:
+            calls = [ours(width, outputs, depth, matrices, Path(folder))]
+            names = ["ours"]
+            if bits in (2, 4, 8):
+                calls.append(onnxruntime_bits(bits, outputs, depth, matrices))
+                names.append("ONNX Runtime")
+            times = [t / matrices for t in medians(calls, 1 if options.far else 20)]
+        line = f"{width:>8} bits  ours {times[0] * 1e6:8.1f} us {size / times[0] / 1e9:6.1f} GB/s"
+        if options.far:
+            line += f" ({size / times[0] / bandwidth:4.0%} of memory)"
+        for name, seconds in zip(names[1:], times[1:], strict=True):
+            line += f"   {name} {seconds * 1e6:8.1f} us = {seconds / times[0]:5.2f} x"
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
