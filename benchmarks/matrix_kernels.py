@@ -2,9 +2,9 @@
 
 `python benchmarks/matrix_kernels.py` multiplies a vector by matrices of 1 to 8 bit weights: ours
 (int8 activations, one scale, the requantized result checked against the reference) and ONNX
-Runtime's MatMulNBits (groups of 128, int8 inside). The peer's quantization of the activations is inside its
-time, as it is inside its call; ours takes integers. The two run in turns; medians and ratios are
-printed. `--far` takes matrices that no cache holds. Peer: `pip install onnxruntime`.
+Runtime's MatMulNBits (groups of 128, int8 inside). The peer's quantization of the activations is
+inside its time, as it is inside its call; ours takes integers. The two run in turns; medians and
+ratios are printed. `--far` takes matrices that no cache holds. Peer: `pip install onnxruntime`.
 """
 
 import argparse
