@@ -132,6 +132,12 @@ def main(debug: bool) -> None:
     callback=machine_parameters,
     help="Machine parameters, such as lanes=8,rows=16; the target's own choice for the rest.",
 )
+@click.option(
+    "--cpu",
+    metavar="LEVEL,...",
+    help="Processor levels of the native library, such as x86-64-v3,x86-64-v4-vnni; it takes the "
+    "highest that it finds. Default: host, the highest of this machine.",
+)
 @SHAPE
 @click.option("--clock", type=float, help="The machine's clock in MHz; default: the target's.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
@@ -146,6 +152,7 @@ def compile_command(
     activations: int,
     ranges: str,
     machine: dict[str, int] | None,
+    cpu: str | None,
     shapes: dict[str, tuple[int, ...]],
     clock: float | None,
     seed: int,
@@ -157,6 +164,7 @@ def compile_command(
     Examples:
       bitwright compile model.onnx -t cpu       -c samples.npz -o build/
       bitwright compile model.tflite -t cpu     -o build/
+      bitwright compile model.tflite -t cpu --cpu x86-64-v3,x86-64-v4-vnni -o build/
       bitwright compile model.onnx -t ulx3s-85f -c samples.npz --weights 4 -o build/
     """
     from bitwright import api
@@ -172,6 +180,7 @@ def compile_command(
             output=output,
             seed=seed,
             machine=machine,
+            cpu=cpu,
             ranges=ranges,
             clock=clock,
             shapes=shapes,

@@ -406,7 +406,7 @@ def test_levels_agree(tmp_path: Path, level: str) -> None:
     x = builder.inputs[0]
     x = n.conv(builder, rng, x, 8, (3, 3), padding=(1, 1, 1, 1))
     x = n.conv(builder, rng, x, 8, (3, 3), groups=8, stride=(2, 2))
-    library = compare(builder.finish([("y", x)]), tmp_path, rng, level=cpu_level(level))
+    library = compare(builder.finish([("y", x)]), tmp_path, rng, levels=(cpu_level(level),))
     assert library.cpu == level
 
 

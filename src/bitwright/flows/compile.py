@@ -1,7 +1,7 @@
 """`bitwright compile`: a model file to a build folder."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 from torch_mlir import ir
 
 from bitwright import report as reports
+from bitwright.codegen.cpu.level import CpuLevel, cpu_levels
 from bitwright.codegen.cpu.library import build_library
 from bitwright.errors import BitwrightError
 from bitwright.flows.compare import compare_outputs, raise_if_different
@@ -45,6 +46,12 @@ class AlreadyQuantized(BitwrightError):
     exit_code = 3
 
 
+class NotForFpga(BitwrightError):
+    """An option of CPU code, with an FPGA as target."""
+
+    exit_code = 2
+
+
 class NotForCpu(BitwrightError):
     """An option of the FPGA machine, with a CPU as target."""
 
@@ -61,6 +68,7 @@ def compile_model(
     output: Path = Path("build"),
     seed: int = 0,
     machine: Mapping[str, int] | None = None,
+    cpu: str | None = None,
     ranges: str = "minmax",
     clock: float | None = None,
     shapes: Shapes | None = None,
@@ -73,6 +81,8 @@ def compile_model(
     only what the library is compared with the reference on (random ones without).
 
     Args:
+        cpu: processor levels of the native library, such as `x86-64-v3,x86-64-v4-vnni`; the highest
+            one of this machine by default.
         shapes: `{"height": 224}` binds a symbolic dimension in all inputs that have it,
             `{"x": (1, 3, 224, 224)}` all of those of one input.
 
@@ -87,6 +97,12 @@ def compile_model(
                     f"{option} is {value}, and the target {device.name!r} is no FPGA machine; "
                     "leave it out, or compile for a board (`bitwright targets` lists them)"
                 )
+    elif cpu is not None:
+        raise NotForFpga(
+            f"--cpu is {cpu}, and the target {device.name!r} is no processor; leave it out, or "
+            "compile for cpu"
+        )
+    levels = cpu_levels(cpu or "host") if isinstance(device, CpuTarget) else ()
     check_writable(output)
     progress("import the model", 0, 0)
     imported = import_model(model, shapes)
@@ -128,7 +144,7 @@ def compile_model(
         made.files["model"] = folder.model.name
         if isinstance(device, CpuTarget):
             progress("compile the native library", 0, 0)
-            _compile_cpu(quantized, folder, model.stem, made)
+            _compile_cpu(quantized, folder, model.stem, levels, made)
             _check_cpu(quantized, folder, samples, seed, made, codes=imported.quantized)
         else:
             assert isinstance(device, FpgaTarget), "there are two kinds of targets"
@@ -196,8 +212,10 @@ def tool_versions(names: tuple[str, ...]) -> dict[str, str]:
     return {name: metadata.version(name) for name in names}
 
 
-def _compile_cpu(module: ir.Module, folder: BuildFolder, name: str, made: Report) -> None:
-    built = build_library(module, folder.library, model=name)
+def _compile_cpu(
+    module: ir.Module, folder: BuildFolder, name: str, levels: Sequence[CpuLevel], made: Report
+) -> None:
+    built = build_library(module, folder.library, model=name, levels=levels)
     made.files["library"] = str(built.library.relative_to(folder.path))
     made.files["header"] = str(built.header.relative_to(folder.path))
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bitwright.errors import BitwrightError
 from bitwright.files import is_sealed
 from bitwright.runtime.memory import aligned
-from bitwright.runtime.tensors import TensorInfo, finish, prepare
+from bitwright.runtime.tensors import TensorError, TensorInfo, finish, prepare
 
 ABI_VERSION = 2
 
@@ -76,6 +76,29 @@ class Library:
         self._run = library.bw_run_with
         pointers = ctypes.POINTER(ctypes.c_void_p)
         self._run.argtypes = [ctypes.c_void_p, pointers, pointers]
+
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        """The outputs of arrays in the order of the inputs, or by name.
+
+        Whatever speaks DLPack is taken, and NumPy arrays; integers and reals as in `run`.
+
+        Returns:
+            The array of the only output, or a dictionary by name.
+
+        Raises:
+            TensorError: inputs that are not those of the model.
+        """
+        if len(inputs) > len(self.inputs):
+            raise TensorError(
+                f"{len(inputs)} inputs are given; expected {len(self.inputs)}: "
+                f"{', '.join(info.name for info in self.inputs)}"
+            )
+        given = {info.name: _array(x) for info, x in zip(self.inputs, inputs, strict=False)}
+        twice = given.keys() & named.keys()
+        if twice:
+            raise TensorError(f"Input {min(twice)!r} is given by place and by name; give it once")
+        outputs = self.run(given | {name: _array(x) for name, x in named.items()})
+        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
     def bound(self, inputs: Sequence[NDArray[np.int8]]) -> "BoundLibrary":
         """The library with fixed memory for one sample; see `BoundLibrary`."""
@@ -174,6 +197,13 @@ def load_library(path: Path) -> Library:
             f"{missing}; compile the model on this machine"
         )
     return Library(path, library)
+
+
+def _array(x: Any) -> Array:
+    """A view of the memory of an array of another library where it lies on the CPU."""
+    if isinstance(x, np.ndarray) or not hasattr(x, "__dlpack__"):
+        return np.asarray(x)
+    return np.from_dlpack(x)
 
 
 def _text(library: ctypes.CDLL, function: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch_mlir import ir
 
@@ -13,6 +14,8 @@ from bitwright.ir.graph import NamedValue
 from bitwright.ir.types import QuantParams, shape_of
 
 ABI_VERSION = 2
+LIBRARY = "libmodel.so"
+HEADER = "model.h"
 EXPORTS = "bw_*"
 
 
@@ -33,6 +36,16 @@ class _Tensor:
         )
 
     @property
+    def described(self) -> dict[str, Any]:
+        """The same as data."""
+        params = self.params
+        return {
+            "name": self.name, "shape": list(self.shape), "bits": 8 * self.bytes,
+            "scale": params.scale, "zero_point": params.zero_point,
+            "minimum": params.qmin, "maximum": params.qmax,
+        }  # fmt: skip
+
+    @property
     def type(self) -> str:
         """Of one element in C."""
         return f"int{8 * self.bytes}_t"
@@ -48,7 +61,7 @@ class Interface:
     """What the C files say about one model."""
 
     model: str
-    level: CpuLevel
+    levels: tuple[CpuLevel, ...]
     arena_bytes: int
     inputs: tuple[_Tensor, ...]
     outputs: tuple[_Tensor, ...]
@@ -59,10 +72,17 @@ class Interface:
         return len(self.inputs) == 1 and len(self.outputs) == 1
 
 
-def interface(module: ir.Module, model: str, level: CpuLevel, arena_bytes: int) -> Interface:
+def entry_of(number: int) -> str:
+    """The function of the object for the level of this number."""
+    return f"{ENTRY}{number}"
+
+
+def interface(
+    module: ir.Module, model: str, levels: tuple[CpuLevel, ...], arena_bytes: int
+) -> Interface:
     """Read names, shapes and quantized types from the module."""
     return Interface(
-        model, level, arena_bytes, _tensors(graph.inputs(module)), _tensors(graph.outputs(module))
+        model, levels, arena_bytes, _tensors(graph.inputs(module)), _tensors(graph.outputs(module))
     )
 
 
@@ -80,7 +100,7 @@ def header(given: Interface) -> str:
         for i, tensor in enumerate(tensors)
     ]
     return _HEADER.format(
-        model=given.model.replace("*/", "* /"), cpu=given.level.name,
+        model=given.model.replace("*/", "* /"), cpu=", ".join(level.name for level in given.levels),
         tensors="\n".join(lines), sizes="\n".join(sizes), abi=ABI_VERSION,
         arena=given.arena_bytes, alignment=ALIGNMENT,
         inputs=len(given.inputs), outputs=len(given.outputs),
@@ -89,24 +109,35 @@ def header(given: Interface) -> str:
 
 
 def source(given: Interface) -> str:
-    """The functions that `model.h` declares, around the entry of the object."""
+    """The functions that `model.h` declares, around the entries of the objects."""
     arguments = [f"inputs[{i}]" for i in range(len(given.inputs))]
     arguments += [f"outputs[{i}]" for i in range(len(given.outputs))]
     parameters = ["void *"] + ["const int8_t *"] * len(given.inputs)
     parameters += ["int8_t *"] * len(given.outputs)
-    checks = [
-        f'    if (!__builtin_cpu_supports("{feature}")) return "{feature}";'
-        for feature in given.level.features
-    ]
-    if checks:
-        checks.insert(0, "    __builtin_cpu_init();")
+    numbered = list(enumerate(given.levels))
+    rows = [f"    {{{_quoted(level.name)}, missing{n}, {entry_of(n)}}}," for n, level in numbered]
     return _SOURCE.format(
-        model=_quoted(given.model), cpu=_quoted(given.level.name), entry=ENTRY,
-        parameters=", ".join(parameters), call=", ".join(["arena", *arguments]),
-        input_tensors=_array("inputs", given.inputs), checks="\n".join(checks),
+        model=_quoted(given.model), parameters=", ".join(parameters),
+        declared="\n".join(
+            f"extern void {entry_of(n)}({', '.join(parameters)});" for n, _ in numbered
+        ),
+        missing="\n".join(_missing(n, level) for n, level in numbered),
+        init="__builtin_cpu_init();" if any(level.features for _, level in numbered) else "",
+        levels="\n".join(rows), call=", ".join(["arena", *arguments]),
+        input_tensors=_array("inputs", given.inputs),
         output_tensors=_array("outputs", given.outputs),
         run=_RUN.format(out=given.outputs[0].type) if given.single else "",
     )  # fmt: skip
+
+
+def _missing(number: int, level: CpuLevel) -> str:
+    """A C function: the first feature of the level that this processor lacks."""
+    checks = [
+        f'    if (!__builtin_cpu_supports("{feature}")) return "{feature}";'
+        for feature in level.features
+    ]
+    head = f"static const char *missing{number}(void) {{"
+    return "\n".join([head, *checks, "    return NULL;", "}"])
 
 
 def _array(name: str, tensors: Sequence[_Tensor]) -> str:
@@ -215,7 +246,7 @@ const bw_tensor *bw_output(int index);
 
 int bw_abi_version(void);
 const char *bw_model_name(void);
-const char *bw_cpu(void);                 /* the processor level that the code is for */
+const char *bw_cpu(void);                 /* the processor level whose code runs here */
 const char *bw_missing_cpu_feature(void); /* NULL where this processor can run it */
 
 #ifdef __cplusplus
@@ -231,7 +262,7 @@ _SOURCE = """\
 #include <sched.h>
 #include <stdatomic.h>
 
-extern void {entry}({parameters});
+{declared}
 
 {input_tensors}
 
@@ -239,7 +270,6 @@ extern void {entry}({parameters});
 
 int bw_abi_version(void) {{ return BW_ABI_VERSION; }}
 const char *bw_model_name(void) {{ return {model}; }}
-const char *bw_cpu(void) {{ return {cpu}; }}
 size_t bw_arena_bytes(void) {{ return BW_ARENA_BYTES; }}
 int bw_input_count(void) {{ return inputs_count; }}
 int bw_output_count(void) {{ return outputs_count; }}
@@ -252,20 +282,46 @@ const bw_tensor *bw_output(int index) {{
     return index >= 0 && index < outputs_count ? &outputs_table[index] : NULL;
 }}
 
-const char *bw_missing_cpu_feature(void) {{
-{checks}
-    return NULL;
+{missing}
+
+struct level {{
+    const char *name;
+    const char *(*missing)(void);
+    void (*run)({parameters});
+}};
+
+/* the highest first */
+static const struct level levels[] = {{
+{levels}
+}};
+enum {{ levels_count = sizeof levels / sizeof levels[0] }};
+
+/* The first level that this processor has, else the lowest. */
+static const struct level *chosen(void) {{
+    static const struct level *_Atomic known;
+    const struct level *level = atomic_load_explicit(&known, memory_order_relaxed);
+    if (level == NULL) {{
+        {init}
+        level = levels;
+        while (level < levels + levels_count - 1 && level->missing() != NULL) level++;
+        atomic_store_explicit(&known, level, memory_order_relaxed);
+    }}
+    return level;
 }}
 
+const char *bw_cpu(void) {{ return chosen()->name; }}
+const char *bw_missing_cpu_feature(void) {{ return chosen()->missing(); }}
+
 int bw_run_with(void *arena, const int8_t *const *inputs, int8_t *const *outputs) {{
-    if (bw_missing_cpu_feature() != NULL) return BW_CPU_TOO_OLD;
+    const struct level *level = chosen();
+    if (level->missing() != NULL) return BW_CPU_TOO_OLD;
     if (arena == NULL || (uintptr_t)arena % BW_ARENA_ALIGNMENT != 0) return BW_BAD_ARGUMENT;
     if (inputs == NULL || outputs == NULL) return BW_BAD_ARGUMENT;
     for (int i = 0; i < inputs_count; i++)
         if (inputs[i] == NULL) return BW_BAD_ARGUMENT;
     for (int i = 0; i < outputs_count; i++)
         if (outputs[i] == NULL) return BW_BAD_ARGUMENT;
-    {entry}({call});
+    level->run({call});
     return BW_OK;
 }}
 

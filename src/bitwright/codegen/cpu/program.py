@@ -17,6 +17,7 @@ from torch_mlir import ir
 from bitwright.codegen.cpu.arena import ALIGNMENT, Buffer, place
 
 ENTRY = "network"
+_PRIVATE = "llvm.linkage = #llvm.linkage<internal>"
 BYTES = {"i8": 1, "i32": 4, "i64": 8, "f32": 4}
 
 Shape = Sequence[int]
@@ -175,7 +176,8 @@ class Kernel:
             f"{view.name}: {view.type} {{llvm.noalias}}" for _, view in self.arguments
         )
         body = "\n".join(f"    {line}" for line in self.lines)
-        return f"  func.func @{self.name}({arguments}) {{\n{body}\n    return\n  }}"
+        head = f"  func.func @{self.name}({arguments}) attributes {{{_PRIVATE}}} {{"
+        return f"{head}\n{body}\n    return\n  }}"
 
 
 class Program:
@@ -214,8 +216,8 @@ class Program:
         self._kernels.append(kernel)
         return kernel
 
-    def module(self, context: ir.Context) -> ir.Module:
-        """Place the buffers and build the module."""
+    def module(self, context: ir.Context, entry: str = ENTRY) -> ir.Module:
+        """Place the buffers and build the module, all of it private but the entry."""
         self.arena_bytes = max(place(self._buffers), ALIGNMENT)
         declared = [
             f'  memref.global "private" constant @{name} : '
@@ -223,7 +225,7 @@ class Program:
             for key, name in self._constants.items()
         ]
         kernels = [kernel.text() for kernel in self._kernels]
-        text = "\n".join(["module {", *declared, *kernels, self._entry(), "}"])
+        text = "\n".join(["module {", *declared, *kernels, self._entry(entry), "}"])
         with context, ir.Location.unknown():
             module = ir.Module.parse(text)
             by_name = {name: key for key, name in self._constants.items()}
@@ -239,7 +241,7 @@ class Program:
     def _constant_type(key: tuple[str, tuple[int, ...], bytes]) -> str:
         return memref(f"i{8 * np.dtype(key[0]).itemsize}", key[1])
 
-    def _entry(self, entry: str = ENTRY) -> str:
+    def _entry(self, entry: str) -> str:
         arena = memref("i8", [self.arena_bytes])
         lines: list[str] = []
         constants = {name: key for key, name in self._constants.items()}
