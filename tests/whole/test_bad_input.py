@@ -221,8 +221,8 @@ def test_options_of_the_machine_on_a_cpu(
 @pytest.mark.parametrize(
     ("target", "cpu", "code", "expected"),
     [
-        ("ulx3s-12f", "host", 2, "--cpu is host, and the target 'ulx3s-12f' is no processor; leave it "
-         "out, or compile for cpu"),
+        ("ulx3s-12f", "host", 2, "--cpu is host, and the target 'ulx3s-12f' is no processor; leave "
+         "it out, or compile for cpu"),
         ("cpu", "486", 5, "CPU level '486' is not one of those of this machine: "),
     ],
 )  # fmt: skip
