@@ -258,19 +258,26 @@ def bitstream(build: Path, seed: int, clock: float | None, attempts: int) -> Non
 @BUILD
 @INPUT
 @OUTPUT_ARRAYS
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Threads of one inference.",
+)
 @click.option("--check", is_flag=True, help="Compare every output value with the reference.")
-def run(build: Path, inputs: Path, output: Path | None, check: bool) -> None:
+def run(build: Path, inputs: Path, output: Path | None, threads: int, check: bool) -> None:
     """Run the native library of a BUILD folder.
 
     \b
     Examples:
       bitwright run build/ --input x.npz --output y.npz
-      bitwright run build/ --input x.npz --check
+      bitwright run build/ --input x.npz --threads 2 --check
     """
     from bitwright import api
     from bitwright.report_table import report_table
 
-    report = api.run(build, inputs, output, check=check)
+    report = api.run(build, inputs, output, threads=threads, check=check)
     _console().print(report_table([report]))
 
 

@@ -129,7 +129,7 @@ def test_bitstream(api: FakeApi) -> None:
 
 def test_run(api: FakeApi) -> None:
     assert invoke("run", "b", "--input", "x.npy").exit_code == 0
-    assert api.calls == [("run", (Path("b"), Path("x.npy"), None), {"check": False})]
+    assert api.calls == [("run", (Path("b"), Path("x.npy"), None), {"threads": 1, "check": False})]
 
 
 class FakeInspection:
