@@ -105,10 +105,14 @@ def onnxruntime_bits(bits: int, outputs: int, depth: int, matrices: int) -> Call
 class Ggml:
     """The libraries that `llama-cpp-python` brings, on tensors of any numbers."""
 
-    TYPES: ClassVar = {"1": ("Q1_0",), "ternary": ("TQ1_0", "TQ2_0"), "2": ("TQ2_0", "Q2_K"), "3": ("Q3_K",),
-             "4": ("Q4_0", "Q4_K"), "5": ("Q5_K",), "6": ("Q6_K",), "8": ("Q8_0",)}  # fmt: skip
-    NUMBERS: ClassVar = {"Q4_0": 2, "Q8_0": 8, "Q2_K": 10, "Q3_K": 11, "Q4_K": 12, "Q5_K": 13, "Q6_K": 14,
-               "TQ1_0": 34, "TQ2_0": 35, "Q1_0": 41}  # fmt: skip
+    TYPES: ClassVar[dict[str, tuple[str, ...]]] = {
+        "1": ("Q1_0",), "ternary": ("TQ1_0", "TQ2_0"), "2": ("TQ2_0", "Q2_K"), "3": ("Q3_K",),
+        "4": ("Q4_0", "Q4_K"), "5": ("Q5_K",), "6": ("Q6_K",), "8": ("Q8_0",),
+    }  # fmt: skip
+    NUMBERS: ClassVar[dict[str, int]] = {
+        "Q4_0": 2, "Q8_0": 8, "Q2_K": 10, "Q3_K": 11, "Q4_K": 12, "Q5_K": 13, "Q6_K": 14,
+        "TQ1_0": 34, "TQ2_0": 35, "Q1_0": 41,
+    }  # fmt: skip
     F32 = 0
 
     class _Params(ctypes.Structure):
