@@ -12,7 +12,9 @@ from pathlib import Path
 
 from bitwright.errors import BitwrightError
 from bitwright.hwgen.core import bank_words
+from bitwright.hwgen.engines import dsp, window
 from bitwright.hwgen.isa import field_layout, kept_bits, program_bits
+from bitwright.hwgen.operands import bank_depth
 from bitwright.ir.machine import TABLE_ENTRIES, Machine
 from bitwright.targets.target import Resources
 
@@ -36,8 +38,8 @@ def memory_shapes(machine: Machine) -> list[tuple[int, int]]:
     """(width, depth) of every memory of the machine."""
     word = machine.activation_bits
     shapes = [
-        (word, machine.act_words),
-        (word, bank_words(machine.in_words)),
+        *[(word, bank_depth(machine, machine.act_words))] * machine.banks,
+        *[(word, bank_words(bank_depth(machine, machine.in_words)))] * machine.banks,
         (word, bank_words(machine.out_words)),
         (machine.weight_bits, machine.weight_words),
         (machine.param_bits, machine.param_words),
@@ -63,27 +65,52 @@ def _blocks(family: str, width: int, depth: int, bits: int, words: int) -> int:
 
 
 def dsps(machine: Machine) -> int:
-    """One multiplier per lane, two (wide: four) per channel that is requantized in a cycle."""
-    return machine.lanes + (4 if machine.wide else 2) * machine.requant_lanes
+    """One multiplier per lane, two (wide: four) per channel that is requantized in a cycle.
+
+    The engine `dsp` multiplies for the lanes too.
+    """
+    engine = machine.multiplier_blocks if machine.dsp else machine.lanes
+    return engine + (4 if machine.wide else 2) * machine.requant_lanes
 
 
 def features(machine: Machine) -> dict[str, float]:
     """Counts that LUT and FF depend on linearly."""
+    fields = field_layout(machine, list(kept_bits(machine)))
+    return {
+        "one": 1,
+        **(_whole_weight_features(machine) if machine.dsp else _bit_plane_features(machine)),
+        "requantizer_bits": machine.requant_lanes * machine.acc_bits,
+        "wide_requantizers": machine.requant_lanes * machine.wide,
+        "field_bits": fields.size,
+    }
+
+
+def _bit_plane_features(machine: Machine) -> dict[str, float]:
     lanes, rows = machine.lanes, machine.rows
     pairs = lanes // 2
     levels = [pairs >> level for level in range(1, pairs.bit_length())]
     tree = sum(count * (9 + level) for level, count in enumerate(levels, 1))
-    fields = field_layout(machine, list(kept_bits(machine)))
     return {
-        "one": 1,
         "pair_bits": rows * pairs * 9,
         "tree_bits": rows * tree,
         "accumulator_bits": rows * machine.acc_bits,
         "lane_bits": 8 * lanes,
-        "requantizer_bits": machine.requant_lanes * machine.acc_bits,
-        "wide_requantizers": machine.requant_lanes * machine.wide,
-        "field_bits": fields.size,
         "weight_bits": machine.weight_bits,
+    }
+
+
+def _whole_weight_features(machine: Machine) -> dict[str, float]:
+    lanes, rows = machine.lanes, machine.pixels * machine.rows
+    levels = [lanes >> level for level in range(1, lanes.bit_length())]
+    tree = sum(count * (dsp.PRODUCT_BITS + level) for level, count in enumerate(levels, 1))
+    return {
+        "block_pairs": machine.multiplier_blocks,
+        "table_products": 2 * (machine.product_pairs - machine.multiplier_blocks),
+        "sum_bits": rows * tree,
+        "tile_bits": rows * machine.acc_bits,
+        "window_bits": (machine.pixels + window.CARRIED) * lanes * machine.acc_bits,
+        "bank_bits": machine.banks * machine.pixels * machine.activation_bits,
+        "operand_bits": machine.weight_bits,
     }
 
 
@@ -101,7 +128,7 @@ def estimate(machine: Machine, family: str) -> Resources:
         )
     counts = features(machine)
     lut, ff = (
-        round(sum(cost * counts[name] for name, cost in _costs()[family][cell].items()))
+        round(sum(cost * counts.get(name, 0) for name, cost in _costs()[family][cell].items()))
         for cell in ("lut", "ff")
     )
     bram = sum(block_rams(family, *shape) for shape in memory_shapes(machine))
