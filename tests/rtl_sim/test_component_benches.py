@@ -7,6 +7,7 @@ random stimuli; the seed of a run is printed when it fails.
 import dataclasses
 import json
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,9 +25,11 @@ from bitwright.hwgen.engines.channelwise import Channelwise
 from bitwright.hwgen.engines.weightserial import WeightSerial
 from bitwright.hwgen.host import HostPort
 from bitwright.hwgen.output import OutputStage
+from bitwright.hwgen.ports.axi4_master import Axi4Master
 from bitwright.hwgen.ports.axi4lite import Axi4LiteBridge
 from bitwright.hwgen.ports.uart import UartBridge
 from bitwright.hwgen.ports.wishbone import WishboneBridge
+from bitwright.hwgen.ports.wishbone_master import WishboneMaster
 from bitwright.hwgen.ram import Ram
 from bitwright.hwgen.requantize import Requantizer
 from bitwright.hwgen.sequencer import Fetch, Sequencer
@@ -42,6 +45,9 @@ WIDEST = dataclasses.replace(MACHINE, multiplier_bits=31, acc_bits=32, tables=0)
 UART_DIVISOR = 4
 UART_SILENCE_BYTES = 8
 BENCHES = Path(__file__).parent / "benches"
+sys.path.insert(0, str(BENCHES))
+from memory_systems import BURST_WORDS, TIMINGS, MasterAndMemory, StreamedWeights
+
 UNITS = {
     "address": LoopNest(machine=MACHINE),
     "weightserial": WeightSerial(machine=MACHINE),
@@ -61,6 +67,10 @@ UNITS = {
     "wishbone": WishboneBridge(),
     "axi4lite": Axi4LiteBridge(),
     "uart": UartBridge(divisor=UART_DIVISOR, silence_bytes=UART_SILENCE_BYTES),
+    "wishbone_master": WishboneMaster(burst_words=BURST_WORDS),
+    "axi4_master": Axi4Master(burst_words=BURST_WORDS, outstanding=3),
+    **{f"memory_{name}": MasterAndMemory(timing) for name, timing in TIMINGS.items()},
+    **{f"streamed_{name}": StreamedWeights(timing) for name, timing in TIMINGS.items()},
 }
 
 
