@@ -107,7 +107,7 @@ def _try(unit: str, proof: Proof, folder: Path) -> Result:
         seconds += used
         assert re.search(r"Status: (passed|failed)", said, re.IGNORECASE), f"{folder}:\n{said}"
         if status != 0:
-            lines = [line[15:] for line in said.splitlines() if re.search("failed|Unreached", line)]
+            lines = [line[14:] for line in said.splitlines() if re.search("failed|Unreached", line)]
             error = "\n".join([*lines, f"Trace: {folder / 'trace.vcd'}"])
             break
     if proof.method == "refuted":

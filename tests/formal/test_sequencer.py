@@ -3,7 +3,7 @@
 from amaranth.asserts import AnyConst
 from amaranth.hdl import Array, Assert, Assume, Cat, Elaboratable, Module, Mux, Signal
 from proof import Proof, broken
-from tokens import Marked, free
+from tokens import Marked, free, in_order
 
 from bitwright.hwgen.banks import PingPong
 from bitwright.hwgen.isa import kept_bits, program_bits
@@ -123,15 +123,8 @@ class Inferences(Elaboratable):
             (inputs.full != 0, given[inputs.read_bank]),
             (inputs.full == 2, given[~inputs.read_bank]),
         ]
-        seen = went.seen
-        for number, (used, content) in enumerate(places):
-            m.d.comb += Assert(~used | (content == 0) | (content == seen + 1) & (content != 3))
-            upto = Signal(2, name=f"seen_up_to{number}")
-            m.d.comb += upto.eq(Mux(used & (content != 0), content, seen))
-            seen = upto
+        in_order(m, came, went, places)
         m.d.comb += [
-            Assert(seen == came.seen),
-            Assert(came.seen != 3),
             Assert((inputs.full != 3) & (outputs.full != 3)),
             *(
                 Assert((banks.write_bank ^ banks.read_bank) == (banks.full == 1))

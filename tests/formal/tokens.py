@@ -6,6 +6,8 @@ second marked 2, all others 0 (Wolper, "Expressing interesting properties of pro
 propositional temporal logic", POPL 1986).
 """
 
+from collections.abc import Sequence
+
 from amaranth.asserts import AnySeq
 from amaranth.hdl import Assert, Assume, Cat, Module, Mux, Signal, Value
 
@@ -43,6 +45,20 @@ class Marked:
         m.d.comb += [Assert(~transfer | self.legal), Assert(self.seen != 3)]
 
 
+def in_order(
+    m: Module, came: Marked, went: Marked, places: Sequence[tuple[Value, Value]]
+) -> None:
+    """Asserts where the marks are that came and have not gone: in `places` (used, content), from
+    the oldest to the newest. This is what makes the proof inductive."""
+    seen: Value = went.seen
+    for number, (used, content) in enumerate(places):
+        m.d.comb += Assert(~used | (content == 0) | ((content == seen + 1) & (content != 3)))
+        upto = Signal(2, name=f"{went.seen.name}_upto{number}")
+        m.d.comb += upto.eq(Mux(used & (content != 0), content, seen))
+        seen = upto
+    m.d.comb += [Assert(seen == came.seen), Assert(came.seen != 3), Assert(went.seen != 3)]
+
+
 def held(m: Module, *, valid: Value, ready: Value, payload: Value, name: str) -> Value:
     """Whether a stream keeps its rule: what is offered stays until it is taken."""
     waiting = Signal(name=f"{name}_waiting")
@@ -76,3 +92,10 @@ def slow_host(m: Module, host: Value, slowest: int) -> Signal:
     served = Signal(name="host_served")
     m.d.comb += served.eq(host.stb & host.ack)
     return served
+
+
+def within(m: Module, waits: Value, slowest: int, *, name: str) -> Value:
+    """Whether a wait has never lasted longer than `slowest` cycles at a time."""
+    count = Signal(range(slowest + 2), name=f"{name}_count")
+    m.d.sync += count.eq(Mux(waits, Mux(count > slowest, count, count + 1), 0))
+    return count <= slowest

@@ -62,6 +62,12 @@ class Axi4Master(wiring.Component):
     Members:
         port: commands and data.
         bus: an answer with an error sets `port.failed`.
+
+    Attributes:
+        reads, writes: buffers of the data.
+        left: words of the command for which no burst has begun.
+        flying: bursts that have begun and are not answered.
+        beats_left: of the write burst whose data are being sent.
     """
 
     def __init__(
@@ -84,6 +90,9 @@ class Axi4Master(wiring.Component):
         self._outstanding = outstanding
         self.reads = StreamBuffer(width=data_bits)
         self.writes = StreamBuffer(width=data_bits)
+        self.left = Signal(words_bits)
+        self.flying = Signal(range(outstanding + 1))
+        self.beats_left = Signal(range(burst_words + 1))
         self._byte_bits = (data_bits // 8).bit_length() - 1
         super().__init__(
             {
@@ -105,9 +114,8 @@ class Axi4Master(wiring.Component):
         port, bus = self.port, self.bus
         m.submodules.reads, m.submodules.writes = reads, writes = self.reads, self.writes
         address = Signal(self._address_bits)
-        left = Signal(len(port.command.payload.words))
+        left, flying, beats_left = self.left, self.flying, self.beats_left
         write = Signal()
-        flying = Signal(range(self._outstanding + 1))  # bursts asked for and not yet answered
         asking, answered = Signal(), Signal()
         ends = Signal()  # the last command's direction is not this one's and it is still under way
         m.d.comb += [
@@ -139,7 +147,6 @@ class Axi4Master(wiring.Component):
             to_boundary.eq(self._burst_words - position),
             beats.eq(Mux(left < to_boundary, left, to_boundary)),
         ]
-        beats_left = Signal.like(beats)  # of the write burst whose data are being sent
         begin = Signal()
         m.d.comb += begin.eq(
             (left != 0) & ~ends & ~asking & (beats_left == 0) & (flying != self._outstanding)

@@ -51,6 +51,9 @@ class WishboneMaster(wiring.Component):
     Members:
         port: commands and data.
         bus: `err` ends a beat as `ack` does, and sets `port.failed`.
+
+    Attributes:
+        reads, writes: buffers of the data. left: beats that are left of the command.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class WishboneMaster(wiring.Component):
         self._data_bits = data_bits
         self.reads = StreamBuffer(width=data_bits, depth=BUFFER_DEPTH)
         self.writes = StreamBuffer(width=data_bits, depth=BUFFER_DEPTH)
+        self.left = Signal(words_bits)
         super().__init__(
             {
                 "port": In(
@@ -80,7 +84,7 @@ class WishboneMaster(wiring.Component):
         m = Module()
         port, bus = self.port, self.bus
         m.submodules.reads, m.submodules.writes = reads, writes = self.reads, self.writes
-        left = Signal(len(port.command.payload.words))
+        left = self.left
         room = Signal(range(self._burst_words))  # beats that may follow this one in its burst
         done = Signal()
         m.d.comb += [
