@@ -44,7 +44,7 @@ class Direction:
             self.waiting.eq(whole & ~begins),
             Assert(~begins | whole),
             Assert(~begins | (good & done & (response == OKAY)) | (~good & (response == SLVERR))),
-            Assert(~done | good),
+            Assert(~done | begins),
             Assert(~host_turn | whole & good & ~done & ~valid),
             Assert(held(m, valid=valid, ready=ready, payload=response, name=f"{name}_answer")),
         ]
@@ -148,7 +148,11 @@ def test_axi4lite_bridge(prove) -> None:
             claim="each transfer is carried out once and answered once, reads and writes take turns",
             spec=lambda: Bridge(Axi4LiteBridge()),
             depth=5,
-            invariants=("(bvult [spec.bridge.fsm_state] #b11)",),
+            invariants=(
+                "(= [spec.bridge.host__stb] (not (= [spec.bridge.fsm_state] #b00)))",
+                "(=> [spec.bridge.host__stb] "
+                "(= [spec.bridge.fsm_state] (ite [spec.bridge.host__we] #b01 #b10)))",
+            ),
         ),
         *(
             Proof(

@@ -99,7 +99,7 @@ class Inferences(Elaboratable):
             sequencer.input_ready.eq(inputs.full != 0),
             sequencer.output_free.eq(~outputs.full[1]),
         ]
-        loaded, computed = self._program(m, sequencer)
+        loaded, running, computed = self._program(m, sequencer)
 
         given = Array(Signal(2, name=f"input{bank}") for bank in range(2))
         found = Array(Signal(2, name=f"output{bank}") for bank in range(2))
@@ -131,13 +131,14 @@ class Inferences(Elaboratable):
             ),
             Assert(sequencer.busy == loaded),
             Assert(~loaded | (inputs.full != 0) & (outputs.full != 2)),
+            Assert(~running | (working == given[inputs.read_bank])),
             Assert(~computed | (found[outputs.write_bank] == given[inputs.read_bank])),
         ]
         return m
 
-    def _program(self, m: Module, sequencer: Sequencer) -> tuple[Signal, Signal]:
-        """Fetched instructions and running ones; returns: an inference is under way, and has been
-        computed."""
+    def _program(self, m: Module, sequencer: Sequencer) -> tuple[Signal, Signal, Signal]:
+        """Fetched instructions and running ones; returns: an inference is under way, one of its
+        instructions runs, and all that have been taken are done."""
         loaded, computed, running = Signal(), Signal(), Signal()
         begins, loading = Signal(), Signal()  # LOAD has been taken and waits
         went_on = Signal()  # and the cycle before had a full input bank and a free output bank
@@ -173,9 +174,9 @@ class Inferences(Elaboratable):
                 sequencer.start
                 == (sequencer.take & (sequencer.opcode != Opcode.STORE) & begun)
             ),
-            Assert(~running | loaded),
+            Assert(~running | (loaded & (count != 0))),
             Assert(~loading | (count == 0)),
-            Assert((count == 0) | loaded),
+            Assert((count == 0) | (loaded & (count <= INSTRUCTIONS))),
             Assert(computed == ((count != 0) & ~running & loaded)),
         ]
         with m.If(sequencer.finished):
@@ -184,7 +185,7 @@ class Inferences(Elaboratable):
             m.d.sync += [running.eq(1), computed.eq(0), count.eq(count + 1)]
         with m.If(sequencer.store):
             m.d.sync += [computed.eq(0), count.eq(0)]
-        return loaded, computed
+        return loaded, running, computed
 
 
 def test_fetch(prove) -> None:
