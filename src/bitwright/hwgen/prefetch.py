@@ -82,7 +82,9 @@ class WeightStreamer(wiring.Component):
         m = Module()
         layer, port = self.layer, self.port
         m.submodules.halves = halves = PingPong()
-        loading, asks, word = Signal(), Signal(), Signal(range(self._depth + 1))
+        loading = Signal()
+        asks = Signal()
+        word = Signal(range(self._depth + 1))
         left = Signal.like(word)  # words of the layer that have not been written
         part = Signal(range(self._slices))
         parts = Signal(self._slices * self._data_bits, reset_less=True)

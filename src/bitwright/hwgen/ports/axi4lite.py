@@ -66,7 +66,6 @@ class Axi4LiteBridge(wiring.Component):
         have_write_address = Signal()
         have_write_data = Signal()
         have_read_address = Signal()
-        wrote_last = Signal()
 
         m.d.comb += [
             bus.awready.eq(~have_write_address),
@@ -92,6 +91,8 @@ class Axi4LiteBridge(wiring.Component):
                 self.read_aligned.eq(bus.araddr[:2] == 0),
             ]
 
+        # Neither direction is passed over: its transfer is followed by its answer, during which it
+        # does not wait and the other one begins.
         write_waits = have_write_address & have_write_data & ~bus.bvalid
         read_waits = have_read_address & ~bus.rvalid
         with m.If(bus.bvalid & bus.bready):
@@ -101,12 +102,11 @@ class Axi4LiteBridge(wiring.Component):
 
         with m.FSM():
             with m.State("IDLE"):
-                with m.If(write_waits & ~(read_waits & wrote_last)):
+                with m.If(write_waits):
                     m.d.sync += [
                         host.addr.eq(Cat(C(0, 2), self.write_address)),
                         host.we.eq(1),
                         host.wdata.eq(self.write_data),
-                        wrote_last.eq(1),
                     ]
                     with m.If(self.write_complete & self.write_aligned):
                         m.next = "WRITE"
@@ -121,7 +121,6 @@ class Axi4LiteBridge(wiring.Component):
                     m.d.sync += [
                         host.addr.eq(Cat(C(0, 2), self.read_address)),
                         host.we.eq(0),
-                        wrote_last.eq(0),
                     ]
                     with m.If(self.read_aligned):
                         m.next = "READ"
