@@ -71,6 +71,7 @@ class Streamed(Elaboratable):
             Assert(streamer.write_half == half),
             Assert(streamer.read_half == read_half),
             Assert((full != 0) == streamer.loaded),
+            Assert(words <= DEPTH),
             Assert((full <= 2) & ((words == 0) | (full != 2))),
             Assert((half != read_half) == (full == 1)),
             # The words that are written and those that are owed make the layer.

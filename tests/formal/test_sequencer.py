@@ -1,13 +1,13 @@
 """Fetch, and the token scheme: sequencer and banks between a host and the engines."""
 
 from amaranth.asserts import AnyConst
-from amaranth.hdl import Array, Assert, Assume, Cat, Elaboratable, Module, Mux, Signal
+from amaranth.hdl import Array, Assert, Assume, Cat, Elaboratable, Module, Mux, Signal, Value
 from proof import Proof, broken
 from tokens import Marked, free, in_order
 
 from bitwright.hwgen.banks import PingPong
 from bitwright.hwgen.isa import kept_bits, program_bits
-from bitwright.hwgen.sequencer import FETCH_CYCLES_COMPUTE, FETCH_CYCLES_END, Fetch, Sequencer
+from bitwright.hwgen.sequencer import FETCH_CYCLES_COMPUTE, Fetch, Sequencer
 from bitwright.ir.instructions import FIELDS, Opcode
 from bitwright.ir.machine import Machine
 
@@ -21,7 +21,12 @@ INSTRUCTIONS = 2  # compute instructions of an inference, at most
 
 
 class Program(Elaboratable):
-    """A program of any words, of which one at any address is looked at, and the one at 0."""
+    """A program of any words, of which the one at any one address is looked at.
+
+    `at`, `state` and `count` follow where the unit must be: every instruction takes its exact time.
+    """
+
+    STATES = ("read", "opcode", "decode", "ready", "fields")
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
@@ -30,47 +35,75 @@ class Program(Elaboratable):
         m = Module()
         m.submodules.fetch = fetch = self._fetch
         width = program_bits(fetch.machine)
-        where, what, first = Signal(len(fetch.address)), Signal(width), Signal(width)
-        m.d.comb += [where.eq(AnyConst(len(where))), what.eq(AnyConst(width))]
-        m.d.comb += first.eq(AnyConst(width))
+        where = Signal(len(fetch.address))
+        what = Signal(width)
         asked = Signal.like(fetch.address)
         m.d.sync += asked.eq(fetch.address)
         m.d.comb += [
+            where.eq(AnyConst(len(where))),
+            what.eq(AnyConst(width)),
             fetch.data.eq(free(m, width, name="data")),
             fetch.take.eq(free(m, name="take") & fetch.ready),
             Assume((asked != where) | (fetch.data == what)),
-            Assume((asked != 0) | (fetch.data == first)),
-            Assume((where != 0) | (what == first)),
-            Assume(first[:3] == Opcode.LOAD),
         ]
-        # The memory has no word after the last one, and no program reaches it.
-        at = Signal.like(fetch.address)  # of the instruction that is ready
-        following = Signal.like(fetch.address)  # of the one after the last that was taken
-        compute = Cat(fetch.opcode == opcode for opcode in COMPUTE).any()
-        m.d.comb += at.eq(fetch.address - Mux(compute, 1 + len(FIELDS), 1))
-        waited = Signal(range(64))
-        m.d.sync += waited.eq(Mux(fetch.ready, 0, waited + 1))
-        with m.If(fetch.take):
-            m.d.sync += following.eq(fetch.address)
-        ends = Cat(
-            what[:3] == opcode for opcode in range(8) if opcode not in (*COMPUTE, 1, 2)
-        ).any()
-        with m.If(fetch.ready):
-            m.d.comb += [
-                Assert((at == following) | (at == 0)),
-                Assert((where != following) | ends | (at == following)),
-                Assert((where != following) | ~ends | (at == 0)),
-                Assert((where != at) | (fetch.opcode == what[:3])),
-            ]
-            with m.If(compute):
-                for number, item in enumerate(FIELDS):
-                    offset, bits = kept_bits(fetch.machine)[item.name]
-                    if bits:
-                        field = fetch.fields[item.name].as_unsigned()
-                        claim = field == what[offset:][:bits]
-                        m.d.comb += Assert((where != (at + 1 + number)[: len(at)]) | claim)
-        m.d.comb += Assert(waited < FETCH_CYCLES_COMPUTE + FETCH_CYCLES_END)
+        at = Signal.like(fetch.address)
+        state = Signal(3)
+        count = Signal(range(len(FIELDS) + 1))
+        read, opcode, decode, ready, fields = range(len(self.STATES))
+        compute = Cat(fetch.opcode == code for code in COMPUTE).any()
+        single = Cat(fetch.opcode == code for code in (Opcode.LOAD, Opcode.STORE)).any()
+        distance = Signal(range(len(FIELDS) + 2))  # of `address` from `at`
+        with m.Switch(state):
+            with m.Case(read):
+                m.d.sync += state.eq(opcode)
+            with m.Case(opcode):
+                m.d.comb += distance.eq(1)
+                m.d.sync += [state.eq(decode), count.eq(0)]
+            with m.Case(decode):
+                m.d.comb += distance.eq(1)
+                m.d.sync += state.eq(Mux(compute, fields, Mux(single, ready, read)))
+                with m.If(~compute & ~single):
+                    m.d.sync += at.eq(0)
+            with m.Case(fields):
+                m.d.comb += distance.eq(count + 2 - (count == len(FIELDS)))
+                m.d.sync += count.eq(count + 1)
+                with m.If(count == len(FIELDS) - 1):
+                    m.d.sync += state.eq(ready)
+            with m.Case(ready):
+                m.d.comb += distance.eq(Mux(compute, 1 + len(FIELDS), 1))
+                with m.If(fetch.take):
+                    m.d.sync += [state.eq(read), at.eq(fetch.address)]
+        here = where == at
+        m.d.comb += [
+            Assert(fetch.ready == (state == ready)),
+            Assert(fetch.address == (at + distance)[: len(at)]),
+            Assert((state == read) | (state == ready) | (asked == (at + distance - 1)[: len(at)])
+                | (state == decode)),
+            Assert((state != decode) | (asked == fetch.address)),
+            Assert((state < decode) | ~here | (fetch.opcode == what[: len(fetch.opcode)])),
+            Assert((state != fields) | compute & (count < len(FIELDS))),
+            Assert((state != ready) | single | compute & (count == len(FIELDS))),
+            Assert(state < len(self.STATES)),
+        ]
+        self._fields(m, (where - at - 1)[: len(at)], what, count, (state >= ready) & compute)
         return m
+
+    def _fields(self, m: Module, number: Value, what: Value, count: Value, here: Value) -> None:
+        """The fields that have come, each in the register up to which its chain was shifted."""
+        fetch = self._fetch
+        chains: dict[tuple[int, int], list[int]] = {}
+        for position, item in enumerate(FIELDS):
+            chains.setdefault(kept_bits(fetch.machine)[item.name], []).append(position)
+        with m.Switch(count):
+            for come in range(1, len(FIELDS) + 1):
+                with m.Case(come):
+                    for (offset, bits), chain in chains.items():
+                        stored = [position for position in chain if position < come]
+                        for position, kept in zip(stored, chain[-len(stored) :], strict=False):
+                            if bits:
+                                field = fetch.fields[FIELDS[kept].name].as_unsigned()
+                                right = field == what[offset:][:bits]
+                                m.d.comb += Assert(~here | (number != position) | right)
 
 
 class Inferences(Elaboratable):
@@ -189,33 +222,30 @@ class Inferences(Elaboratable):
 
 
 def test_fetch(prove) -> None:
-    depth = FETCH_CYCLES_COMPUTE + FETCH_CYCLES_END + 2
+    mutants = (
+        ("a field is not shifted", "m.d.sync += [a.eq(b) for a, b in pairwise(stages)]", "pass"),
+        ("a field is left out", "count == len(FIELDS) - 1", "count == len(FIELDS) - 2"),
+        ("goes on after the end", "m.d.sync += self.address.eq(0)", "pass"),
+    )
     prove(
         "Fetch",
         Proof(
-            claim="every instruction comes once, in order, with its own words",
+            claim="every instruction once, in order, with its own words, in its stated time",
             spec=lambda: Program(Fetch(machine=MACHINE)),
-            depth=depth,
-        ),
-        Proof(
-            claim="a field is one word late",
-            spec=lambda: Program(
-                broken(Fetch, "m.d.sync += [a.eq(b) for a, b in pairwise(stages)]", "pass")(
-                    machine=MACHINE
-                )
+            depth=2,
+            invariants=(
+                "(= [spec.fetch.fsm_state] [spec.state])",
+                "(= [spec.fetch.count] [spec.count])",
             ),
-            depth=2 * depth,
-            method="refuted",
         ),
-        Proof(
-            claim="the last field is left out",
-            spec=lambda: Program(
-                broken(Fetch, "count == len(FIELDS) - 1", "count == len(FIELDS) - 2")(
-                    machine=MACHINE
-                )
-            ),
-            depth=2 * depth,
-            method="refuted",
+        *(
+            Proof(
+                claim=claim,
+                spec=lambda old=old, new=new: Program(broken(Fetch, old, new)(machine=MACHINE)),
+                depth=FETCH_CYCLES_COMPUTE + 2,
+                method="refuted",
+            )
+            for claim, old, new in mutants
         ),
     )
 

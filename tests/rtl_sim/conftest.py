@@ -1,6 +1,9 @@
 """What the tests of this folder share: a memory as a core, and random programs."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +14,21 @@ from amaranth.lib.wiring import In
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from bitwright import targets
+from bitwright.fpga import flow, netlist
+from bitwright.hwgen import golden
+from bitwright.hwgen.cycles import predict
 from bitwright.hwgen.host import HostSignature
 from bitwright.hwgen.isa import Image, Instruction, encode, groups, pack_params
+from bitwright.hwgen.tops import WishboneTop
+from bitwright.hwgen.verilog import emit
 from bitwright.ir.instructions import Opcode, Space
 from bitwright.ir.machine import Machine
+from bitwright.rtl_sim.bus import VerilatorBus
+from bitwright.rtl_sim.verilate import PortKind, build_simulator
+from bitwright.runtime.driver import Bus, MachineDriver
+
+SEED = int(os.environ.get("BITWRIGHT_SEED", "1"))
 
 
 class MemoryCore(wiring.Component):
@@ -177,3 +191,49 @@ class RandomProgram:
 def random_program() -> Callable[[Machine, Generator, int], RandomProgram]:
     """Makes a random program for a machine, of some compute instructions."""
     return RandomProgram
+
+
+@pytest.fixture(scope="session")
+def check_programs() -> Callable[[Bus, Machine, int, int], None]:
+    """Runs random programs of some compute instructions on the machine behind a bus: results equal
+    the functional machine's, cycles the predicted ones."""
+
+    def check(bus: Bus, machine: Machine, programs: int, length: int) -> None:
+        for number in range(programs):
+            seed = SEED * 1000 + number
+            program = RandomProgram(machine, np.random.default_rng(seed), length)
+            driver = MachineDriver(bus, machine, timeout_cycles=1_000_000)
+            driver.load_image(program.image)
+            inputs = [program.random_input() for _ in range(3)]
+            results = list(driver.run(inputs))
+            assert len(results) == 3
+            predicted = predict(machine, program.image.instructions).total
+            for words, result in zip(inputs, results, strict=True):
+                expected = golden.run(program.image, words)
+                wrong = np.flatnonzero((result.words != expected).any(axis=1) & program.written)
+                assert not wrong.size, f"seed {seed}: output words {wrong[:10]} differ"
+                assert result.cycles == predicted, f"seed {seed}"
+
+    return check
+
+
+@pytest.fixture
+def netlist_bus(tmp_path: Path) -> Callable[..., AbstractContextManager[VerilatorBus]]:
+    """Opens a bus to the netlist of a core on Wishbone after synthesis for a board.
+
+    `core` is any component with a host port: an overlay machine, a dataflow pipeline.
+    """
+
+    @contextmanager
+    def opened(core: wiring.Component, board: str = "ulx3s-85f") -> Iterator[VerilatorBus]:
+        top = WishboneTop(core=core)
+        target = targets.get_fpga(board)
+        files = emit(top, tmp_path / "rtl", name=top.module_name)
+        report = flow.synthesise(files, top.module_name, target, tmp_path / "synthesis")
+        simulator = build_simulator(
+            netlist.simulation_sources(report, target), top.module_name, port=PortKind.WISHBONE
+        )
+        with VerilatorBus(simulator) as bus:
+            yield bus
+
+    return opened

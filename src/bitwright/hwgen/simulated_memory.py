@@ -106,8 +106,8 @@ class SimulatedMemory(wiring.Component):
 
         mine, dirty, hit = Signal(), Signal(), Signal()
         m.d.comb += [
-            mine.eq(opened.bit_select(bank, 1) & ~pending),
-            dirty.eq(written.bit_select(bank, 1) & ~pending),
+            mine.eq(Array(opened)[bank] & ~pending),
+            dirty.eq(Array(written)[bank] & ~pending),
             hit.eq(mine & (rows[bank] == row)),
             delay.eq(
                 wait
