@@ -146,3 +146,22 @@ def broken(unit: Any, old: str, new: str) -> Any:
     names: dict[str, Any] = {"__name__": module.__name__}
     exec(compile(source.replace(old, new), f"{module.__file__} (broken)", "exec"), names)
     return names[unit.__name__]
+
+
+def refuted(
+    make: Callable[[Any], Elaboratable], unit: Any, depth: int, *mutations: tuple[str, str, str]
+) -> list[Proof]:
+    """Broken variants (claim, old, new) of `unit`, each of which must have a counterexample.
+
+    Args:
+        make: from the unit's class to its specification.
+        depth: cycles within which it must be found.
+    """
+
+    def spec(old: str, new: str) -> Callable[[], Elaboratable]:
+        return lambda: make(broken(unit, old, new))
+
+    return [
+        Proof(claim=claim, spec=spec(old, new), depth=depth, method="refuted")
+        for claim, old, new in mutations
+    ]

@@ -1,7 +1,7 @@
 """Ping-pong banks: tokens and what they guard."""
 
 from amaranth.hdl import Array, Assert, Cat, Cover, Elaboratable, Module, Signal
-from proof import Proof, broken
+from proof import Proof, refuted
 from tokens import Marked, free, in_order
 
 from bitwright.hwgen.banks import PingPong
@@ -68,17 +68,12 @@ def test_ping_pong(prove) -> None:
             depth=6,
             method="reachable",
         ),
-        *(
-            Proof(
-                claim=claim,
-                spec=lambda old=old, new=new: Banks(broken(PingPong, old, new)()),
-                depth=8,
-                method="refuted",
-            )
-            for claim, old, new in (
-                ("filling both banks again", "self.fill & ~self.full[1]", "self.fill"),
-                ("draining no bank", "self.drain & (self.full != 0)", "self.drain"),
-                ("the reader stays", "self.read_bank ^ drained", "self.read_bank"),
-            )
+        *refuted(
+            lambda unit: Banks(unit()),
+            PingPong,
+            8,
+            ("filling both banks again", "self.fill & ~self.full[1]", "self.fill"),
+            ("draining no bank", "self.drain & (self.full != 0)", "self.drain"),
+            ("the reader stays", "self.read_bank ^ drained", "self.read_bank"),
         ),
     )

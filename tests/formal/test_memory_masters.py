@@ -1,7 +1,7 @@
 """The masters for external memory: rules of their buses, and every word once, in order."""
 
 from amaranth.hdl import Assert, Assume, Cat, Const, Elaboratable, Module, Mux, Signal, Value
-from proof import Proof, broken
+from proof import Proof, refuted
 from tokens import Marked, free, held, in_order, within
 
 from bitwright.hwgen.ports.axi4_master import Axi4Master
@@ -141,8 +141,11 @@ class WishboneBus(Elaboratable):
             Assert(~bus.stb | (beats + more < BURST_WORDS)),
             Assert(bus.stb | (beats == 0)),
             Assert(commands.left == master.left),
-            Assert(~bus.stb | (commands.write & (master.writes.level > more))
-                | (~commands.write & (master.reads.level + more < BUFFER_DEPTH))),
+            Assert(
+                ~bus.stb
+                | (commands.write & (master.writes.level > more))
+                | (~commands.write & (master.reads.level + more < BUFFER_DEPTH))
+            ),
             Assert(~bus.stb | (master.room + beats == BURST_WORDS - 1)),
             Assert(port.idle == (commands.left == 0)),
             Assert((commands.left != 0) | ~bus.stb),
@@ -185,7 +188,9 @@ class Axi4Bus(Elaboratable):
         address = Mux(bus.arvalid, bus.araddr, bus.awaddr)
         begin = begins["aw"] | begins["ar"]
         # The unit counts a burst from the cycle before it is offered.
-        commands = Commands(m, port, begins=begin, step=(length + 1)[: len(port.command.payload.words)])
+        commands = Commands(
+            m, port, begins=begin, step=(length + 1)[: len(port.command.payload.words)]
+        )
         m.d.comb += [
             Assert(~(bus.awvalid & bus.arvalid)),
             Assert(~begin | (address == commands.address)),
@@ -223,7 +228,7 @@ class Axi4Bus(Elaboratable):
         return m
 
     def _reads(self, m: Module, bus: object) -> Signal:
-        """Answers reads in order; returns how many bursts are under way, after their first cycle."""
+        """Answers reads in order; returns the bursts under way, after their first cycle."""
         lengths = [Signal(range(BURST_WORDS + 1), name=f"read{n}") for n in range(OUTSTANDING)]
         count = Signal(range(OUTSTANDING + 1), name="reads_taken")
         under_way = Signal(range(OUTSTANDING + 2), name="reads_under_way")
@@ -317,19 +322,14 @@ def test_wishbone_master(prove) -> None:
             spec=wishbone,
             depth=6,
         ),
-        *(
-            Proof(
-                claim=claim,
-                spec=lambda old=old, new=new: wishbone(broken(WishboneMaster, old, new)),
-                depth=20,
-                method="refuted",
-            )
-            for claim, old, new in (
-                ("announces without room", "(left > 2) & (possible > 2)", "(left > 2)"),
-                ("bursts too long", "(possible > 2) & (room > 1)", "(possible > 2)"),
-                ("announces a beat after the last", "(left > 2) &", "(left > 1) &"),
-                ("writes the word twice", "done & bus.we)", "done & bus.we & ~bus.err)"),
-            )
+        *refuted(
+            wishbone,
+            WishboneMaster,
+            20,
+            ("announces without room", "(left > 2) & (possible > 2)", "(left > 2)"),
+            ("bursts too long", "(possible > 2) & (room > 1)", "(possible > 2)"),
+            ("announces a beat after the last", "(left > 2) &", "(left > 1) &"),
+            ("writes the word twice", "done & bus.we)", "done & bus.we & ~bus.err)"),
         ),
     )
 
@@ -342,22 +342,17 @@ def test_axi4_master(prove) -> None:
             spec=axi4,
             depth=5,
         ),
-        *(
-            Proof(
-                claim=claim,
-                spec=lambda old=old, new=new: axi4(broken(Axi4Master, old, new)),
-                depth=20,
-                method="refuted",
-            )
-            for claim, old, new in (
-                (
-                    "crosses 4 KiB",
-                    "to_boundary.eq(self._burst_words - position)",
-                    "to_boundary.eq(self._burst_words)",
-                ),
-                ("reads overtake writes", "& (flying != 0)),", "& 0),"),
-                ("too many bursts", "& (flying != self._outstanding)", ""),
-                ("data of two bursts mix", "& (beats_left == 0)", ""),
-            )
+        *refuted(
+            axi4,
+            Axi4Master,
+            20,
+            (
+                "crosses 4 KiB",
+                "to_boundary.eq(self._burst_words - position)",
+                "to_boundary.eq(self._burst_words)",
+            ),
+            ("reads overtake writes", "& (flying != 0)),", "& 0),"),
+            ("too many bursts", "& (flying != self._outstanding)", ""),
+            ("data of two bursts mix", "& (beats_left == 0)", ""),
         ),
     )

@@ -1,7 +1,7 @@
 """The weight streamer: every word at its place, none into the half that is being read."""
 
 from amaranth.hdl import Assert, Assume, Cat, Elaboratable, Module, Mux, Signal
-from proof import Proof, broken
+from proof import Proof, refuted
 from tokens import free
 
 from bitwright.hwgen.prefetch import WeightStreamer
@@ -108,18 +108,13 @@ def test_weight_streamer(prove) -> None:
                 "(= [spec.streamer.halves.full] [spec.full])",
             ),
         ),
-        *(
-            Proof(
-                claim=claim,
-                spec=lambda old=old, new=new: streamed(broken(WeightStreamer, old, new)),
-                depth=16,
-                method="refuted",
-            )
-            for claim, old, new in (
-                ("loads over a half that is read", "~loading & ~halves.full[1]", "~loading"),
-                ("takes a layer too early", "layer.valid & ~loading &", "layer.valid &"),
-                ("writes the wrong half", "self.write_half.eq(halves.write_bank)",
-                 "self.write_half.eq(halves.read_bank)"),
-            )
+        *refuted(
+            streamed,
+            WeightStreamer,
+            16,
+            ("loads over a half that is read", "~loading & ~halves.full[1]", "~loading"),
+            ("takes a layer too early", "layer.valid & ~loading &", "layer.valid &"),
+            ("writes the wrong half", "self.write_half.eq(halves.write_bank)",
+             "self.write_half.eq(halves.read_bank)"),
         ),
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """The buffer between two streams."""
 
 from amaranth.hdl import Assert, Assume, Cover, Elaboratable, Module
-from proof import Proof, broken
+from proof import Proof, refuted
 from tokens import Marked, free, held, in_order
 
 from bitwright.hwgen.stream_buffer import StreamBuffer
@@ -30,9 +30,7 @@ class Queue(Elaboratable):
         went = Marked(m, transfer=o.valid & o.ready, mark=o.payload, name="went")
         came.assume(m, i.valid & i.ready)
         went.check(m, o.valid & o.ready)
-        in_order(
-            m, came, went, [(buffer.level > n, slot) for n, slot in enumerate(buffer.slots)]
-        )
+        in_order(m, came, went, [(buffer.level > n, slot) for n, slot in enumerate(buffer.slots)])
         m.d.comb += Cover((buffer.level == len(buffer.slots)) & (came.seen == 2))
         return m
 
@@ -54,19 +52,16 @@ def test_stream_buffer(prove) -> None:
             depth=8,
             method="reachable",
         ),
-        *(
-            Proof(
-                claim=claim,
-                spec=lambda old=old, new=new: Queue(
-                    broken(StreamBuffer, old, new)(width=2, depth=4)
-                ),
-                depth=8,
-                method="refuted",
-            )
-            for claim, old, new in (
-                ("takes one too many", "self.level != self._depth", "self.level <= self._depth"),
-                ("puts it into the wrong place", "free.eq(self.level - pop)", "free.eq(self.level)"),
-                ("gives one twice", "with m.If(pop):", "with m.If(pop & ~push):"),
-            )
+        *refuted(
+            lambda unit: Queue(unit(width=2, depth=4)),
+            StreamBuffer,
+            8,
+            ("takes one too many", "self.level != self._depth", "self.level <= self._depth"),
+            (
+                "puts it into the wrong place",
+                "free.eq(self.level - pop)",
+                "free.eq(self.level)",
+            ),
+            ("gives one twice", "with m.If(pop):", "with m.If(pop & ~push):"),
         ),
     )

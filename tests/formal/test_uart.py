@@ -2,7 +2,7 @@
 
 from amaranth.asserts import AnyConst
 from amaranth.hdl import Array, Assert, Assume, Cat, Const, Cover, Elaboratable, Module, Mux, Signal
-from proof import Proof, broken
+from proof import Proof, refuted
 from tokens import free, held, slow_host
 
 from bitwright.hwgen.ports.uart import Crc8, FrameServer
@@ -177,14 +177,6 @@ class AnyBytes(Elaboratable):
 
 
 def test_frames(prove) -> None:
-    def refuted(claim: str, spec: type, old: str, new: str, depth: int, **options: bool) -> Proof:
-        return Proof(
-            claim=claim,
-            spec=lambda: spec(broken(FrameServer, old, new)(silence_cycles=SILENCE), **options),
-            depth=depth,
-            method="refuted",
-        )
-
     prove(
         "FrameServer",
         Proof(
@@ -222,11 +214,28 @@ def test_frames(prove) -> None:
             depth=28,
             method="reachable",
         ),
-        refuted("never sends", AnyBytes, "with m.If(o.ready & ~good):", "with m.If(0):", 12),
-        refuted(
-            "writes what is damaged", Writes, "with m.If(crc.crc == 0):", "with m.If(1):", 22,
-            damaged=True,
+        *refuted(
+            lambda unit: AnyBytes(unit(silence_cycles=SILENCE)),
+            FrameServer,
+            12,
+            ("it never comes back from a refusal", "with m.If(o.ready & ~good):", "with m.If(0):"),
         ),
-        refuted("never forgets", Writes, "with m.Elif(silent):", "with m.Elif(0):", 45, begun=True),
-        refuted("sends a word twice", Reads, "word_end = position == 3", "word_end = position == 7", 28),
+        *refuted(
+            lambda unit: Writes(unit(silence_cycles=SILENCE), damaged=True),
+            FrameServer,
+            22,
+            ("what is damaged is written", "with m.If(crc.crc == 0):", "with m.If(1):"),
+        ),
+        *refuted(
+            lambda unit: Writes(unit(silence_cycles=SILENCE), begun=True),
+            FrameServer,
+            45,
+            ("a beginning is not forgotten", "with m.Elif(silent):", "with m.Elif(0):"),
+        ),
+        *refuted(
+            lambda unit: Reads(unit(silence_cycles=SILENCE)),
+            FrameServer,
+            28,
+            ("a word is sent twice", "word_end = position == 3", "word_end = position == 7"),
+        ),
     )

@@ -45,9 +45,7 @@ class Marked:
         m.d.comb += [Assert(~transfer | self.legal), Assert(self.seen != 3)]
 
 
-def in_order(
-    m: Module, came: Marked, went: Marked, places: Sequence[tuple[Value, Value]]
-) -> None:
+def in_order(m: Module, came: Marked, went: Marked, places: Sequence[tuple[Value, Value]]) -> None:
     """Asserts where the marks are that came and have not gone: in `places` (used, content), from
     the oldest to the newest. This is what makes the proof inductive."""
     seen: Value = went.seen

@@ -36,6 +36,9 @@ from bitwright.hwgen.sequencer import Fetch, Sequencer
 from bitwright.ir.machine import Machine
 from bitwright.rtl_sim import toolchain
 
+sys.path.insert(0, str(Path(__file__).parent / "benches"))
+from memory_systems import BURST_WORDS, TIMINGS, MasterAndMemory, StreamedWeights
+
 MACHINE = Machine(
     lanes=4, rows=16, requant_lanes=2, acc_bits=20, act_words=200, in_words=64, out_words=48,
     weight_words=64, param_words=40, tables=2, program_words=256,
@@ -45,9 +48,6 @@ WIDEST = dataclasses.replace(MACHINE, multiplier_bits=31, acc_bits=32, tables=0)
 UART_DIVISOR = 4
 UART_SILENCE_BYTES = 8
 BENCHES = Path(__file__).parent / "benches"
-sys.path.insert(0, str(BENCHES))
-from memory_systems import BURST_WORDS, TIMINGS, MasterAndMemory, StreamedWeights
-
 UNITS = {
     "address": LoopNest(machine=MACHINE),
     "weightserial": WeightSerial(machine=MACHINE),

@@ -137,9 +137,7 @@ class MemoryState:
         self._idle_from = acknowledged + 1
         return acknowledged
 
-    def _sdram(
-        self, sdram: Sdram, cycle: int, address: int, write: bool, announced: bool
-    ) -> int:
+    def _sdram(self, sdram: Sdram, cycle: int, address: int, write: bool, announced: bool) -> int:
         wait = 0
         while True:
             due = (self._refresh_due + 1) * sdram.refresh_interval
@@ -207,9 +205,7 @@ def wishbone_transfers(
     ends: list[int] = []
     for address, words, write in commands:
         ends.append(
-            wishbone_transfer(
-                memory, cycle, address, words, write=write, burst_words=burst_words
-            )
+            wishbone_transfer(memory, cycle, address, words, write=write, burst_words=burst_words)
         )
         cycle = ends[-1] + 1
     return ends

@@ -58,9 +58,7 @@ class WeightStreamer(wiring.Component):
             {
                 "layer": In(
                     stream.Signature(
-                        data.StructLayout(
-                            {"address": port_address_bits, "words": range(depth + 1)}
-                        )
+                        data.StructLayout({"address": port_address_bits, "words": range(depth + 1)})
                     )
                 ),
                 "port": Out(

@@ -50,7 +50,7 @@ async def check(dut: HierarchyObject, name: str) -> None:
         if asked < len(commands):
             address, words, write = commands[asked]
             pins["port_command_payload"] = address | words << 26 | int(write) << 46
-        offered = FIRST <= cycle and asked < len(commands)
+        offered = cycle >= FIRST and asked < len(commands)
         pins["port_command_valid"] = offered
         pins["port_write_data_valid"] = written < len(to_write)
         pins["port_write_data_payload"] = to_write[written] if written < len(to_write) else 0

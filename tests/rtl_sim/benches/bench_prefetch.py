@@ -16,9 +16,7 @@ DEEPEST = 64
 def weights(layer: Layer) -> list[int]:
     """The words that the weight memory holds of a layer."""
     first = [layer.address + word * SLICES for word in range(layer.words)]
-    return [
-        sum(CONTENTS[start + part] << 32 * part for part in range(SLICES)) for start in first
-    ]
+    return [sum(CONTENTS[start + part] << 32 * part for part in range(SLICES)) for start in first]
 
 
 async def check(dut: HierarchyObject, name: str) -> None:

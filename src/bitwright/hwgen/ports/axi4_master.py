@@ -104,9 +104,7 @@ class Axi4Master(wiring.Component):
                     )
                 ),
                 "bus": Out(
-                    axi4_signature(
-                        data_bits=data_bits, address_bits=address_bits + self._byte_bits
-                    )
+                    axi4_signature(data_bits=data_bits, address_bits=address_bits + self._byte_bits)
                 ),
             }
         )
