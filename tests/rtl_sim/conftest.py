@@ -1,9 +1,7 @@
 """What the tests of this folder share: a memory as a core, and random programs."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,18 +12,12 @@ from amaranth.lib.wiring import In
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from bitwright import targets
-from bitwright.fpga import flow, netlist
 from bitwright.hwgen import golden
 from bitwright.hwgen.cycles import predict
 from bitwright.hwgen.host import HostSignature
 from bitwright.hwgen.isa import Image, Instruction, encode, groups, pack_params
-from bitwright.hwgen.tops import WishboneTop
-from bitwright.hwgen.verilog import emit
 from bitwright.ir.instructions import Opcode, Space
 from bitwright.ir.machine import Machine
-from bitwright.rtl_sim.bus import VerilatorBus
-from bitwright.rtl_sim.verilate import PortKind, build_simulator
 from bitwright.runtime.driver import Bus, MachineDriver
 
 SEED = int(os.environ.get("BITWRIGHT_SEED", "1"))
@@ -215,25 +207,3 @@ def check_programs() -> Callable[[Bus, Machine, int, int], None]:
                 assert result.cycles == predicted, f"seed {seed}"
 
     return check
-
-
-@pytest.fixture
-def netlist_bus(tmp_path: Path) -> Callable[..., AbstractContextManager[VerilatorBus]]:
-    """Opens a bus to the netlist of a core on Wishbone after synthesis for a board.
-
-    `core` is any component with a host port: an overlay machine, a dataflow pipeline.
-    """
-
-    @contextmanager
-    def opened(core: wiring.Component, board: str = "ulx3s-85f") -> Iterator[VerilatorBus]:
-        top = WishboneTop(core=core)
-        target = targets.get_fpga(board)
-        files = emit(top, tmp_path / "rtl", name=top.module_name)
-        report = flow.synthesise(files, top.module_name, target, tmp_path / "synthesis")
-        simulator = build_simulator(
-            netlist.simulation_sources(report, target), top.module_name, port=PortKind.WISHBONE
-        )
-        with VerilatorBus(simulator) as bus:
-            yield bus
-
-    return opened
