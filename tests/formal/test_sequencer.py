@@ -94,16 +94,18 @@ class Program(Elaboratable):
         chains: dict[tuple[int, int], list[int]] = {}
         for position, item in enumerate(FIELDS):
             chains.setdefault(kept_bits(fetch.machine)[item.name], []).append(position)
-        with m.Switch(count):
+        right = Signal()
+        m.d.comb += Assert(~here | right)
+        with m.Switch(Cat(count, number)):
             for come in range(1, len(FIELDS) + 1):
-                with m.Case(come):
-                    for (offset, bits), chain in chains.items():
-                        stored = [position for position in chain if position < come]
-                        for position, kept in zip(stored, chain[-len(stored) :], strict=False):
-                            if bits:
-                                field = fetch.fields[FIELDS[kept].name].as_unsigned()
-                                right = field == what[offset:][:bits]
-                                m.d.comb += Assert(~here | (number != position) | right)
+                for (offset, bits), chain in chains.items():
+                    stored = [position for position in chain if position < come]
+                    for position, kept in zip(stored, chain[-len(stored) :], strict=False):
+                        field = fetch.fields[FIELDS[kept].name].as_unsigned() if bits else 0
+                        with m.Case(come | position << len(count)):
+                            m.d.comb += right.eq(field == what[offset:][:bits])
+            with m.Default():
+                m.d.comb += right.eq(1)
 
 
 class Inferences(Elaboratable):

@@ -41,9 +41,14 @@ UNITS: dict[str, Callable[[], wiring.Component]] = {
 
 
 def _units() -> set[type[wiring.Component]]:
-    """All components of the room `hwgen`, without the bases of others."""
+    """All components of the room `hwgen`, without the bases of others.
+
+    Those of pipelines are in the designs of `dataflow/test_random_pipelines.py`.
+    """
     found: set[type[wiring.Component]] = set()
     for module in pkgutil.walk_packages(hwgen.__path__, f"{hwgen.__name__}."):
+        if module.name.startswith(f"{hwgen.__name__}.dataflow."):
+            continue
         for _, value in inspect.getmembers(import_module(module.name), inspect.isclass):
             if issubclass(value, wiring.Component) and value.__module__ == module.name:
                 found.add(value)
