@@ -158,6 +158,12 @@ def main(debug: bool) -> None:
     show_default=True,
     help="How many of the designs that fit are printed.",
 )
+@click.option(
+    "--cpu",
+    metavar="LEVEL,...",
+    help="Processor levels of the native library, such as x86-64-v3,x86-64-v4-vnni; it takes the "
+    "highest that it finds. Default: host, the highest of this machine.",
+)
 @SHAPE
 @click.option("--clock", type=float, help="The machine's clock in MHz; default: the target's.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
@@ -178,6 +184,7 @@ def compile_command(
     fps: float | None,
     folding: Path | None,
     top: int,
+    cpu: str | None,
     shapes: dict[str, tuple[int, ...]],
     clock: float | None,
     seed: int,
@@ -192,6 +199,7 @@ def compile_command(
     Examples:
       bitwright compile model.onnx -t cpu       -c samples.npz -o build/
       bitwright compile model.tflite -t cpu     -o build/
+      bitwright compile model.tflite -t cpu --cpu x86-64-v3,x86-64-v4-vnni -o build/
       bitwright compile model.onnx -t ulx3s-85f -c samples.npz --weights 4 -o build/
       bitwright compile model.tflite -t ulx3s-85f --objective luts --top 20
       bitwright compile model.tflite -t ulx3s-85f --machine lanes=16,rows=32
@@ -216,6 +224,7 @@ def compile_command(
             interval=interval,
             fps=fps,
             folding=folding,
+            cpu=cpu,
             ranges=ranges,
             clock=clock,
             shapes=shapes,
@@ -297,19 +306,26 @@ def bitstream(build: Path, seed: int, clock: float | None, attempts: int) -> Non
 @BUILD
 @INPUT
 @OUTPUT_ARRAYS
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Threads of one inference.",
+)
 @click.option("--check", is_flag=True, help="Compare every output value with the reference.")
-def run(build: Path, inputs: Path, output: Path | None, check: bool) -> None:
+def run(build: Path, inputs: Path, output: Path | None, threads: int, check: bool) -> None:
     """Run the native library of a BUILD folder.
 
     \b
     Examples:
       bitwright run build/ --input x.npz --output y.npz
-      bitwright run build/ --input x.npz --check
+      bitwright run build/ --input x.npz --threads 2 --check
     """
     from bitwright import api
     from bitwright.report_table import report_table
 
-    report = api.run(build, inputs, output, check=check)
+    report = api.run(build, inputs, output, threads=threads, check=check)
     _console().print(report_table([report]))
 
 

@@ -4,6 +4,7 @@ import ctypes
 import shutil
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +19,15 @@ from bitwright.codegen.cpu.errors import (
     MissingCompilerError,
     NotIntegerError,
 )  # fmt: skip
-from bitwright.codegen.cpu.level import CpuLevel, cpu_level
+from bitwright.codegen.cpu.interface import entry_of
+from bitwright.codegen.cpu.level import CpuLevel, cpu_level, cpu_levels
 from bitwright.codegen.cpu.library import BuiltLibrary, build_library
 from bitwright.codegen.cpu.lower import lower
-from bitwright.codegen.cpu.program import ENTRY
 from bitwright.files import OutputNotWritable
 from bitwright.ir import reference
 from bitwright.ir.builder import Builder
 from bitwright.ir.types import QuantParams
-from bitwright.runtime.library import CpuTooOldError, load_library
+from bitwright.runtime.library import CpuTooOldError, LibraryError, load_library
 
 PARAMS = QuantParams((0.1,), -7, 8, -128, 127)
 NAME = 'a/b "ü" ?*/'
@@ -96,7 +97,8 @@ def test_header_in_a_program(
 def test_header_text(built: BuiltLibrary) -> None:
     text = built.header.read_text()
     assert text.startswith(
-        f'/* odd "name" * / \\: an integer network compiled by Bitwright for {built.level.name}.\n'
+        '/* odd "name" * / \\: an integer network compiled by Bitwright for '
+        f"{built.levels[0].name}.\n"
         " *\n"
         ' *   input  0: "a/b "ü" ?* /", int8 [1, 2, 5, 5], row-major, values -128 to 127, '
         "real = 0.1 * (q - (-7))\n"
@@ -109,9 +111,10 @@ def test_header_text(built: BuiltLibrary) -> None:
 def test_only_the_interface_is_exported(built: BuiltLibrary) -> None:
     library = load_library(built.library)
     assert (library.model, library.inputs[0].name) == ('odd "name" */ \\', NAME)
-    assert not hasattr(ctypes.CDLL(str(built.library)), ENTRY)
+    assert not hasattr(ctypes.CDLL(str(built.library)), entry_of(0))
     assert sorted(path.name for path in built.library.parent.iterdir()) == [
-        "libmodel.so", "model.h",
+        "example.c", "libmodel.so", "manifest.json", "model.h", "odd_name-config.cmake",
+        "odd_name.pc",
     ]  # fmt: skip
 
 
@@ -139,6 +142,34 @@ def test_threads(built: BuiltLibrary) -> None:
         thread.join()
     assert len(found) == 400
     assert all(found)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_of_one_run(built: BuiltLibrary, threads: int) -> None:
+    library = load_library(built.library)
+    given = {NAME: np.random.default_rng(1).integers(-128, 128, (300, 2, 5, 5)).astype(np.int8)}
+    expected = library.run(given)["y"]
+    assert library.threads == 1
+    library.threads = threads
+    assert library.threads == threads
+    for _ in range(3):
+        np.testing.assert_array_equal(library.run(given)["y"], expected)
+    with ThreadPoolExecutor(3) as callers:  # one has the workers, the others run alone
+        for found in callers.map(lambda _: library.run(given)["y"], range(6)):
+            np.testing.assert_array_equal(found, expected)
+    library.threads = 1
+    np.testing.assert_array_equal(library.run(given)["y"], expected)
+
+
+@pytest.mark.parametrize("number", [0, 257])
+def test_numbers_of_threads_that_cannot_be(built: BuiltLibrary, number: int) -> None:
+    library = load_library(built.library)
+    with pytest.raises(LibraryError) as caught:
+        library.threads = number
+    assert str(caught.value) == (
+        f"{built.library}: {number} threads are asked for; expected 1 to 256"
+    )
+    assert library.threads == 1
 
 
 def test_no_library_for_floats(tmp_path: Path) -> None:
@@ -170,12 +201,36 @@ def test_weights_are_constants() -> None:
 def test_processor_too_old(tmp_path: Path) -> None:
     """No processor made since 2017 has `xop`."""
     level = CpuLevel("bulldozer", cpu_level("host").machine, ("sse3", "xop"))
-    built = build_library(small_module(), tmp_path, level=level)
+    built = build_library(small_module(), tmp_path, levels=(level,))
     with pytest.raises(CpuTooOldError) as caught:
         load_library(built.library)
     assert str(caught.value) == (
         f"{built.library} is compiled for bulldozer and this processor lacks xop; compile the "
         "model on this machine"
+    )
+
+
+def test_several_levels_in_one_library(tmp_path: Path) -> None:
+    """It takes the first that this processor has."""
+    host = cpu_level("host")
+    newer = CpuLevel("bulldozer", host.machine, ("sse3", "xop"))
+    lowest = cpu_levels("x86-64,host" if host.machine == "x86_64" else "armv8-a")[-1]
+    rng = np.random.default_rng(4)
+    given = {"x": rng.integers(-128, 128, (3, 2, 5, 5)).astype(np.int8)}
+    expected = reference.run(small_module(), given)["y"]
+    for levels, taken in (((newer, host, lowest), host), ((newer, lowest), lowest)):
+        built = build_library(small_module(), tmp_path / taken.name, levels=levels)
+        library = load_library(built.library)
+        assert library.cpu == taken.name
+        np.testing.assert_array_equal(library.run(given)["y"], expected)
+
+
+def test_levels_in_a_list() -> None:
+    with pytest.raises(CpuLevelError) as caught:
+        cpu_levels("host, host")
+    assert str(caught.value) == (
+        "The CPU levels 'host, host' name one twice; expected each once, such as "
+        "x86-64-v3,x86-64-v4-vnni"
     )
 
 

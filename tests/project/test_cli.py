@@ -87,6 +87,7 @@ def test_compile_passes_everything_on(api: FakeApi) -> None:
                 "output": Path("there"),
                 "seed": 5,
                 "machine": {"lanes": 8, "rows": 16},
+                "cpu": None,
                 "objective": "luts",
                 "style": None,
                 "interval": None,
@@ -135,6 +136,7 @@ def test_compile_defaults(api: FakeApi) -> None:
         "output": Path("build"),
         "seed": 0,
         "machine": None,
+        "cpu": None,
         "objective": None,
         "style": None,
         "interval": None,
@@ -162,7 +164,7 @@ def test_bitstream(api: FakeApi) -> None:
 
 def test_run(api: FakeApi) -> None:
     assert invoke("run", "b", "--input", "x.npy").exit_code == 0
-    assert api.calls == [("run", (Path("b"), Path("x.npy"), None), {"check": False})]
+    assert api.calls == [("run", (Path("b"), Path("x.npy"), None), {"threads": 1, "check": False})]
 
 
 class FakeInspection:

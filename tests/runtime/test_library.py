@@ -2,9 +2,11 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bitwright.codegen.cpu.library import build_library
 from bitwright.files import seal
@@ -13,6 +15,19 @@ from bitwright.ir.builder import Builder
 from bitwright.ir.types import QuantParams
 from bitwright.runtime.library import LibraryError, load_library
 from bitwright.runtime.tensors import TensorError, TensorInfo
+
+
+class Foreign:
+    """An array of another library, as DLPack shows it."""
+
+    def __init__(self, array: NDArray[np.int8]) -> None:
+        self._array = array
+
+    def __dlpack__(self, **options: Any) -> object:
+        return self._array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._array.__dlpack_device__()
 
 
 def test_two_inputs_and_outputs_in_real_numbers(tmp_path: Path) -> None:
@@ -42,6 +57,17 @@ def test_two_inputs_and_outputs_in_real_numbers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found["total"], wide.dequantize(expected["total"]))
     np.testing.assert_array_equal(found["swapped"], right.dequantize(expected["swapped"]))
     assert {array.dtype for array in found.values()} == {np.dtype(np.float32)}
+
+    called = library(Foreign(integers["left"]), right=integers["right"])
+    for name, array in called.items():
+        np.testing.assert_array_equal(array, expected[name])
+    for wrong, message in (
+        ((1, 2, 3), "3 inputs are given; expected 2: left, right"),
+        ((1,), "Input 'left' is given by place and by name; give it once"),
+    ):
+        with pytest.raises(TensorError) as refused:
+            library(*wrong, left=1)
+        assert str(refused.value) == message
 
     given = [np.ascontiguousarray(integers[name][:1]) for name in ("left", "right")]
     call = library.bound(given)
@@ -135,5 +161,5 @@ def test_another_interface_version(tmp_path: Path) -> None:
     with pytest.raises(LibraryError) as caught:
         load_library(path)
     assert str(caught.value) == (
-        f"{path} has interface version 7; this Bitwright reads 2, so compile the model again"
+        f"{path} has interface version 7; this Bitwright reads 3, so compile the model again"
     )

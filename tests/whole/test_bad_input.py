@@ -224,6 +224,22 @@ def test_options_of_the_machine_on_a_cpu(
     )
 
 
+@pytest.mark.parametrize(
+    ("target", "cpu", "code", "expected"),
+    [
+        ("ulx3s-12f", "host", 2, "--cpu is host, and the target 'ulx3s-12f' is no processor; leave "
+         "it out, or compile for cpu"),
+        ("cpu", "486", 5, "CPU level '486' is not one of those of this machine: "),
+    ],
+)  # fmt: skip
+def test_processor_levels(
+    compiled: Callable[..., tuple[int, str]], target: str, cpu: str, code: int, expected: str
+) -> None:
+    found, message = compiled(GOOD, SAMPLES, target, None, "--cpu", cpu)
+    assert found == code
+    assert message.startswith(expected)
+
+
 def test_a_constant_tensor_on_the_overlay(compiled: Callable[..., tuple[int, str]]) -> None:
     plane = np.random.default_rng(0).normal(size=(1, 2, 4, 4)).astype(np.float32)
     nodes = [

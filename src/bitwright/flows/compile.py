@@ -1,7 +1,7 @@
 """`bitwright compile`: a model file to a build folder."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 from torch_mlir import ir
 
 from bitwright import report as reports
+from bitwright.codegen.cpu.level import CpuLevel, cpu_levels
 from bitwright.codegen.cpu.library import build_library
 from bitwright.errors import BitwrightError
 from bitwright.flows import machine_file
@@ -58,6 +59,12 @@ class NotForStyle(BitwrightError):
     exit_code = 2
 
 
+class NotForFpga(BitwrightError):
+    """An option of CPU code, with an FPGA as target."""
+
+    exit_code = 2
+
+
 class NotForCpu(BitwrightError):
     """An option of the FPGA machine, with a CPU as target."""
 
@@ -79,6 +86,7 @@ def compile_model(
     folding: Path | None = None,
     interval: int | None = None,
     fps: float | None = None,
+    cpu: str | None = None,
     ranges: str = "minmax",
     clock: float | None = None,
     shapes: Shapes | None = None,
@@ -98,6 +106,8 @@ def compile_model(
         folding: of a pipeline, fixed: the folding.json of a build folder, or such a file.
         interval: of a pipeline, cycles from image to image that are enough; the least design then.
         fps: the same as images per second at the machine's clock.
+        cpu: processor levels of the native library, such as `x86-64-v3,x86-64-v4-vnni`; the highest
+            one of this machine by default.
         shapes: `{"height": 224}` binds a symbolic dimension in all inputs that have it,
             `{"x": (1, 3, 224, 224)}` all of those of one input.
 
@@ -117,11 +127,17 @@ def compile_model(
                     "leave it out, or compile for a board (`bitwright targets` lists them)"
                 )
     else:
+        if cpu is not None:
+            raise NotForFpga(
+                f"--cpu is {cpu}, and the target {device.name!r} is no processor; leave it out, or "
+                "compile for cpu"
+            )
         _check_style(style, machine=machine, folding=folding, interval=interval, fps=fps)
     if isinstance(machine, Path):
         machine = machine_file.load(machine)
     parameters = machine_file.checked(machine or {})
     folds = None if folding is None else FoldingFile.load(folding)
+    levels = cpu_levels(cpu or "host") if isinstance(device, CpuTarget) else ()
     check_writable(output)
     progress("import the model", 0, 0)
     imported = import_model(model, shapes)
@@ -163,7 +179,7 @@ def compile_model(
         made.files["model"] = folder.model.name
         if isinstance(device, CpuTarget):
             progress("compile the native library", 0, 0)
-            _compile_cpu(quantized, folder, model.stem, made)
+            _compile_cpu(quantized, folder, model.stem, levels, made)
             _check_cpu(quantized, folder, samples, seed, made, codes=imported.quantized)
         else:
             assert isinstance(device, FpgaTarget), "there are two kinds of targets"
@@ -262,8 +278,10 @@ def tool_versions(names: tuple[str, ...]) -> dict[str, str]:
     return {name: metadata.version(name) for name in names}
 
 
-def _compile_cpu(module: ir.Module, folder: BuildFolder, name: str, made: Report) -> None:
-    built = build_library(module, folder.library, model=name)
+def _compile_cpu(
+    module: ir.Module, folder: BuildFolder, name: str, levels: Sequence[CpuLevel], made: Report
+) -> None:
+    built = build_library(module, folder.library, model=name, levels=levels)
     made.files["library"] = str(built.library.relative_to(folder.path))
     made.files["header"] = str(built.header.relative_to(folder.path))
 

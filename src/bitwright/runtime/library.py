@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from bitwright.errors import BitwrightError
 from bitwright.files import is_sealed
 from bitwright.runtime.memory import aligned
-from bitwright.runtime.tensors import TensorInfo, finish, prepare
+from bitwright.runtime.tensors import TensorError, TensorInfo, finish, prepare
 
-ABI_VERSION = 2
+ABI_VERSION = 3
 
 Array = NDArray[Any]
+_BAD_ARGUMENT = 2
 
 
 class LibraryError(BitwrightError):
@@ -73,9 +74,51 @@ class Library:
         self.outputs = _tensors(library, "output")
         library.bw_arena_bytes.restype = ctypes.c_size_t
         self.arena_bytes = int(library.bw_arena_bytes())
+        self._threads = 1
+        self._set_threads = library.bw_set_threads
         self._run = library.bw_run_with
         pointers = ctypes.POINTER(ctypes.c_void_p)
         self._run.argtypes = [ctypes.c_void_p, pointers, pointers]
+
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        """The outputs of arrays in the order of the inputs, or by name.
+
+        Whatever speaks DLPack is taken, and NumPy arrays; integers and reals as in `run`.
+
+        Returns:
+            The array of the only output, or a dictionary by name.
+
+        Raises:
+            TensorError: inputs that are not those of the model.
+        """
+        if len(inputs) > len(self.inputs):
+            raise TensorError(
+                f"{len(inputs)} inputs are given; expected {len(self.inputs)}: "
+                f"{', '.join(info.name for info in self.inputs)}"
+            )
+        given = {info.name: _array(x) for info, x in zip(self.inputs, inputs, strict=False)}
+        twice = given.keys() & named.keys()
+        if twice:
+            raise TensorError(f"Input {min(twice)!r} is given by place and by name; give it once")
+        outputs = self.run(given | {name: _array(x) for name, x in named.items()})
+        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
+
+    @property
+    def threads(self) -> int:
+        """Threads of one run: 1 at first; may be set to 1 to 256, while nothing runs.
+
+        Raises:
+            LibraryError: where the number is none of these, or the system gives fewer threads.
+        """
+        return self._threads
+
+    @threads.setter
+    def threads(self, number: int) -> None:
+        status = self._set_threads(number)
+        if status != 0:
+            reason = "expected 1 to 256" if status == _BAD_ARGUMENT else "the system gives fewer"
+            raise LibraryError(f"{self.path}: {number} threads are asked for; {reason}")
+        self._threads = number
 
     def bound(self, inputs: Sequence[NDArray[np.int8]]) -> "BoundLibrary":
         """The library with fixed memory for one sample; see `BoundLibrary`."""
@@ -174,6 +217,13 @@ def load_library(path: Path) -> Library:
             f"{missing}; compile the model on this machine"
         )
     return Library(path, library)
+
+
+def _array(x: Any) -> Array:
+    """A view of the memory of an array of another library where it lies on the CPU."""
+    if isinstance(x, np.ndarray) or not hasattr(x, "__dlpack__"):
+        return np.asarray(x)
+    return np.from_dlpack(x)
 
 
 def _text(library: ctypes.CDLL, function: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch_mlir import ir
 
@@ -12,7 +13,9 @@ from bitwright.ir import graph
 from bitwright.ir.graph import NamedValue
 from bitwright.ir.types import QuantParams, shape_of
 
-ABI_VERSION = 2
+ABI_VERSION = 3
+LIBRARY = "libmodel.so"
+HEADER = "model.h"
 EXPORTS = "bw_*"
 
 
@@ -33,6 +36,16 @@ class _Tensor:
         )
 
     @property
+    def described(self) -> dict[str, Any]:
+        """The same as data."""
+        params = self.params
+        return {
+            "name": self.name, "shape": list(self.shape), "bits": 8 * self.bytes,
+            "scale": params.scale, "zero_point": params.zero_point,
+            "minimum": params.qmin, "maximum": params.qmax,
+        }  # fmt: skip
+
+    @property
     def type(self) -> str:
         """Of one element in C."""
         return f"int{8 * self.bytes}_t"
@@ -48,7 +61,7 @@ class Interface:
     """What the C files say about one model."""
 
     model: str
-    level: CpuLevel
+    levels: tuple[CpuLevel, ...]
     arena_bytes: int
     inputs: tuple[_Tensor, ...]
     outputs: tuple[_Tensor, ...]
@@ -59,10 +72,17 @@ class Interface:
         return len(self.inputs) == 1 and len(self.outputs) == 1
 
 
-def interface(module: ir.Module, model: str, level: CpuLevel, arena_bytes: int) -> Interface:
+def entry_of(number: int) -> str:
+    """The function of the object for the level of this number."""
+    return f"{ENTRY}{number}"
+
+
+def interface(
+    module: ir.Module, model: str, levels: tuple[CpuLevel, ...], arena_bytes: int
+) -> Interface:
     """Read names, shapes and quantized types from the module."""
     return Interface(
-        model, level, arena_bytes, _tensors(graph.inputs(module)), _tensors(graph.outputs(module))
+        model, levels, arena_bytes, _tensors(graph.inputs(module)), _tensors(graph.outputs(module))
     )
 
 
@@ -80,7 +100,7 @@ def header(given: Interface) -> str:
         for i, tensor in enumerate(tensors)
     ]
     return _HEADER.format(
-        model=given.model.replace("*/", "* /"), cpu=given.level.name,
+        model=given.model.replace("*/", "* /"), cpu=", ".join(level.name for level in given.levels),
         tensors="\n".join(lines), sizes="\n".join(sizes), abi=ABI_VERSION,
         arena=given.arena_bytes, alignment=ALIGNMENT,
         inputs=len(given.inputs), outputs=len(given.outputs),
@@ -89,24 +109,36 @@ def header(given: Interface) -> str:
 
 
 def source(given: Interface) -> str:
-    """The functions that `model.h` declares, around the entry of the object."""
+    """The functions that `model.h` declares, around the entries of the objects."""
     arguments = [f"inputs[{i}]" for i in range(len(given.inputs))]
     arguments += [f"outputs[{i}]" for i in range(len(given.outputs))]
     parameters = ["void *"] + ["const int8_t *"] * len(given.inputs)
     parameters += ["int8_t *"] * len(given.outputs)
-    checks = [
-        f'    if (!__builtin_cpu_supports("{feature}")) return "{feature}";'
-        for feature in given.level.features
-    ]
-    if checks:
-        checks.insert(0, "    __builtin_cpu_init();")
+    parameters += ["struct team *", "int64_t", "int64_t"]
+    numbered = list(enumerate(given.levels))
+    rows = [f"    {{{_quoted(level.name)}, missing{n}, {entry_of(n)}}}," for n, level in numbered]
     return _SOURCE.format(
-        model=_quoted(given.model), cpu=_quoted(given.level.name), entry=ENTRY,
-        parameters=", ".join(parameters), call=", ".join(["arena", *arguments]),
-        input_tensors=_array("inputs", given.inputs), checks="\n".join(checks),
-        output_tensors=_array("outputs", given.outputs),
+        model=_quoted(given.model), parameters=", ".join(parameters),
+        declared="\n".join(
+            f"extern void {entry_of(n)}({', '.join(parameters)});" for n, _ in numbered
+        ),
+        missing="\n".join(_missing(n, level) for n, level in numbered),
+        init="__builtin_cpu_init();" if any(level.features for _, level in numbered) else "",
+        levels="\n".join(rows), call=", ".join(["arena", *arguments, "team", "thread", "threads"]),
+        input_tensors=_array("inputs", given.inputs),
+        output_tensors=_array("outputs", given.outputs), threads=_THREADS,
         run=_RUN.format(out=given.outputs[0].type) if given.single else "",
     )  # fmt: skip
+
+
+def _missing(number: int, level: CpuLevel) -> str:
+    """A C function: the first feature of the level that this processor lacks."""
+    checks = [
+        f'    if (!__builtin_cpu_supports("{feature}")) return "{feature}";'
+        for feature in level.features
+    ]
+    head = f"static const char *missing{number}(void) {{"
+    return "\n".join([head, *checks, "    return NULL;", "}"])
 
 
 def _array(name: str, tensors: Sequence[_Tensor]) -> str:
@@ -150,6 +182,109 @@ int bw_run(const int8_t *in, {out} *out) {{
 }}
 """
 
+_THREADS = """\
+/* The workers of bw_set_threads. One inference has them at a time; another runs alone meanwhile. */
+enum { most_threads = 256, spins = 2000 };
+static struct {
+    pthread_mutex_t lock; /* of `jobs`, for workers that sleep */
+    pthread_cond_t more;
+    atomic_llong jobs; /* how many were given out */
+    atomic_flag busy;
+    bool stop;
+    pthread_t workers[most_threads];
+    int64_t threads;
+    void *arena;
+    const int8_t *const *inputs;
+    int8_t *const *outputs;
+    struct team team;
+} pool = {
+    .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER, .busy = ATOMIC_FLAG_INIT,
+    .threads = 1,
+};
+
+static void relax(int64_t turn) {
+    if (turn % spins == spins - 1) sched_yield();
+#if defined(__x86_64__)
+    else __builtin_ia32_pause();
+#endif
+}
+
+/* Until all have arrived as often as this thread has. */
+static void team_wait(struct team *team) {
+    long long mine = atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel);
+    long long all = (mine / team->threads + 1) * team->threads;
+    for (int64_t turn = 0; atomic_load_explicit(&team->arrived, memory_order_acquire) < all; turn++)
+        relax(turn);
+}
+
+static void *work(void *place) {
+    int64_t thread = (int64_t)(intptr_t)place;
+    for (long long done = 0;; done++) {
+        for (int64_t turn = 0; turn < spins; turn++) {
+            if (atomic_load_explicit(&pool.jobs, memory_order_acquire) > done) break;
+            relax(turn);
+        }
+        pthread_mutex_lock(&pool.lock);
+        while (atomic_load_explicit(&pool.jobs, memory_order_acquire) <= done)
+            pthread_cond_wait(&pool.more, &pool.lock);
+        bool stop = pool.stop;
+        pthread_mutex_unlock(&pool.lock);
+        if (stop) return NULL;
+        run_part(pool.arena, pool.inputs, pool.outputs, &pool.team, thread, pool.threads);
+    }
+}
+
+static void give_out(bool stop) {
+    pthread_mutex_lock(&pool.lock);
+    pool.stop = stop;
+    atomic_fetch_add_explicit(&pool.jobs, 1, memory_order_release);
+    pthread_cond_broadcast(&pool.more);
+    pthread_mutex_unlock(&pool.lock);
+}
+
+/* Whether there were workers, and free ones. */
+static bool run_together(void *arena, const int8_t *const *inputs, int8_t *const *outputs) {
+    if (atomic_flag_test_and_set_explicit(&pool.busy, memory_order_acquire)) return false;
+    bool together = pool.threads > 1;
+    if (together) {
+        pool.arena = arena;
+        pool.inputs = inputs;
+        pool.outputs = outputs;
+        give_out(false);
+        /* the last kernel ends with a wait, so all are done when the first thread is */
+        run_part(arena, inputs, outputs, &pool.team, 0, pool.threads);
+    }
+    atomic_flag_clear_explicit(&pool.busy, memory_order_release);
+    return together;
+}
+
+static void stop_workers(void) {
+    if (pool.threads > 1) give_out(true);
+    for (int64_t i = 1; i < pool.threads; i++) pthread_join(pool.workers[i], NULL);
+    pool.threads = 1;
+}
+
+int bw_set_threads(int threads) {
+    if (threads < 1 || threads > most_threads) return BW_BAD_ARGUMENT;
+    while (atomic_flag_test_and_set_explicit(&pool.busy, memory_order_acquire)) sched_yield();
+    stop_workers();
+    pool.stop = false;
+    atomic_store(&pool.jobs, 0);
+    int64_t made = 1;
+    while (made < threads
+           && pthread_create(&pool.workers[made], NULL, work, (void *)(intptr_t)made) == 0)
+        made++;
+    pool.threads = made;
+    pool.team.wait = team_wait;
+    pool.team.threads = made;
+    atomic_store(&pool.team.arrived, 0);
+    atomic_flag_clear_explicit(&pool.busy, memory_order_release);
+    return made == threads ? BW_OK : BW_NO_THREADS;
+}
+
+static __attribute__((destructor)) void end_workers(void) { bw_set_threads(1); }
+"""
+
 _HEADER = """\
 /* {model}: an integer network compiled by Bitwright for {cpu}.
  *
@@ -160,7 +295,8 @@ _HEADER = """\
  * call to the next, and the result depends on the inputs only.
  *
  * Threads: bw_run_with may run in any number of threads at once, each with an arena of its own.
- * bw_run and bw_run_all share one arena inside the library and wait for each other.
+ * bw_run and bw_run_all share one arena inside the library and wait for each other. After
+ * bw_set_threads(n) an inference uses n threads, its caller's among them.
  */
 #ifndef BITWRIGHT_MODEL_H
 #define BITWRIGHT_MODEL_H
@@ -180,7 +316,8 @@ extern "C" {{
 enum {{
     BW_OK = 0,
     BW_CPU_TOO_OLD = 1, /* this processor lacks an instruction: see bw_missing_cpu_feature */
-    BW_BAD_ARGUMENT = 2 /* a null pointer, or an arena that is not aligned */
+    BW_BAD_ARGUMENT = 2, /* a null pointer, an arena that is not aligned, a number out of range */
+    BW_NO_THREADS = 3   /* the system gave fewer threads */
 }};
 
 #define BW_ARENA_BYTES {arena}
@@ -194,6 +331,11 @@ int bw_run_all(const int8_t *const *inputs, int8_t *const *outputs);
  * they hold before does not matter. */
 int bw_run_with(void *arena, const int8_t *const *inputs, int8_t *const *outputs);
 size_t bw_arena_bytes(void);
+
+/* Threads of an inference, 1 to 256; 1 at first. The others are started here and sleep while there
+ * is nothing to do. An inference that finds them at work for another one runs in its caller's
+ * thread alone. */
+int bw_set_threads(int threads);
 
 /* A tensor of integers q; its real numbers are scale * (q - zero_point). */
 typedef struct {{
@@ -215,7 +357,7 @@ const bw_tensor *bw_output(int index);
 
 int bw_abi_version(void);
 const char *bw_model_name(void);
-const char *bw_cpu(void);                 /* the processor level that the code is for */
+const char *bw_cpu(void);                 /* the processor level whose code runs here */
 const char *bw_missing_cpu_feature(void); /* NULL where this processor can run it */
 
 #ifdef __cplusplus
@@ -228,10 +370,19 @@ const char *bw_missing_cpu_feature(void); /* NULL where this processor can run i
 _SOURCE = """\
 #include "model.h"
 
+#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
-extern void {entry}({parameters});
+/* Threads that run one inference together; the code calls `wait` between its kernels. */
+struct team {{
+    void (*wait)(struct team *);
+    int64_t threads;
+    atomic_llong arrived;
+}};
+
+{declared}
 
 {input_tensors}
 
@@ -239,7 +390,6 @@ extern void {entry}({parameters});
 
 int bw_abi_version(void) {{ return BW_ABI_VERSION; }}
 const char *bw_model_name(void) {{ return {model}; }}
-const char *bw_cpu(void) {{ return {cpu}; }}
 size_t bw_arena_bytes(void) {{ return BW_ARENA_BYTES; }}
 int bw_input_count(void) {{ return inputs_count; }}
 int bw_output_count(void) {{ return outputs_count; }}
@@ -252,20 +402,54 @@ const bw_tensor *bw_output(int index) {{
     return index >= 0 && index < outputs_count ? &outputs_table[index] : NULL;
 }}
 
-const char *bw_missing_cpu_feature(void) {{
-{checks}
-    return NULL;
+{missing}
+
+struct level {{
+    const char *name;
+    const char *(*missing)(void);
+    void (*run)({parameters});
+}};
+
+/* the highest first */
+static const struct level levels[] = {{
+{levels}
+}};
+enum {{ levels_count = sizeof levels / sizeof levels[0] }};
+
+/* The first level that this processor has, else the lowest. */
+static const struct level *chosen(void) {{
+    static const struct level *_Atomic known;
+    const struct level *level = atomic_load_explicit(&known, memory_order_relaxed);
+    if (level == NULL) {{
+        {init}
+        level = levels;
+        while (level < levels + levels_count - 1 && level->missing() != NULL) level++;
+        atomic_store_explicit(&known, level, memory_order_relaxed);
+    }}
+    return level;
 }}
 
+const char *bw_cpu(void) {{ return chosen()->name; }}
+const char *bw_missing_cpu_feature(void) {{ return chosen()->missing(); }}
+
+static void run_part(
+    void *arena, const int8_t *const *inputs, int8_t *const *outputs, struct team *team,
+    int64_t thread, int64_t threads
+) {{
+    chosen()->run({call});
+}}
+
+{threads}
 int bw_run_with(void *arena, const int8_t *const *inputs, int8_t *const *outputs) {{
-    if (bw_missing_cpu_feature() != NULL) return BW_CPU_TOO_OLD;
+    const struct level *level = chosen();
+    if (level->missing() != NULL) return BW_CPU_TOO_OLD;
     if (arena == NULL || (uintptr_t)arena % BW_ARENA_ALIGNMENT != 0) return BW_BAD_ARGUMENT;
     if (inputs == NULL || outputs == NULL) return BW_BAD_ARGUMENT;
     for (int i = 0; i < inputs_count; i++)
         if (inputs[i] == NULL) return BW_BAD_ARGUMENT;
     for (int i = 0; i < outputs_count; i++)
         if (outputs[i] == NULL) return BW_BAD_ARGUMENT;
-    {entry}({call});
+    if (!run_together(arena, inputs, outputs)) run_part(arena, inputs, outputs, NULL, 0, 1);
     return BW_OK;
 }}
 

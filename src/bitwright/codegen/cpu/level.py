@@ -65,6 +65,22 @@ LEVELS = {
 }
 
 
+def cpu_levels(names: str) -> tuple[CpuLevel, ...]:
+    """The levels of a list such as `x86-64-v3,x86-64-v4-vnni`, the highest first.
+
+    Raises:
+        CpuLevelError: as `cpu_level`, or a level that is named twice.
+    """
+    chosen = [cpu_level(name.strip()) for name in names.split(",")]
+    if len(set(chosen)) < len(chosen):
+        raise CpuLevelError(
+            f"The CPU levels {names!r} name one twice; expected each once, such as "
+            "x86-64-v3,x86-64-v4-vnni"
+        )
+    order = list(LEVELS.values())
+    return tuple(sorted(chosen, key=order.index, reverse=True))
+
+
 def cpu_level(name: str) -> CpuLevel:
     """The level of this name, or for `host` the highest one that this machine has.
 

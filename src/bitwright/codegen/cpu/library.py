@@ -1,4 +1,4 @@
-"""A quantized module to `libmodel.so` and `model.h` in a folder."""
+"""A quantized module to `libmodel.so` and `model.h` in a folder, with what C builds find it by."""
 
 import shlex
 import shutil
@@ -11,19 +11,27 @@ from pathlib import Path
 from torch_mlir import ir
 
 from bitwright.codegen.cpu.errors import CompileError, MissingCompilerError
-from bitwright.codegen.cpu.interface import EXPORTS, Interface, header, interface, source
+from bitwright.codegen.cpu.interface import (
+    EXPORTS,
+    HEADER,
+    LIBRARY,
+    Interface,
+    entry_of,
+    header,
+    interface,
+    source,
+)
 from bitwright.codegen.cpu.level import CpuLevel, cpu_level
 from bitwright.codegen.cpu.lower import lower
 from bitwright.codegen.cpu.objects import write_object
+from bitwright.codegen.cpu.package import write_package
 from bitwright.files import OutputNotWritable, seal
-
-LIBRARY = "libmodel.so"
-HEADER = "model.h"
 
 _COMPILERS = ("cc", "gcc", "clang")
 _COMPILE = ("-std=c11", "-O2", "-fPIC", "-Wall", "-Wextra", "-c")
 # symbols of two libraries in one process stay apart; no path or time goes into the file
-_LINK = ("-shared", "-Wl,-Bsymbolic", "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,-z,defs")
+_LINK = ("-shared", "-Wl,-Bsymbolic", "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,-z,defs",
+         "-pthread")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,21 +40,23 @@ class BuiltLibrary:
 
     library: Path
     header: Path
-    level: CpuLevel
+    levels: tuple[CpuLevel, ...]
     arena_bytes: int
 
 
 def build_library(
-    module: ir.Module, folder: Path, *, model: str = "model", level: CpuLevel | None = None
-) -> BuiltLibrary:
-    """Compile a quantized `bw` module; the two files appear whole or not at all.
+    module: ir.Module, folder: Path, *, model: str = "model",
+    levels: Sequence[CpuLevel] = (),
+) -> BuiltLibrary:  # fmt: skip
+    """Compile a quantized `bw` module; each file appears whole or not at all.
 
     Args:
         module: inputs and outputs quantized; not changed.
         folder: made where it is missing.
-        model: the model's name, kept in both files.
-        level: the processors to compile for; the highest level of this machine by default.
-            Equal module, name, level and compiler give equal bytes.
+        model: the model's name, kept in the files.
+        levels: the processors to compile for, the highest first, of which the library takes the
+            first that it finds itself on; the highest level of this machine by default. Equal
+            module, name, levels and compiler give equal bytes.
 
     Raises:
         NotIntegerError: a module with floats, or a weight that is computed.
@@ -55,10 +65,11 @@ def build_library(
         CompileError: the C compiler failed; its folder is kept.
         OutputNotWritable: `folder` cannot be written to.
     """
-    level = cpu_level("host") if level is None else level
+    levels = tuple(levels) or (cpu_level("host"),)
     compiler = find_compiler()
-    lowered = lower(module, level)
-    given = interface(module, model, level, lowered.arena_bytes)
+    lowered = [lower(module, level, entry_of(number)) for number, level in enumerate(levels)]
+    arena_bytes = max(item.arena_bytes for item in lowered)
+    given = interface(module, model, levels, arena_bytes)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(dir=folder, prefix=".cpu."))
@@ -67,9 +78,10 @@ def build_library(
             f"Cannot write to {folder}: {error.strerror}; name a folder that can be written"
         ) from None
     try:
-        _build(lowered.module, given, compiler, work)
+        _build([item.module for item in lowered], given, compiler, work)
         seal(work / LIBRARY)
-        for name in (LIBRARY, HEADER):
+        made = (LIBRARY, HEADER, *write_package(given, work))
+        for name in made:
             (work / name).replace(folder / name)
     except CompileError:
         raise
@@ -77,16 +89,18 @@ def build_library(
         shutil.rmtree(work, ignore_errors=True)
         raise
     shutil.rmtree(work)
-    return BuiltLibrary(folder / LIBRARY, folder / HEADER, level, lowered.arena_bytes)
+    return BuiltLibrary(folder / LIBRARY, folder / HEADER, levels, arena_bytes)
 
 
-def _build(kernels: ir.Module, given: Interface, compiler: str, folder: Path) -> None:
-    write_object(kernels, given.level, folder / "network.o")
+def _build(kernels: Sequence[ir.Module], given: Interface, compiler: str, folder: Path) -> None:
+    objects = ["model.o"]
+    for number, (module, level) in enumerate(zip(kernels, given.levels, strict=True)):
+        objects.append(f"{entry_of(number)}.o")
+        write_object(module, level, folder / objects[-1], entry_of(number))
     (folder / HEADER).write_text(header(given))
     (folder / "model.c").write_text(source(given))
     (folder / "exports.map").write_text(f"{{ global: {EXPORTS}; local: *; }};\n")
     _call([compiler, *_COMPILE, "model.c", "-o", "model.o"], folder)
-    objects = ("model.o", "network.o")
     link(compiler, folder, objects, LIBRARY, "-Wl,--version-script=exports.map")
 
 

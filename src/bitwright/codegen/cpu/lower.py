@@ -17,7 +17,7 @@ from bitwright.codegen.cpu import (
 from bitwright.codegen.cpu.errors import NotIntegerError
 from bitwright.codegen.cpu.fusion import FUSED, fusions
 from bitwright.codegen.cpu.level import CpuLevel
-from bitwright.codegen.cpu.program import Kernel, Program
+from bitwright.codegen.cpu.program import ENTRY, Kernel, Program
 from bitwright.codegen.cpu.values import Values, element_of
 from bitwright.ir import graph
 from bitwright.ir.context import new_context
@@ -54,8 +54,8 @@ class Lowered:
     arena_bytes: int
 
 
-def lower(module: ir.Module, level: CpuLevel) -> Lowered:
-    """Lower @main to kernels and an entry `network(arena, inputs..., outputs...)`.
+def lower(module: ir.Module, level: CpuLevel, entry: str = ENTRY) -> Lowered:
+    """Lower @main to kernels and a function `entry(arena, inputs..., outputs...)`.
 
     Raises:
         NotIntegerError: a float as input or output, an accumulator as input, an operation without
@@ -81,7 +81,7 @@ def lower(module: ir.Module, level: CpuLevel) -> Lowered:
             KERNELS[name](kernel, values, operation)
     for value, target in values.copies:
         movement.copy_out(program.kernel("copy_output", step), values, value, target)
-    lowered = program.module(new_context())
+    lowered = program.module(new_context(), entry)
     return Lowered(lowered, program.arena_bytes)
 
 

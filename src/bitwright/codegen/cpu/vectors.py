@@ -69,6 +69,10 @@ class VectorCode:
         """Elements in a row of a flat view."""
         return self.make(f"vector.load {view.name}[{at}] : {view.type}, {type_}")
 
+    def prefetch(self, view: View, at: str) -> None:
+        """Asks for the line of memory at `at`, which may lie behind the end."""
+        self.line(f"memref.prefetch {view.name}[{at}], read, locality<3>, data : {view.type}")
+
     def store(self, value: str, view: View, at: str) -> None:
         """Results to a flat view of bytes."""
         self.line(f"vector.store {value}, {view.name}[{at}] : {view.type}, {RESULTS}")
@@ -90,9 +94,11 @@ class VectorCode:
         )
 
     @contextmanager
-    def loop(self, count: int) -> Iterator[str]:
-        """The lines inside run for each index below `count`."""
+    def loop(self, count: int, *, shared: bool = False) -> Iterator[str]:
+        """The lines inside run for each index below `count`, or in this thread's part of them."""
         low, high, step = (self._kernel.integer(n, "index") for n in (0, count, 1))
+        if shared:
+            low, high = self._kernel.part(count)
         name = self._kernel.fresh("i")
         self.line(f"scf.for {name} = {low} to {high} step {step} {{")
         yield name

@@ -1,0 +1,270 @@
+"""One row times a matrix of weights below 8 bits, with AVX-512 VNNI, requantized on the spot.
+
+Weights are stored as unsigned codes u, with w = step * u + least, cut into planes of 4, 2 and 1
+bits. A byte holds several fields of a plane, each for other activations: `vpdpbusd` takes the byte
+with all but one field masked out, so that field f of a plane of b bits is summed up scaled by
+2^(b*f), in a sum of its own that is shifted back once, at the end:
+
+    sum w*a = step * (sum over planes, fields of (sum masked*a >> b*f) << place) + least * (sum a)
+
+The order of the weights is that in which the kernel reads them.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch_mlir import ir
+
+from bitwright.codegen.cpu.program import Kernel, View, count
+from bitwright.codegen.cpu.rescale import Rescale, Scales, in_lanes
+from bitwright.codegen.cpu.values import Values, folded_bias, weight_of, zero_point
+from bitwright.codegen.cpu.vectors import BYTES, INTS, LANES, VectorCode
+from bitwright.ir.types import shape_of
+
+QUAD = 4
+"""Products that one lane adds up at once."""
+VECTOR = LANES * QUAD
+DEEPEST = 1 << 15
+"""Products in a sum: a field scaled to the top of a byte, times 128, stays below 2^31."""
+SUMS = 16
+"""Vectors of sums to keep both multipliers busy for the time that one takes, and no more."""
+SECOND_CACHE = 1 << 20
+"""Bytes of weights that are read again soon; more of them are fetched ahead."""
+AHEAD = 4096
+"""Bytes from where the weights are read to where they are fetched: a page."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """`bits` bits of each code, from bit `place` on."""
+
+    bits: int
+    place: int
+
+    @property
+    def fields(self) -> int:
+        return 8 // self.bits
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Weights as w = step * code + least, with codes of `bits` bits."""
+
+    values: NDArray[np.uint8]
+    bits: int
+    step: int
+    least: int
+
+    @property
+    def planes(self) -> tuple[Plane, ...]:
+        """From the lowest bits up."""
+        made: list[Plane] = []
+        place = 0
+        for bits in (4, 2, 1):
+            if self.bits & bits:
+                made.append(Plane(bits, place))
+                place += bits
+        return tuple(made)
+
+
+def codes_of(weight: NDArray[Any]) -> Codes | None:
+    """The codes of fewest bits; None where they take a byte."""
+    wide = weight.astype(np.int64)
+    least, most = int(wide.min()), int(wide.max())
+    step = 2 if most - least == 2 and not (wide == least + 1).any() else 1
+    bits = max(((most - least) // step).bit_length(), 1)
+    if bits > 7:
+        return None
+    return Codes(((wide - least) // step).astype(np.uint8), bits, step, least)
+
+
+def is_smaller(weight: NDArray[Any], rows: int) -> bool:
+    """Whether this kernel is the faster one for a dense layer.
+
+    With one plane it does as many products a cycle as whole bytes; more planes cost a product each,
+    and pay where the weights come from behind the second cache.
+    """
+    codes = codes_of(weight)
+    if rows != 1 or codes is None or weight.shape[1] > DEEPEST:
+        return False
+    return codes.bits in (1, 2, 4) or weight.size > SECOND_CACHE
+
+
+def packed(codes: Codes, vectors: int) -> NDArray[np.int8]:
+    """[outputs, depth] to [block, step, vector, plane, byte vector, lane, 4], zeros behind."""
+    quads = _quads(codes)
+    outputs, depth = codes.values.shape
+    steps = -(-depth // (quads * QUAD))
+    blocks = -(-outputs // (vectors * LANES))
+    filled = np.zeros((blocks * vectors * LANES, steps * quads * QUAD), np.uint8)
+    filled[:outputs, :depth] = codes.values
+    split = filled.reshape(blocks, vectors, LANES, steps, quads, QUAD)
+    ordered = split.transpose(0, 3, 1, 4, 2, 5)  # block, step, vector, quad, lane, 4
+    parts: list[NDArray[np.uint8]] = []
+    for plane in codes.planes:
+        bits = ordered >> plane.place & (1 << plane.bits) - 1
+        fields = bits.reshape(*bits.shape[:3], -1, plane.fields, LANES, QUAD)
+        places = (plane.bits * np.arange(plane.fields, dtype=np.uint8))[:, None, None]
+        parts.append(np.bitwise_or.reduce(fields << places, axis=4))
+    return np.concatenate(parts, axis=3).reshape(-1).view(np.int8)
+
+
+def _quads(codes: Codes) -> int:
+    """Groups of four activations in a step: the fields of the narrowest plane."""
+    return max(plane.fields for plane in codes.planes)
+
+
+def linear(kernel: Kernel, values: Values, op: Any, requantize: Any) -> None:
+    """A dense layer of one row for which `is_smaller` holds."""
+    weight = weight_of(op, "weight")
+    codes = codes_of(weight)
+    assert codes is not None, "is_smaller holds"
+    bias = folded_bias(op, weight, zero_point(op.input))
+    out = values.flat(kernel, requantize.result)
+    x = _row(kernel, values, op.input, QUAD * _quads(codes))
+    _Gemv(kernel, requantize, codes, bias, x, out).emit()
+
+
+def _row(kernel: Kernel, values: Values, x: ir.Value, step: int) -> View:
+    """The activations, in whole vectors and steps: zeros behind them."""
+    depth = count(shape_of(x))
+    whole = -(-depth // max(step, VECTOR)) * max(step, VECTOR)
+    if whole == depth:
+        return values.flat(kernel, x)
+    memory = kernel.program.allocate(whole, kernel.step, kernel.step)
+    copy = kernel.before("longer")
+    target = copy.access(memory, "i8", (whole,))
+    copy.fill(copy.strided(target, (whole - depth,), (1,), depth), 0)
+    copy.copy("k", (values.flat(copy, x), "k"), (copy.strided(target, (depth,), (1,)), "k"))
+    return kernel.access(memory, "i8", (whole,))
+
+
+class _Gemv:
+    """Sums of one row, 16 outputs a vector and some vectors at once."""
+
+    def __init__(
+        self, kernel: Kernel, requantize: Any, codes: Codes, bias: NDArray[np.int32], x: View,
+        out: View,
+    ) -> None:  # fmt: skip
+        self._code = VectorCode(kernel)
+        self._codes, self._x, self._out = codes, x, out
+        self._outputs, depth = codes.values.shape
+        self._quads = _quads(codes)
+        self._steps = -(-depth // (self._quads * QUAD))
+        self._fields = sum(plane.fields for plane in codes.planes)
+        needed = -(-self._outputs // LANES)
+        self._vectors = max(min(SUMS // self._fields, needed), 1)
+        weights = packed(codes, self._vectors)
+        self._weights = kernel.constant(weights)
+        self._far = len(weights) > SECOND_CACHE
+        self._bias = kernel.constant(_filled(in_lanes(bias), self._vectors * LANES))
+        lanes = -(-needed // self._vectors) * self._vectors * LANES
+        self._rescale = Rescale(kernel, requantize, self._outputs, lanes)
+
+    def emit(self) -> None:
+        """All outputs."""
+        code, width = self._code, self._vectors * LANES
+        least = self._least()
+        masks = [
+            [code.splat(_signed(((1 << p.bits) - 1) << p.bits * field), BYTES)
+             for field in range(p.fields)]
+            for p in self._codes.planes
+        ]  # fmt: skip
+        with code.loop(-(-self._outputs // width), shared=True) as block:
+            zero = code.splat(0, INTS)
+            totals = code.sums(
+                self._steps, [zero] * (self._vectors * self._fields),
+                lambda step, sums: self._step(block, step, sums, masks),
+            )  # fmt: skip
+            for v in range(self._vectors):
+                own = totals[v * self._fields : (v + 1) * self._fields]
+                at = code.index([(block, width)], v * LANES)
+                total = code.apply("addi", self._joined(own), least, INTS)
+                total = code.apply("addi", total, code.load(self._bias, at, INTS), INTS)
+                scales: Scales = self._rescale.load(code, at)
+                self._store(self._rescale.apply(code, total, scales), at)
+
+    def _least(self) -> str:
+        """The least weight times the sum of all activations, in every lane."""
+        code = self._code
+        ones = code.splat(1, BYTES)
+
+        def add(at: str, sums: list[str]) -> list[str]:
+            four = code.load(self._x, code.index([(at, VECTOR)]), BYTES)
+            return [code.products(sums[0], ones, four)]
+
+        (sums,) = code.sums(self._x.shape[0] // VECTOR, [code.splat(0, INTS)], add)
+        total = code.make(f"vector.reduction <add>, {sums} : {INTS} into i32")
+        lanes = code.convert("vector.broadcast", total, "i32", INTS)
+        return code.apply("muli", lanes, code.splat(self._codes.least, INTS), INTS)
+
+    def _step(
+        self, block: str, step: str, sums: list[str], masks: list[list[str]]
+    ) -> list[str]:  # fmt: skip
+        code, planes = self._code, self._codes.planes
+        stored = [self._quads // plane.fields for plane in planes]  # vectors of each plane
+        vectors = sum(stored)
+        size = self._vectors * vectors * VECTOR
+        where = code.index([(block, self._steps * size), (step, size)])
+        if self._far:
+            for n in range(size // VECTOR):
+                code.prefetch(self._weights, code.index([(where, 1)], AHEAD + n * VECTOR))
+        loaded = [
+            code.load(self._weights, code.index([(where, 1)], n * VECTOR), BYTES)
+            for n in range(size // VECTOR)
+        ]
+        made = list(sums)
+        for quad in range(self._quads):
+            four = self._broadcast(code.index([(step, self._quads * QUAD)], quad * QUAD))
+            for v in range(self._vectors):
+                first, place = v * vectors, v * self._fields
+                for plane, count_, own in zip(planes, stored, masks, strict=True):
+                    n, field = divmod(quad, plane.fields)
+                    part = code.apply("andi", loaded[first + n], own[field], BYTES)
+                    made[place + field] = code.products(made[place + field], part, four)
+                    first += count_
+                    place += plane.fields
+        return made
+
+    def _broadcast(self, at: str) -> str:
+        """Four activations in every lane."""
+        code = self._code
+        four = code.load(self._x, at, f"vector<{QUAD}xi8>")
+        word = code.convert("vector.bitcast", four, f"vector<{QUAD}xi8>", "vector<1xi32>")
+        words = code.convert("vector.broadcast", word, "vector<1xi32>", INTS)
+        return code.convert("vector.bitcast", words, INTS, BYTES)
+
+    def _joined(self, sums: list[str]) -> str:
+        """step * (the sums of all planes and fields, each at its place)."""
+        code = self._code
+        total, rest = "", iter(sums)
+        for plane in self._codes.planes:
+            for field in range(plane.fields):
+                part = next(rest)
+                if field:
+                    by = code.splat(plane.bits * field, INTS)
+                    part = code.apply("shrsi", part, by, INTS)
+                if plane.place:
+                    part = code.apply("shli", part, code.splat(plane.place, INTS), INTS)
+                total = code.apply("addi", total, part, INTS) if total else part
+        if self._codes.step == 1:
+            return total
+        return code.apply("muli", total, code.splat(self._codes.step, INTS), INTS)
+
+    def _store(self, result: str, at: str) -> None:
+        code = self._code
+        if self._outputs % (self._vectors * LANES):
+            left = code.index([(at, -1)], self._outputs)
+            code.store_first(left, result, self._out, at)
+        else:
+            code.store(result, self._out, at)
+
+
+def _filled(array: NDArray[Any], multiple: int) -> NDArray[Any]:
+    return np.pad(array, (0, -len(array) % multiple))
+
+
+def _signed(byte: int) -> int:
+    return byte - 256 if byte > 127 else byte
