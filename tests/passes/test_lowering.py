@@ -120,7 +120,7 @@ def _pool(width: int, kernel: int, stride: int) -> ir.Module:
 @pytest.mark.parametrize(
     ("width", "kernel", "stride", "message"),
     [
-        (129, 1, 64, "x_ox (columns per output column (stride)) is 64; this machine holds 0 to 63"),
+        (129, 1, 64, "x_ox (columns per tile of a row) is 64; this machine holds 0 to 63"),
         (300, 256, 2, "n_kx (trip count: kernel columns) is 256; this machine holds 1 to 255"),
         (4096, 2, 2, "width (columns of the source; outside of them pad_value is read) is 4096; "
          "this machine holds 1 to 4095"),
