@@ -4,7 +4,14 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from bitwright.hwgen.isa import Instruction, address_bits, coordinate_bits, field_layout
+from bitwright.hwgen.isa import (
+    Instruction,
+    address_bits,
+    coordinate_bits,
+    field_layout,
+    kept_bits,
+)
+from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import Machine
 
 LOOPS = ("block", "oy", "ox", "plane", "cb", "ky", "kx")
@@ -232,3 +239,17 @@ def _select(*choices: tuple[Value, Value]) -> Value:
         total = gated if total is None else total | gated
     assert total is not None
     return total
+
+
+def resources(machine: Machine) -> Structure:
+    """Counters, the source address with its six beginnings, coordinates and the weight address."""
+    bits = kept_bits(machine)
+    counts = {
+        "nests": 1,
+        "counter_bits": sum(bits[f"n_{loop}"][1] for loop in LOOPS),
+        "source_bits": address_bits(max(machine.act_words, machine.in_words)),
+        "coordinate_bits": coordinate_bits(machine),
+        "weight_address_bits": address_bits(machine.weight_words),
+        "gap_bits": (machine.matmul_groups - 1).bit_length(),
+    }
+    return Structure(lut=counts, ff=counts)

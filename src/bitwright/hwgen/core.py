@@ -4,10 +4,10 @@ from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
-from bitwright.hwgen import address, output
+from bitwright.hwgen import address, host, output, requantize, sequencer
 from bitwright.hwgen.address import AccOp, Flags, LoopNest
 from bitwright.hwgen.banks import PingPong
-from bitwright.hwgen.engines import channelwise, weightserial
+from bitwright.hwgen.engines import accumulator, channelwise, weightserial
 from bitwright.hwgen.engines.accumulator import Accumulators
 from bitwright.hwgen.engines.channelwise import Channelwise
 from bitwright.hwgen.engines.weightserial import WeightSerial
@@ -16,6 +16,7 @@ from bitwright.hwgen.isa import address_bits, field_layout, program_bits
 from bitwright.hwgen.output import OutputStage
 from bitwright.hwgen.ram import Ram
 from bitwright.hwgen.sequencer import Fetch, Sequencer
+from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import ChannelOp, Opcode
 from bitwright.ir.machine import Machine
 from bitwright.targets.host_interface import Window
@@ -278,3 +279,36 @@ def _connect_write(m: Module, ram: Ram, port: HostPort, window: Window) -> None:
 def _resized(value: Value, bits: int) -> Value:
     """The low `bits` bits, zero-extended where there are fewer: bits of an address."""
     return Cat(value, Const(0, max(bits - len(value), 0) or 0))[:bits]
+
+
+def resources(machine: Machine) -> dict[str, Structure]:
+    """Each unit of a machine, and what lies between them."""
+    layouts = [field_layout(machine, names) for names in
+               (CONTROL_FIELDS, address.FIELDS, output.FIELDS)]  # fmt: skip
+    word = machine.activation_bits
+    shapes = (
+        (word, machine.act_words),
+        (word, bank_words(machine.in_words)),
+        (word, bank_words(machine.out_words)),
+        (machine.weight_bits, machine.weight_words),
+        (machine.param_bits, machine.param_words),
+        (program_bits(machine), machine.program_words),
+    )
+    stages = term_latency(machine, Opcode.MATMUL)
+    between = Structure(
+        lut={"cores": 1, "operand_bits": word},
+        ff={"cores": 1, "operand_bits": word, "flag_stages": stages,
+            "field_bits": sum(layout.size for layout in layouts)},
+        memories=shapes,
+    )  # fmt: skip
+    return {
+        "core": between,
+        "loops": address.resources(machine),
+        "fetch": sequencer.resources(machine),
+        "port": host.resources(machine),
+        "weightserial": weightserial.resources(machine),
+        "channelwise": channelwise.resources(machine),
+        "accumulators": accumulator.resources(machine),
+        "output": output.resources(machine),
+        "requantizer": requantize.resources(machine),
+    }

@@ -11,6 +11,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from bitwright.hwgen.isa import address_bits, program_bits
+from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import TABLE_ENTRIES, Machine
 from bitwright.targets.host_interface import (
     ADDRESS_BITS,
@@ -250,3 +251,12 @@ class HostPort(wiring.Component):
             with m.Case(Register.INFERENCES >> 2):
                 m.d.comb += value.eq(self.inferences)
         return value
+
+
+def resources(machine: Machine) -> Structure:
+    """Registers, the slices of wide words, and the choice among the slices of an output word."""
+    slices = {window: memory.slices for window, memory in memories(machine).items()}
+    early = max(slices.values()) - 1
+    lut = {"ports": 1, "early_slices": early, "output_slices": slices[Window.OUTPUT] - 1}
+    output_bits = min(machine.activation_bits, DATA_BITS)
+    return Structure(lut=lut, ff={"ports": 1, "early_slices": early, "output_bits": output_bits})

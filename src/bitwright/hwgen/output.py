@@ -10,6 +10,7 @@ from bitwright.hwgen.engines import accumulator
 from bitwright.hwgen.isa import address_bits, field_layout
 from bitwright.hwgen.ram import Ram
 from bitwright.hwgen.requantize import Requantizer, flip_sign
+from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import SHIFT_BITS, TABLE_ENTRIES, Machine
 
 FIELDS = (
@@ -229,3 +230,24 @@ class OutputStage(wiring.Component):
         m.d.sync += fresh.eq(self.start)
         with m.If(fresh | tile_end):
             m.d.sync += [words_left.eq(f.dst_words), words_left_last.eq(f.dst_words_last)]
+
+
+def resources(machine: Machine) -> Structure:
+    """Counters, addresses and the word that is packed; without its requantizers."""
+    address = address_bits(max(machine.act_words, machine.out_words))
+    tables = machine.requant_lanes if machine.tables else 0
+    shared = {
+        "stages": 1,
+        "address_bits": address,
+        "params_address_bits": address_bits(machine.param_words),
+        "table_lanes": tables,
+        "group_bits": (machine.matmul_groups - 1).bit_length(),
+    }
+    return Structure(
+        lut=shared | {"plain_lanes": machine.requant_lanes - tables},
+        ff=shared | {
+            "word_bits": machine.activation_bits, "params_bits": machine.param_bits,
+            "tile_word_bits": (machine.rows // machine.lanes).bit_length(),
+        },
+        memories=((8, TABLE_ENTRIES * machine.tables),) * tables,
+    )  # fmt: skip

@@ -5,6 +5,7 @@ from amaranth.hdl._ast import Assign
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import Rounding
 from bitwright.ir.machine import SHIFT_BITS, Machine
 
@@ -243,3 +244,15 @@ def _narrow_shift(
 
 def _differs(bits: Value, sign: Value) -> Value:
     return (bits ^ sign.replicate(len(bits))).any() if len(bits) else Const(0)
+
+
+def resources(machine: Machine) -> Structure:
+    """All channels of the output stage."""
+    count, bits = machine.requant_lanes, machine.acc_bits
+    high = bits - min(HALF_WORD, bits - 8)
+    kind = "wide" if machine.wide else "narrow"
+    counts = {
+        f"{kind}_channels": count, f"{kind}_acc_bits": count * bits,
+        f"{kind}_high_bits": count * (high - 8),
+    }  # fmt: skip
+    return Structure(lut=counts, ff=counts, dsp=(4 if machine.wide else 2) * count)

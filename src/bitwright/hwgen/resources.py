@@ -1,22 +1,24 @@
 """What a machine takes of an FPGA, without synthesis.
 
-Block RAM and DSP follow from the parameters. LUT and FF are a linear function of counts that
-the structure gives (see `features`), fitted to synthesis of a few machines; the coefficients
-and the machines that they were fitted to are in `resource_costs.json`, which
-`benchmarks/resource_costs.py` writes.
+Block RAM and DSP follow from the parameters. LUT and FF are sums over the units: each unit states,
+beside its code, the counts that its structure gives (`resources`, a `Structure`), and a file for
+each family (`costs/`) has what one of each costs. `benchmarks/resource_costs.py` fits the files to
+syntheses of random machines.
 """
 
 import json
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
 from bitwright.errors import BitwrightError
-from bitwright.hwgen.core import bank_words
-from bitwright.hwgen.isa import field_layout, kept_bits, program_bits
-from bitwright.ir.machine import TABLE_ENTRIES, Machine
+from bitwright.hwgen import core
+from bitwright.hwgen.ports import axi4lite, uart, wishbone
+from bitwright.hwgen.structure import Structure
+from bitwright.ir.machine import Machine
 from bitwright.targets.target import Resources
 
-COSTS_FILE = Path(__file__).with_name("resource_costs.json")
+COSTS_FOLDER = Path(__file__).with_name("costs")
 # (bits, words) that one block RAM can be, and whether a column that is narrower than the block
 # is folded (several words of the column in one word of the block).
 _BLOCK_SHAPES = {
@@ -25,27 +27,17 @@ _BLOCK_SHAPES = {
 }
 _FOLDS = {"ecp5": False, "ice40": True}
 
+BRIDGES = {
+    "wishbone": wishbone.resources,
+    "axi4lite": axi4lite.resources,
+    "uart": uart.resources,
+}
+
 
 class FamilyError(BitwrightError):
     """An FPGA family of which no resource costs are known."""
 
     exit_code = 5
-
-
-def memory_shapes(machine: Machine) -> list[tuple[int, int]]:
-    """(width, depth) of every memory of the machine."""
-    word = machine.activation_bits
-    shapes = [
-        (word, machine.act_words),
-        (word, bank_words(machine.in_words)),
-        (word, bank_words(machine.out_words)),
-        (machine.weight_bits, machine.weight_words),
-        (machine.param_bits, machine.param_words),
-        (program_bits(machine), machine.program_words),
-    ]
-    if machine.tables:
-        shapes += [(8, TABLE_ENTRIES * machine.tables)] * machine.requant_lanes
-    return shapes
 
 
 def block_rams(family: str, width: int, depth: int) -> int:
@@ -62,47 +54,67 @@ def _blocks(family: str, width: int, depth: int, bits: int, words: int) -> int:
     return count
 
 
-def dsps(machine: Machine) -> int:
-    """One multiplier per lane, two (wide: four) per channel that is requantized in a cycle."""
-    return machine.lanes + (4 if machine.wide else 2) * machine.requant_lanes
+def memory_glue(family: str, shapes: Iterable[tuple[int, int]]) -> Structure:
+    """What chooses among the blocks of memories that are deeper than their blocks."""
+    banks = [(width, _banks(family, width, depth)) for width, depth in shapes]
+    return Structure(
+        lut={"choice_bits": sum(width * (count - 1) for width, count in banks)},
+        ff={"bank_bits": sum((count - 1).bit_length() for _, count in banks)},
+    )
 
 
-def features(machine: Machine) -> dict[str, float]:
-    """Counts that LUT and FF depend on linearly."""
-    lanes, rows = machine.lanes, machine.rows
-    pairs = lanes // 2
-    levels = [pairs >> level for level in range(1, pairs.bit_length())]
-    tree = sum(count * (9 + level) for level, count in enumerate(levels, 1))
-    fields = field_layout(machine, list(kept_bits(machine)))
-    return {
-        "one": 1,
-        "pair_bits": rows * pairs * 9,
-        "tree_bits": rows * tree,
-        "accumulator_bits": rows * machine.acc_bits,
-        "lane_bits": 8 * lanes,
-        "requantizer_bits": machine.requant_lanes * machine.acc_bits,
-        "wide_requantizers": machine.requant_lanes * machine.wide,
-        "field_bits": fields.size,
-        "weight_bits": machine.weight_bits,
-    }
+def _banks(family: str, width: int, depth: int) -> int:
+    """Blocks one behind the other, in the shape that takes the fewest blocks."""
+    found = [(_blocks(family, width, depth, *shape), -(-depth // shape[1]))
+             for shape in _BLOCK_SHAPES[family]]  # fmt: skip
+    return min(found)[1]
+
+
+def structure(machine: Machine, bus: str = "") -> dict[str, Structure]:
+    """The units of a machine behind a bus of `BRIDGES`, or of the core alone."""
+    units = core.resources(machine)
+    if bus:
+        units[bus] = BRIDGES[bus]()
+    return units
 
 
 @cache
-def _costs() -> dict[str, dict[str, dict[str, float]]]:
-    return json.loads(COSTS_FILE.read_text(encoding="utf-8"))["costs"]
-
-
-def estimate(machine: Machine, family: str) -> Resources:
-    """Resources of the core (without a bus top) after synthesis for `family`."""
-    if family not in _BLOCK_SHAPES:
+def costs(family: str) -> dict[str, dict[str, dict[str, float]]]:
+    """LUT and FF of one of each count of each unit: `costs["ecp5"]["lut"]["loops"]["nests"]`."""
+    path = COSTS_FOLDER / f"{family}.json"
+    if family not in _BLOCK_SHAPES or not path.exists():
         raise FamilyError(
             f"FPGA family {family} has no resource costs; expected one of "
             f"{', '.join(sorted(_BLOCK_SHAPES))}"
         )
-    counts = features(machine)
-    lut, ff = (
-        round(sum(cost * counts[name] for name, cost in _costs()[family][cell].items()))
+    return json.loads(path.read_text(encoding="utf-8"))["costs"]
+
+
+def price(units: Mapping[str, Structure], family: str) -> Resources:
+    """Resources of a design of these units after synthesis for `family`.
+
+    Raises:
+        FamilyError: there are no costs of that family.
+    """
+    known = costs(family)
+    memories = [shape for unit in units.values() for shape in unit.memories]
+    units = {**units, "memories": memory_glue(family, memories)}
+    sums = {
+        cell: sum(
+            known[cell][name].get(count, 0) * number
+            for name, unit in units.items()
+            for count, number in getattr(unit, cell).items()
+        )
         for cell in ("lut", "ff")
+    }
+    return Resources(
+        lut=round(sums["lut"]),
+        ff=round(sums["ff"]),
+        bram=sum(block_rams(family, *shape) for shape in memories),
+        dsp=sum(unit.dsp for unit in units.values()),
     )
-    bram = sum(block_rams(family, *shape) for shape in memory_shapes(machine))
-    return Resources(lut=lut, ff=ff, bram=bram, dsp=dsps(machine))
+
+
+def estimate(machine: Machine, family: str, bus: str = "") -> Resources:
+    """Resources of a machine behind a bus ("" for the core alone) after synthesis for `family`."""
+    return price(structure(machine, bus), family)

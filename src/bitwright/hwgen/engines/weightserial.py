@@ -10,6 +10,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
+from bitwright.hwgen.structure import Structure, adder_tree_bits
 from bitwright.ir.machine import Machine
 
 
@@ -89,3 +90,18 @@ class WeightSerial(wiring.Component):
                 registers.append(total)
             terms = registers
         return terms[0]
+
+
+def resources(machine: Machine) -> Structure:
+    """A choice of four per row and pair, and the adders of the pairs and of each row's tree."""
+    rows, lanes = machine.rows, machine.lanes
+    pairs = lanes // 2
+    tree = rows * adder_tree_bits(pairs, 9)
+    levels = latency(machine) - 1
+    registers = sum((pairs >> min(level, pairs.bit_length() - 1)) * (9 + level)
+                    for level in range(1, levels + 1)) if pairs > 1 else 9  # fmt: skip
+    return Structure(
+        lut={"choice_bits": rows * pairs * 9, "pair_bits": pairs * 9, "tree_bits": tree},
+        ff={"operand_bits": lanes * 8 + pairs * 9 + machine.weight_bits,
+            "sum_bits": rows * registers},
+    )  # fmt: skip
