@@ -35,8 +35,14 @@ PART_OF = {
     "input_banks": "core",
     "output_banks": "core",
     "output_requantizer": "requantizer",
+    "datapath_dsp": "dsp",
+    "datapath_window": "window",
+    "datapath_tile_sums": "tile_sums",
 }
-HELD_OUT: dict[str, Callable[[Line], Any]] = {"lanes": lambda line: line["machine"]["lanes"]}
+HELD_OUT: dict[str, Callable[[Line], Any]] = {
+    "lanes": lambda line: (line["machine"]["engine"], line["machine"]["lanes"]),
+    "engine": lambda line: line["machine"]["engine"],
+}
 
 
 def units(line: Line) -> dict[str, Structure]:

@@ -69,7 +69,7 @@ class Target:
     name: str
     kind: Literal["cpu", "fpga"]
     device: str = ""
-    machine: Mapping[str, int] | None = None
+    machine: Mapping[str, int | str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

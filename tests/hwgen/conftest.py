@@ -30,7 +30,8 @@ def _compute(opcode: Opcode = Opcode.MATMUL, **changes: int) -> Instruction:
     """One tile of one step, from word 0 of the input to word 0 of the output."""
     values = dict.fromkeys(FIELD_NAMES, 0)
     ones = ("n_block", "n_oy", "n_ox", "n_plane", "n_cb", "n_ky", "n_kx", "height", "width")
-    values |= dict.fromkeys((*ones, "src_space", "dst_words", "dst_words_last"), 1)
+    pixels = ("pixels", "pixels_first", "pixels_last")
+    values |= dict.fromkeys((*ones, *pixels, "src_space", "dst_words", "dst_words_last"), 1)
     values |= {"dst_space": 2, "clamp_min": -128, "clamp_max": 127, "dst_word_stride": 1}
     return Instruction(opcode, values | changes)
 

@@ -11,7 +11,7 @@ from bitwright.hwgen.cycles import predict
 from bitwright.hwgen.isa import Image, Instruction, InstructionError, check, encode, pack_params
 from bitwright.hwgen.tops import WishboneTop
 from bitwright.hwgen.verilog import emit, lint_arguments
-from bitwright.ir.instructions import FIELD_NAMES, Opcode, Space
+from bitwright.ir.instructions import FIELD_NAMES, ChannelOp, Opcode, Space
 from bitwright.ir.machine import Machine
 from bitwright.rtl_sim import toolchain
 from bitwright.rtl_sim.bus import open_bus
@@ -32,12 +32,14 @@ def random_instruction(rng: random.Random, machine: Machine) -> Instruction:
 
 def _candidate(rng: random.Random, machine: Machine) -> tuple[Instruction, bool]:
     matmul = rng.random() < 0.5
+    planes = (1 if machine.dsp else 8) if matmul else rng.choice([1, 3]) if machine.dsp else 1
     f = dict.fromkeys(FIELD_NAMES, 0)
+    window = machine.window_rows > 0 and rng.random() < 0.4
     kernel = 1 if rng.random() < 0.4 else 3  # tiny tiles wait for the output stage
     for name in ("n_cb", "n_ky", "n_kx"):
         f[name] = rng.randint(1, kernel)
     for name, low, high in (
-        ("n_block", 1, 3), ("n_oy", 1, 5), ("n_ox", 1, 5), ("n_plane", 1, 8 if matmul else 1),
+        ("n_block", 1, 3), ("n_oy", 1, 5), ("n_ox", 1, 5), ("n_plane", 1, planes),
         ("y_oy", 0, 3), ("x_ox", 0, 3), ("y_ky", 0, 2), ("x_kx", 0, 2), ("height", 1, 8),
         ("width", 1, 8), ("y0", -3, 2), ("x0", -3, 2), ("pad_value", -128, 127),
         ("channel_op", 0, 1), ("zero_point", -128, 127), ("clamp_min", -128, 0),
@@ -48,16 +50,19 @@ def _candidate(rng: random.Random, machine: Machine) -> tuple[Instruction, bool]
         ("w_base", 0, machine.weight_words - 1), ("p_base", 0, machine.param_words - 1),
     ):  # fmt: skip
         f[name] = rng.randint(low, high)
+    f["n_plane"] = 1 if f["channel_op"] and not matmul else f["n_plane"]
+    f["w_same_steps"], f["w_same_blocks"] = rng.choice([0, 0, 1]), rng.choice([0, 0, 1])
+    _choose_pixels(rng, machine, f, window and not matmul)
     f["dst_space"] = rng.choice([0, 2])
     depth = machine.in_words if f["src_space"] else machine.act_words
     plane = f["height"] * f["width"]
     f["s_cb"], f["s_block"] = plane, rng.choice([0, plane * f["n_cb"]])
     f["s_oy"], f["s_ky"] = f["y_oy"] * f["width"], f["y_ky"] * f["width"]
-    f["s_ox"], f["s_kx"] = f["x_ox"], f["x_kx"]
+    f["s_ox"], f["s_kx"], f["s_pixel"] = f["x_ox"], f["x_kx"], f["x_pixel"]
     used = plane * f["n_cb"] + f["s_block"] * (f["n_block"] - 1)
     base = rng.randrange(depth)
     f["src_base"] = base + f["y0"] * f["width"] + f["x0"]
-    pixels = f["n_oy"] * f["n_ox"]
+    pixels = f["n_oy"] * Instruction(Opcode.MATMUL, f).row_pixels
     f["dst_word_stride"] = pixels + rng.randint(0, 2)
     target = machine.out_words if f["dst_space"] else machine.act_words
     f["dst_base"] = rng.randrange(target)
@@ -69,6 +74,29 @@ def _candidate(rng: random.Random, machine: Machine) -> tuple[Instruction, bool]
             + f["dst_word_stride"] * f["dst_words_last"] <= half
         )  # fmt: skip
     return Instruction(Opcode.MATMUL if matmul else Opcode.CHANNELWISE, f), fits
+
+
+def _choose_pixels(rng: random.Random, machine: Machine, f: dict[str, int], window: bool) -> None:
+    """How many pixels a tile has, and for a window all that goes with it."""
+    count = rng.choice([1, machine.pixels, rng.randint(1, machine.pixels)])
+    f |= dict.fromkeys(("pixels", "pixels_first"), count)
+    f["pixels_last"] = rng.randint(1, count)
+    if f["n_ox"] == 1:
+        f["pixels_first"] = f["pixels_last"]
+    f["x_pixel"] = rng.choice([1, 1, 2, 3]) if machine.pixels > 1 else 0
+    if window and rng.random() < 0.2:
+        names = ("n_ox", "n_plane", "x_pixel", "pixels", "pixels_first", "pixels_last")
+        f |= dict.fromkeys(names, 1)
+        f["channel_op"] = ChannelOp.COLUMNS
+    elif window:
+        stride = rng.choice([1, 2])
+        f |= dict.fromkeys(("n_cb", "n_kx", "n_plane", "x_pixel", "w_same_steps"), 1)
+        f["channel_op"], f["x_ox"] = ChannelOp.WINDOW, machine.pixels
+        f["n_ky"] = rng.randint(1, machine.window_rows)
+        f["pixels"] = machine.pixels // stride
+        first = -(-(machine.pixels - 2) // stride)
+        f["pixels_first"] = first if f["n_ox"] > 1 else rng.randint(min(1, first), first)
+        f["pixels_last"] = rng.randint(1, f["pixels"])
 
 
 def random_image(rng: random.Random, machine: Machine, count: int) -> Image:

@@ -1,7 +1,7 @@
 """From a quantized module to a machine that fits the target, its program and its Verilog."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from torch_mlir import ir
@@ -94,10 +94,9 @@ def _check_names(machine: Mapping[str, int]) -> None:
 
 
 def _program(legal: ir.Module, preset: MachinePreset, fixed: dict[str, int]) -> ir.Module:
+    array = {name: fixed.pop(name, value) for name, value in asdict(preset).items()}
     tile = Tile(
-        lanes=preset.lanes,
-        rows=preset.rows,
-        requant_lanes=fixed.pop("requant_lanes", preset.requant_lanes),
+        **array,
         acc_bits=fixed.pop("acc_bits", 0),
         multiplier_bits=fixed.pop("multiplier_bits", 0),
     )

@@ -1,6 +1,6 @@
 """The loop nest of a compute instruction: one step per cycle, with its addresses and flags."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,6 +19,7 @@ FIELDS = (
     *(f"n_{loop}" for loop in LOOPS),
     *("s_block", "s_oy", "s_ox", "s_cb", "s_ky", "s_kx"),
     *("y0", "x0", "y_oy", "x_ox", "y_ky", "x_kx", "height", "width"),
+    *("w_same_steps", "w_same_blocks", "pixels_first"),
 )
 BASES = ("src_base", "w_base")
 
@@ -41,24 +42,39 @@ class Flags(data.Struct):
     last_block: 1  # its block is the last of the instruction  # pyright: ignore
 
 
+class RowFlags(data.Struct):
+    """What travels too on a machine of several pixels."""
+
+    first: 1  # its tile is the first of a row  # pyright: ignore
+    last: 1  # its tile is the last of a row  # pyright: ignore
+
+
 def issue_cycles(instruction: Instruction, groups: int) -> int:
-    """Golden: cycles from the first to the last step, both included, stalls counted."""
-    steps = instruction.steps
-    return steps + (instruction.tiles - 1) * max(steps, groups)
+    """Golden: cycles from the first to the last step, both included, stalls counted.
+
+    `groups`: cycles that the output stage needs for a pixel of a tile.
+    """
+    i, steps = instruction, instruction.steps
+    first, inner, last = (
+        max(steps, groups * pixels) for pixels in (i["pixels_first"], i["pixels"], i.last_pixels)
+    )
+    row = last if i["n_ox"] == 1 else first + (i["n_ox"] - 2) * inner + last
+    return steps + i["n_block"] * i["n_oy"] * row - last
 
 
 class LoopNest(wiring.Component):
     """Walks the seven loops, outer to inner block, oy, ox, plane, cb, ky, kx.
 
-    The last step of a tile waits until `gap` cycles have passed since the last step of the tile
-    before, so that the output stage never gets a tile early: golden `issue_cycles`. The first
+    The last step of a tile waits until the `gap` of the tile before has passed since that one's
+    last step, so that the output stage never gets a tile early: golden `issue_cycles`. The first
     step is two cycles after `start`.
 
     Members:
         start: one cycle; `bases` is taken. From the next cycle on `fields` must hold still.
-        gap: output groups of a tile, minus one.
-        flags, acc_op: of the step in this cycle.
+        gap: output groups of the tile of this cycle's step, minus one; 0 for none.
+        flags, row, acc_op: of the step in this cycle; `last` only of a tile that gives pixels.
         source: activation word of the step. `padding` (one cycle later): outside of the source.
+        column, row_outside: of the step in this cycle: column; the row is outside of the source.
         weight (one cycle later): weight word of the step.
         finished: the last step of the instruction is in this cycle.
     """
@@ -71,11 +87,14 @@ class LoopNest(wiring.Component):
                 "start": In(1),
                 "bases": In(field_layout(machine, BASES)),
                 "fields": In(field_layout(machine, FIELDS)),
-                "gap": In(range(max(machine.matmul_groups, 2))),
+                "gap": In(range(max(machine.matmul_groups * machine.pixels, 2))),
                 "flags": Out(Flags),
+                "row": Out(RowFlags),
                 "acc_op": Out(2),
                 "source": Out(self._source_bits),
                 "padding": Out(1),
+                "column": Out(signed(coordinate_bits(machine))),
+                "row_outside": Out(1),
                 "weight": Out(address_bits(machine.weight_words)),
                 "finished": Out(1),
             }
@@ -190,20 +209,26 @@ class LoopNest(wiring.Component):
             limit = f["height" if axis == "y" else "width"]
             over = Signal(name=f"{axis}_outside")  # negative is large
             m.d.comb += over.eq(now >= limit)
+            m.d.comb += self.row_outside.eq(over) if axis == "y" else self.column.eq(now)
             outside = outside | over
         m.d.sync += self.padding.eq(outside)
 
     def _weight_address(self, m: Module, step: Value, advance: Value) -> None:
-        """Runs on inside of a tile, starts over with each pixel, runs on into the next block."""
+        """Runs on inside of a tile, starts over with each tile, runs on into the next block."""
+        f = self.fields
         now, begin = Signal.like(self.weight), Signal.like(self.weight)
         following = Signal.like(self.weight)
         m.d.comb += following.eq(now + 1)
         m.d.sync += self.weight.eq(now)
+        again = advance[1] | advance[2] | (advance[0] & f.w_same_blocks)
         with m.If(self.start):
             m.d.sync += [now.eq(self.bases.w_base), begin.eq(self.bases.w_base)]
         with m.Elif(step):
-            m.d.sync += now.eq(Mux(advance[1] | advance[2], begin, following))
-            with m.If(advance[0]):
+            with m.If(again):
+                m.d.sync += now.eq(begin)
+            with m.Elif(advance[0] | ~f.w_same_steps):
+                m.d.sync += now.eq(following)
+            with m.If(advance[0] & ~f.w_same_blocks):
                 m.d.sync += begin.eq(following)
 
     def _flags(self, m: Module, setup: Value, step: Value, last: Value, advance: Value) -> None:
@@ -223,9 +248,18 @@ class LoopNest(wiring.Component):
             m.d.comb += self.acc_op.eq(AccOp.ADD)
         with m.Else():
             m.d.comb += self.acc_op.eq(Mux(after_sign, AccOp.NEGATE, AccOp.DOUBLE))
+        row_first, silent = Signal(init=1), Const(0)
+        with m.If(setup):
+            m.d.sync += row_first.eq(1)
+        with m.Elif(step & last[3:].all()):
+            m.d.sync += row_first.eq(last[2])
+        if self.machine.pixels > 1:
+            silent = row_first & (self.fields.pixels_first == 0)
         m.d.comb += [
+            self.row.first.eq(row_first),
+            self.row.last.eq(last[2]),
             self.flags.valid.eq(step),
-            self.flags.last.eq(last[3:].all()),
+            self.flags.last.eq(last[3:].all() & ~silent),
             self.flags.block_end.eq(last[1:].all()),
             self.flags.last_block.eq(last[0]),
         ]
@@ -250,6 +284,6 @@ def resources(machine: Machine) -> Structure:
         "source_bits": address_bits(max(machine.act_words, machine.in_words)),
         "coordinate_bits": coordinate_bits(machine),
         "weight_address_bits": address_bits(machine.weight_words),
-        "gap_bits": (machine.matmul_groups - 1).bit_length(),
+        "gap_bits": (machine.matmul_groups * machine.pixels - 1).bit_length(),
     }
     return Structure(lut=counts, ff=counts)

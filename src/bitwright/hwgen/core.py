@@ -4,15 +4,17 @@ from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
-from bitwright.hwgen import address, host, output, requantize, sequencer
+from bitwright.hwgen import address, datapath, host, operands, output, requantize, sequencer
 from bitwright.hwgen.address import AccOp, Flags, LoopNest
 from bitwright.hwgen.banks import PingPong
+from bitwright.hwgen.datapath import Datapath
 from bitwright.hwgen.engines import accumulator, channelwise, weightserial
 from bitwright.hwgen.engines.accumulator import Accumulators
 from bitwright.hwgen.engines.channelwise import Channelwise
 from bitwright.hwgen.engines.weightserial import WeightSerial
 from bitwright.hwgen.host import HostPort, HostSignature
-from bitwright.hwgen.isa import address_bits, field_layout, program_bits
+from bitwright.hwgen.isa import PIXEL_FIELDS, address_bits, field_layout, program_bits
+from bitwright.hwgen.operands import Operands
 from bitwright.hwgen.output import OutputStage
 from bitwright.hwgen.ram import Ram
 from bitwright.hwgen.sequencer import Fetch, Sequencer
@@ -27,9 +29,19 @@ OPERANDS = 2  # cycles from a step to its operands: memory, then choice of the s
 
 def term_latency(machine: Machine, opcode: Opcode) -> int:
     """Cycles from a step to the cycle in which the accumulators add its term."""
+    if machine.dsp:
+        return datapath.term_latency(machine, opcode)
     if opcode == Opcode.MATMUL:
         return OPERANDS + weightserial.latency(machine)
     return OPERANDS + channelwise.LATENCY
+
+
+def control_layout(machine: Machine) -> data.StructLayout:
+    """Fields that steps need on their way through the engines."""
+    names = CONTROL_FIELDS
+    if machine.dsp:
+        names = ("dst_space", *operands.FIELDS, *datapath.FIELDS, *PIXEL_FIELDS)
+    return field_layout(machine, names)
 
 
 def bank_words(words: int) -> int:
@@ -63,7 +75,7 @@ class Core(wiring.Component):
         m.submodules.loops = reset(loops)
         m.submodules.output = reset(stage)
 
-        running = Signal(field_layout(machine, CONTROL_FIELDS))
+        running = Signal(control_layout(machine))
         self._start(m, fetch, sequencer, loops, stage, running)
         self._program(m, port, fetch)
         self._operate(m, port, sequencer, loops, stage, running, (input_banks, output_banks))
@@ -96,7 +108,9 @@ class Core(wiring.Component):
             loops.start.eq(sequencer.start),
             stage.start.eq(sequencer.start),
         ]
-        kept: list[tuple[str, Value]] = [(name, running[name]) for name in CONTROL_FIELDS]
+        kept: list[tuple[str, Value]] = [
+            (name, running[name]) for name, _ in control_layout(machine)
+        ]
         for unit, names in ((loops, address.FIELDS), (stage, output.FIELDS)):
             layout = field_layout(machine, names)
             held = Signal(layout, name="loop_fields" if unit is loops else "output_fields")
@@ -118,10 +132,6 @@ class Core(wiring.Component):
     ) -> None:
         """From a step to its operands, through the engines, to the result words."""
         machine = self.machine
-        m.submodules.weightserial = matrix = WeightSerial(machine=machine)
-        m.submodules.channelwise = lanes = Channelwise(machine=machine)
-        m.submodules.accumulators = accumulators = Accumulators(machine=machine)
-        words = self._activations(m, port, loops, stage, running, banks)
         m.submodules.weights = weights = Ram(
             width=machine.weight_bits, depth=machine.weight_words, contents="weights"
         )
@@ -130,14 +140,13 @@ class Core(wiring.Component):
         )
         _connect_write(m, weights, port, Window.WEIGHTS)
         _connect_write(m, params, port, Window.PARAMS)
+        matmul = sequencer.matmul
         m.d.comb += [
-            weights.read_address.eq(loops.weight),
             params.read_address.eq(stage.params_address),
             stage.params_data.eq(params.read_data),
-            matrix.activations.eq(words),
-            matrix.weights.eq(weights.read_data),
-            lanes.activations.eq(words),
-            lanes.weights.eq(weights.read_data[: machine.activation_bits]),
+            stage.groups_last.eq(
+                Mux(matmul, machine.matmul_groups - 1, machine.channelwise_groups - 1)
+            ),
         ]
         if machine.tables:
             m.d.comb += [
@@ -145,17 +154,80 @@ class Core(wiring.Component):
                 stage.table_write_address.eq(port.word_address(Window.TABLES)),
                 stage.table_write_data.eq(port.data(Window.TABLES)),
             ]
+        if machine.dsp:
+            self._multiply(m, port, loops, stage, running, banks, weights, matmul)
+        else:
+            self._add_planes(m, port, loops, stage, running, banks, weights, matmul)
 
-        matmul = sequencer.matmul
+    def _multiply(
+        self, m: Module, port: HostPort, loops: LoopNest, stage: OutputStage, running: Signal,
+        banks: tuple[PingPong, PingPong], weights: Ram, matmul: Value,
+    ) -> None:  # fmt: skip
+        """The engines of a machine with whole weights."""
+        machine = self.machine
+        m.submodules.operands = reads = Operands(machine=machine)
+        m.submodules.datapath = path = Datapath(machine=machine)
+        self._banked_activations(m, port, reads, stage, running, banks)
+        for unit, names in ((reads, operands.FIELDS), (path, datapath.FIELDS)):
+            layout = field_layout(machine, names)
+            m.d.comb += [unit.fields[name].eq(running[name]) for name, _ in layout]
         m.d.comb += [
+            reads.source.eq(loops.source),
+            reads.column.eq(loops.column),
+            reads.row_outside.eq(loops.row_outside),
+            path.run.eq(port.run),
+            path.matmul.eq(matmul),
+            path.flags.eq(loops.flags),
+            path.row.eq(loops.row),
+            path.acc_op.eq(loops.acc_op),
+            path.weight.eq(loops.weight),
+            Cat(path.words).eq(Cat(reads.words)),
+            weights.read_address.eq(path.weight_address),
+            path.weight_data.eq(weights.read_data),
+            stage.tile.eq(path.tile),
+            stage.head.eq(path.head),
+        ]
+        if machine.pixels == 1:
+            m.d.comb += loops.gap.eq(stage.groups_last)
+        else:
+            gaps = {name: self._gap(m, running[name], matmul, name) for name in PIXEL_FIELDS}
+            inner = Mux(loops.row.last, gaps["pixels_last"], gaps["pixels"])
+            m.d.comb += [
+                loops.gap.eq(Mux(loops.row.first, gaps["pixels_first"], inner)),
+                stage.row.eq(path.tile_row),
+            ]
+
+    def _gap(self, m: Module, pixels: Value, matmul: Value, name: str) -> Signal:
+        """Groups of so many pixels, minus one; 0 for no pixels."""
+        machine = self.machine
+        groups = Mux(matmul, pixels * machine.matmul_groups, pixels * machine.channelwise_groups)
+        gap = Signal(range(machine.pixels * machine.matmul_groups), name=f"gap_{name}")
+        m.d.sync += gap.eq(Mux(pixels == 0, 0, groups - 1))
+        return gap
+
+    def _add_planes(
+        self, m: Module, port: HostPort, loops: LoopNest, stage: OutputStage, running: Signal,
+        banks: tuple[PingPong, PingPong], weights: Ram, matmul: Value,
+    ) -> None:  # fmt: skip
+        """The engines of a machine whose weights come bit by bit."""
+        machine = self.machine
+        m.submodules.weightserial = matrix = WeightSerial(machine=machine)
+        m.submodules.channelwise = lanes = Channelwise(machine=machine)
+        m.submodules.accumulators = accumulators = Accumulators(machine=machine)
+        words = self._activations(m, port, loops, stage, running, banks)
+        m.d.comb += [
+            weights.read_address.eq(loops.weight),
+            matrix.activations.eq(words),
+            matrix.weights.eq(weights.read_data),
+            lanes.activations.eq(words),
+            lanes.weights.eq(weights.read_data[: machine.activation_bits]),
             lanes.maximum.eq(running.channel_op == ChannelOp.MAX),
-            loops.gap.eq(Mux(matmul, machine.matmul_groups - 1, machine.channelwise_groups - 1)),
-            stage.groups_last.eq(loops.gap),
             stage.negate.eq(matmul & (running.n_plane == 1)),
             accumulators.sums.eq(matrix.sums),
             accumulators.terms.eq(lanes.terms),
             accumulators.use_terms.eq(~matmul),
             stage.head.eq(accumulators.head),
+            loops.gap.eq(stage.groups_last),
         ]
         self._follow(m, port.run, loops, lanes, accumulators, stage, matmul)
 
@@ -206,14 +278,12 @@ class Core(wiring.Component):
         machine = self.machine
         width = machine.activation_bits
         input_banks, output_banks = banks
+        self._result(m, port, stage, running, output_banks)
         m.submodules.main = main = Ram(width=width, depth=machine.act_words, contents="main")
         m.submodules.input = first = Ram(
             width=width, depth=bank_words(machine.in_words), contents="input"
         )
-        m.submodules.result = result = Ram(
-            width=width, depth=bank_words(machine.out_words), contents="output"
-        )
-        in_bits, out_bits = address_bits(machine.in_words), address_bits(machine.out_words)
+        in_bits = address_bits(machine.in_words)
         m.d.comb += [
             main.read_address.eq(loops.source),
             main.write_enable.eq(stage.write_enable & ~running.dst_space),
@@ -223,19 +293,64 @@ class Core(wiring.Component):
             first.write_enable.eq(port.write_input),
             first.write_address.eq(Cat(input_banks.write_bank, port.word_address(Window.INPUT))),
             first.write_data.eq(port.data(Window.INPUT)),
-            result.write_enable.eq(stage.write_enable & running.dst_space),
-            result.write_address.eq(
-                Cat(output_banks.write_bank, _resized(stage.write_address, out_bits))
-            ),
-            result.write_data.eq(stage.write_data),
-            result.read_address.eq(Cat(output_banks.read_bank, port.word_address(Window.OUTPUT))),
-            port.output_data.eq(result.read_data),
         ]
         word = Signal(width, name="operands", reset_less=True)
         chosen = Mux(running.src_space, first.read_data, main.read_data)
         pad = running.pad_value.as_unsigned().replicate(machine.lanes)
         m.d.sync += word.eq(Mux(loops.padding, pad, chosen))
         return word
+
+    def _result(
+        self, m: Module, port: HostPort, stage: OutputStage, running: data.View, banks: PingPong
+    ) -> None:
+        """The output banks."""
+        machine = self.machine
+        m.submodules.result = result = Ram(
+            width=machine.activation_bits, depth=bank_words(machine.out_words), contents="output"
+        )
+        address = _resized(stage.write_address, address_bits(machine.out_words))
+        m.d.comb += [
+            result.write_enable.eq(stage.write_enable & running.dst_space),
+            result.write_address.eq(Cat(banks.write_bank, address)),
+            result.write_data.eq(stage.write_data),
+            result.read_address.eq(Cat(banks.read_bank, port.word_address(Window.OUTPUT))),
+            port.output_data.eq(result.read_data),
+        ]
+
+    def _banked_activations(
+        self, m: Module, port: HostPort, reads: Operands, stage: OutputStage, running: data.View,
+        banks: tuple[PingPong, PingPong],
+    ) -> None:  # fmt: skip
+        """The activation memories, each in banks of neighbouring words."""
+        machine = self.machine
+        width, bits = machine.activation_bits, (machine.banks - 1).bit_length()
+        input_banks, output_banks = banks
+        self._result(m, port, stage, running, output_banks)
+        main_depth = operands.bank_depth(machine, machine.act_words)
+        first_depth = operands.bank_depth(machine, machine.in_words)
+        written = port.word_address(Window.INPUT)
+        for bank in range(machine.banks):
+            main = Ram(width=width, depth=main_depth, contents="main")
+            first = Ram(width=width, depth=bank_words(first_depth), contents="input")
+            m.submodules[f"main{bank}"], m.submodules[f"input{bank}"] = main, first
+            first_bits = address_bits(first_depth)
+            row = _resized(reads.address[bank], first_bits)
+            m.d.comb += [
+                main.read_address.eq(reads.address[bank]),
+                main.write_enable.eq(
+                    stage.write_enable & ~running.dst_space & (stage.write_address[:bits] == bank)
+                ),
+                main.write_address.eq(stage.write_address[bits:]),
+                main.write_data.eq(stage.write_data),
+                first.read_address.eq(Cat(input_banks.read_bank, row)),
+                first.write_enable.eq(port.write_input & (written[:bits] == bank)),
+                first.write_address.eq(
+                    Cat(input_banks.write_bank, _resized(written[bits:], first_bits))
+                ),
+                first.write_data.eq(port.data(Window.INPUT)),
+                reads.main[bank].eq(main.read_data),
+                reads.first[bank].eq(first.read_data),
+            ]
 
     def _account(
         self,
@@ -283,32 +398,40 @@ def _resized(value: Value, bits: int) -> Value:
 
 def resources(machine: Machine) -> dict[str, Structure]:
     """Each unit of a machine, and what lies between them."""
-    layouts = [field_layout(machine, names) for names in
-               (CONTROL_FIELDS, address.FIELDS, output.FIELDS)]  # fmt: skip
-    word = machine.activation_bits
-    shapes = (
-        (word, machine.act_words),
-        (word, bank_words(machine.in_words)),
+    layouts = [control_layout(machine), field_layout(machine, address.FIELDS),
+               field_layout(machine, output.FIELDS)]  # fmt: skip
+    fields = sum(layout.size for layout in layouts)
+    word, banks = machine.activation_bits, machine.banks
+    memories = (
+        *((word, operands.bank_depth(machine, machine.act_words)),) * banks,
+        *((word, bank_words(operands.bank_depth(machine, machine.in_words))),) * banks,
         (word, bank_words(machine.out_words)),
         (machine.weight_bits, machine.weight_words),
         (machine.param_bits, machine.param_words),
         (program_bits(machine), machine.program_words),
     )
-    stages = term_latency(machine, Opcode.MATMUL)
-    between = Structure(
-        lut={"cores": 1, "operand_bits": word},
-        ff={"cores": 1, "operand_bits": word, "flag_stages": stages,
-            "field_bits": sum(layout.size for layout in layouts)},
-        memories=shapes,
-    )  # fmt: skip
-    return {
-        "core": between,
+    units = {
         "loops": address.resources(machine),
         "fetch": sequencer.resources(machine),
         "port": host.resources(machine),
+        "output": output.resources(machine),
+        "requantizer": requantize.resources(machine),
+    }
+    if machine.dsp:
+        counts = {"cores": 1, "banks": banks}
+        units |= {"core": Structure(lut=counts, ff=counts | {"field_bits": fields},
+                                    memories=memories),
+                  "operands": operands.resources(machine)}  # fmt: skip
+        return units | datapath.resources(machine)
+    stages = term_latency(machine, Opcode.MATMUL)
+    between = Structure(
+        lut={"cores": 1, "operand_bits": word},
+        ff={"cores": 1, "operand_bits": word, "flag_stages": stages, "field_bits": fields},
+        memories=memories,
+    )
+    return units | {
+        "core": between,
         "weightserial": weightserial.resources(machine),
         "channelwise": channelwise.resources(machine),
         "accumulators": accumulator.resources(machine),
-        "output": output.resources(machine),
-        "requantizer": requantize.resources(machine),
     }

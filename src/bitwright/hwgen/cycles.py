@@ -47,8 +47,10 @@ def instruction_cycles(machine: Machine, instruction: Instruction) -> int:
     accumulators, and the output stage's groups.
     """
     count = groups(machine, instruction.opcode)
+    issue = issue_cycles(instruction, count)
     to_output = term_latency(machine, instruction.opcode) - 1
-    return 1 + issue_cycles(instruction, count) + to_output + output.latency(machine) + count
+    last = count * instruction.last_pixels
+    return 1 + issue + to_output + output.latency(machine) + last
 
 
 def _fetch_cycles(instruction: Instruction) -> int:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bitwright.hwgen.isa import Image, Instruction, InstructionError, field_bits, groups
 from bitwright.ir import fixed_point
 from bitwright.ir.instructions import ChannelOp, Opcode, Rounding, Space
-from bitwright.ir.machine import TABLE_ENTRIES, Machine
+from bitwright.ir.machine import TABLE_ENTRIES, WINDOW_TAPS, Machine, plane_bits
 
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.int8]
@@ -56,10 +56,14 @@ def wrap(values: Ints, bits: int) -> Ints:
 
 def weight_bits(words: list[int], machine: Machine) -> NDArray[np.uint8]:
     """Weight words as bits [word, row, lane]."""
+    bits = np.unpackbits(_weight_bytes(words, machine), axis=1, bitorder="little")
+    return bits.reshape(len(words), machine.rows, -1)
+
+
+def _weight_bytes(words: list[int], machine: Machine) -> NDArray[np.uint8]:
     size = machine.weight_bits // 8
     raw = np.frombuffer(b"".join(word.to_bytes(size, "little") for word in words), np.uint8)
-    bits = np.unpackbits(raw.reshape(len(words), size), axis=1, bitorder="little")
-    return bits.reshape(len(words), machine.rows, machine.lanes)
+    return raw.reshape(len(words), size)
 
 
 class _Memories:
@@ -75,7 +79,11 @@ class _Memories:
         for space, words in (before or {}).items():
             self.spaces[space][:] = words
         self.spaces[Space.INPUT][: len(input_words)] = input_words
-        self.weights = weight_bits(image.weights, machine)
+        if machine.dsp:  # [word, row, lane]: int8, otherwise bits
+            whole = _weight_bytes(image.weights, machine).view(np.int8)
+            self.weights = whole.reshape(-1, machine.rows, machine.lanes)
+        else:
+            self.weights = weight_bits(image.weights, machine)
         self.params = _channel_params(image)
         self.tables = np.array(image.tables, np.uint8).astype(np.int8)
 
@@ -105,67 +113,134 @@ def _grid(*axes: tuple[int, int]) -> Ints:
     return total
 
 
-def _source(machine: Machine, memory: Bytes, instruction: Instruction, block: int) -> Ints:
-    """Words [oy * ox, cb * ky * kx, lane] that one block of the instruction reads (one plane)."""
+def _tile_pixels(instruction: Instruction) -> tuple[Ints, Ints]:
+    """Of each output pixel of a row: its tile, and its place in that tile."""
+    counts = [instruction["pixels"]] * instruction["n_ox"]
+    counts[-1], counts[0] = instruction["pixels_last"], instruction["pixels_first"]
+    pairs = [(tile, pixel) for tile, count in enumerate(counts) for pixel in range(count)]
+    tiles, pixels = np.array(pairs, np.int64).T
+    return tiles, pixels
+
+
+def _source(
+    machine: Machine, memory: Bytes, instruction: Instruction, block: int, tiles: Ints, pixels: Ints
+) -> Ints:
+    """Words [oy, column, cb * ky * kx, lane] that one block of the instruction reads (one plane).
+
+    Column j of a row is place `pixels[j]` of tile `tiles[j]`.
+    """
     i = instruction
-    nest = [i["n_oy"], i["n_ox"], i["n_cb"], i["n_ky"], i["n_kx"]]
-    steps = [i["s_oy"], i["s_ox"], i["s_cb"], i["s_ky"], i["s_kx"]]
-    address = i["src_base"] + block * i["s_block"] + _grid(*zip(nest, steps, strict=True))
+
+    def places(row: int, tile: int, pixel: int, *kernel: int) -> Ints:
+        rows = _grid((i["n_oy"], row)).reshape(-1, 1, 1, 1, 1)
+        columns = (tiles * tile + pixels * pixel).reshape(-1, 1, 1, 1)
+        nest = (i["n_cb"], i["n_ky"], i["n_kx"])
+        return rows + columns + _grid(*zip(nest, kernel, strict=True))
+
+    address = i["src_base"] + block * i["s_block"]
+    kernel = (i["s_cb"], i["s_ky"], i["s_kx"])
+    address = address + places(i["s_oy"], i["s_ox"], i["s_pixel"], *kernel)
     address &= (1 << field_bits(machine)["src_base"]) - 1
-    y = i["y0"] + _grid(*zip(nest, [i["y_oy"], 0, 0, i["y_ky"], 0], strict=True))
-    x = i["x0"] + _grid(*zip(nest, [0, i["x_ox"], 0, 0, i["x_kx"]], strict=True))
+    y = i["y0"] + places(i["y_oy"], 0, 0, 0, i["y_ky"], 0)
+    x = i["x0"] + places(0, i["x_ox"], i["x_pixel"], 0, 0, i["x_kx"])
     inside = (y >= 0) & (y < i["height"]) & (x >= 0) & (x < i["width"])
-    used = address[np.broadcast_to(inside, address.shape)]
+    used = address[inside]
     if used.size and (used.min() < 0 or used.max() >= len(memory)):
         raise InstructionError(
             f"{i.opcode.name} reads words {used.min()} to {used.max()} of its source in block "
             f"{block}; the memory has {len(memory)} words"
         )
     words = memory[address % len(memory)]
-    words[~np.broadcast_to(inside, address.shape)] = i["pad_value"]
-    return words.reshape(i["n_oy"] * i["n_ox"], -1, memory.shape[1]).astype(np.int64)
+    words[~inside] = i["pad_value"]
+    return words.reshape(i["n_oy"], len(tiles), -1, memory.shape[1]).astype(np.int64)
 
 
-def _plane_values(digits: NDArray[Any], planes: int, single: int) -> Ints:
+def _plane_values(digits: NDArray[Any], planes: int, single: int, bits: int = 1) -> Ints:
     """Weights [position, ...] from digits [plane * position, ...]; the first plane is negative.
 
-    `single`: what the digits of a lone plane are multiplied with.
+    `single`: what the digits of a lone plane are multiplied with; `bits`: by how many bits a plane
+    counts more than the next.
     """
     split = digits.reshape(planes, -1, *digits.shape[1:]).astype(np.int64)
-    scale = np.int64(1) << np.arange(planes - 1, -1, -1, dtype=np.int64)
+    scale = np.int64(1) << bits * np.arange(planes - 1, -1, -1, dtype=np.int64)
     scale[0] = -scale[0] if planes > 1 else single
     return np.tensordot(scale, split, axes=1)
+
+
+def _weights(memories: _Memories, instruction: Instruction, block: int) -> NDArray[Any]:
+    """Weight words of one block, [step, row, lane]."""
+    own = 0 if instruction["w_same_blocks"] else block * instruction.weight_words
+    first = instruction["w_base"] + own
+    words = memories.weights[first : first + instruction.weight_words]
+    if instruction["w_same_steps"]:
+        words = np.repeat(words, instruction.steps, axis=0)
+    return words
 
 
 def _accumulate(
     words: Ints, memories: _Memories, machine: Machine, instruction: Instruction, block: int
 ) -> Ints:
-    """Accumulators [tile, row or lane] of one block from its source words."""
+    """Accumulators [pixel, row or lane] of one block from its source words [pixel, step, lane]."""
     if instruction.opcode == Opcode.CHANNELWISE and instruction["channel_op"] == ChannelOp.MAX:
         return words.max(axis=1)
-    first = instruction["w_base"] + block * instruction.steps
-    bits = memories.weights[first : first + instruction.steps]
+    own = _weights(memories, instruction, block)
     if instruction.opcode == Opcode.CHANNELWISE:
-        raw = bits.reshape(len(bits), -1)[:, : 8 * machine.lanes]
-        lanes = np.packbits(raw, axis=1, bitorder="little").view(np.int8).astype(np.int64)
-        return np.einsum("psl,sl->pl", words, _plane_values(lanes, instruction["n_plane"], 1))
-    weights = _plane_values(bits, instruction["n_plane"], -1)
+        if machine.dsp:
+            lanes = own[:, 0]
+        else:
+            raw = own.reshape(len(own), -1)[:, : 8 * machine.lanes]
+            lanes = np.packbits(raw, axis=1, bitorder="little").view(np.int8)
+        bits = plane_bits(machine.engine)
+        values = _plane_values(lanes.astype(np.int64), instruction["n_plane"], 1, bits)
+        return np.einsum("psl,sl->pl", words, values)
+    weights = _plane_values(own, instruction["n_plane"], 1 if machine.dsp else -1)
     left = words.reshape(len(words), -1).astype(np.float64)  # exact: sums stay below 2^53
     right = weights.transpose(0, 2, 1).reshape(left.shape[1], -1).astype(np.float64)
     return (left @ right).astype(np.int64)
+
+
+def _window(memories: _Memories, machine: Machine, instruction: Instruction, block: int) -> Ints:
+    """Accumulators [pixel, lane] of one block of a window."""
+    i, taps = instruction, WINDOW_TAPS
+    tiles, places = _tile_pixels(i)
+    columns = np.arange(i["n_ox"] * machine.pixels, dtype=np.int64)
+    memory = memories.spaces[Space(i["src_space"])]
+    words = _source(machine, memory, i, block, *divmod(columns, machine.pixels))
+    kernel = _weights(memories, i, block)[0, : taps * i["n_ky"]].astype(np.int64)
+    kernel = kernel.reshape(i["n_ky"], taps, machine.lanes)
+    stride = machine.pixels // i["pixels"]
+    begin = tiles * machine.pixels + places * stride - (taps - 1) * (tiles > 0)
+    windows = np.stack([words[:, begin + tap] for tap in range(taps)], axis=3)
+    return np.einsum("ypktl,ktl->ypl", windows, kernel).reshape(-1, machine.lanes)
+
+
+def _columns(memories: _Memories, machine: Machine, instruction: Instruction, block: int) -> Ints:
+    """Accumulators [pixel, lane] of one block whose steps read neighbouring columns."""
+    i, taps = instruction, np.arange(min(WINDOW_TAPS, machine.pixels), dtype=np.int64)
+    memory = memories.spaces[Space(i["src_space"])]
+    words = _source(machine, memory, i, block, 0 * taps, taps)
+    kernel = _weights(memories, i, block)[:, : len(taps)].astype(np.int64)
+    return np.einsum("ytsl,stl->yl", words, kernel)
 
 
 def _compute(memories: _Memories, machine: Machine, instruction: Instruction) -> None:
     i = instruction
     per_block = groups(machine, i.opcode) * machine.requant_lanes
     target = memories.spaces[Space(i["dst_space"])]
-    pixels = i["n_oy"] * i["n_ox"]
+    pixels = i["n_oy"] * i.row_pixels
     results: list[tuple[slice, Bytes]] = []
     words: Ints | None = None
     for block in range(i["n_block"]):
-        if words is None or i["s_block"]:
-            words = _source(machine, memories.spaces[Space(i["src_space"])], i, block)
-        acc = _accumulate(words, memories, machine, i, block)
+        if i.window:
+            acc = _window(memories, machine, i, block)
+        elif i.columns:
+            acc = _columns(memories, machine, i, block)
+        else:
+            if words is None or i["s_block"]:
+                memory = memories.spaces[Space(i["src_space"])]
+                words = _source(machine, memory, i, block, *_tile_pixels(i))
+                words = words.reshape(pixels, -1, machine.lanes)
+            acc = _accumulate(words, memories, machine, i, block)
         start = i["p_base"] * machine.requant_lanes + block * per_block
         bias, multiplier, shift = memories.params[start : start + per_block].T
         acc = wrap(acc + bias, machine.acc_bits)

@@ -7,6 +7,7 @@ can be encoded depends on the machine, and `check` says what does not fit.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import gcd
 from pathlib import Path
 from typing import Self
 
@@ -22,10 +23,11 @@ from bitwright.ir.instructions import (
     Rounding,
     Space,
 )
-from bitwright.ir.machine import TABLE_ENTRIES, Machine
+from bitwright.ir.machine import TABLE_ENTRIES, WINDOW_TAPS, Machine
 
 WORD_BITS = 32
-SOURCE_FIELDS = ("src_base", "s_block", "s_oy", "s_ox", "s_cb", "s_ky", "s_kx")
+SOURCE_FIELDS = ("src_base", "s_block", "s_oy", "s_ox", "s_cb", "s_ky", "s_kx", "s_pixel")
+PIXEL_FIELDS = ("pixels", "pixels_first", "pixels_last")
 COMPUTE = (Opcode.MATMUL, Opcode.CHANNELWISE)
 STEP_BITS = 6
 PLANE_BITS = 4
@@ -62,9 +64,33 @@ class Instruction:
     def tiles(self) -> int:
         return self["n_block"] * self["n_oy"] * self["n_ox"]
 
+    @property
+    def window(self) -> bool:
+        return self.opcode == Opcode.CHANNELWISE and self["channel_op"] == ChannelOp.WINDOW
+
+    @property
+    def columns(self) -> bool:
+        return self.opcode == Opcode.CHANNELWISE and self["channel_op"] == ChannelOp.COLUMNS
+
+    @property
+    def weight_words(self) -> int:
+        """Weight words of one block."""
+        return 1 if self["w_same_steps"] else self.steps
+
+    @property
+    def last_pixels(self) -> int:
+        """Pixels of the last tile of a row."""
+        return self["pixels_first" if self["n_ox"] == 1 else "pixels_last"]
+
+    @property
+    def row_pixels(self) -> int:
+        """Output pixels of a row."""
+        inner = max(self["n_ox"] - 2, 0) * self["pixels"]
+        return inner + self.last_pixels + (self["pixels_first"] if self["n_ox"] > 1 else 0)
+
 
 def groups(machine: Machine, opcode: Opcode) -> int:
-    """Cycles that the output stage spends on a tile."""
+    """Cycles that the output stage spends on a pixel of a tile."""
     return machine.matmul_groups if opcode == Opcode.MATMUL else machine.channelwise_groups
 
 
@@ -110,7 +136,9 @@ def field_bits(machine: Machine) -> dict[str, int]:
         "height": spatial,
         "width": spatial,
         "w_base": address_bits(machine.weight_words),
-        "channel_op": 1,
+        "w_same_steps": 1,
+        "w_same_blocks": 1,
+        "channel_op": 2 if machine.window_rows else 1,
         "p_base": address_bits(machine.param_words),
         "dst_base": result,
         "dst_word_stride": result,
@@ -122,6 +150,9 @@ def field_bits(machine: Machine) -> dict[str, int]:
     }
     for name in SOURCE_FIELDS:
         bits[name] = source
+    bits["x_pixel"] = STEP_BITS
+    for name in PIXEL_FIELDS:
+        bits[name] = machine.pixels.bit_length()
     for name in ("pad_value", "clamp_min", "clamp_max", "zero_point"):
         bits[name] = 8
     return {item.name: bits[item.name] for item in FIELDS}
@@ -133,6 +164,8 @@ def kept_bits(machine: Machine) -> dict[str, tuple[int, int]]:
     kept["dst_space"] = (1, 1)  # 1: output bank
     if not machine.wide:
         kept["rounding"] = (0, 0)
+    if machine.pixels == 1:
+        kept |= dict.fromkeys((*PIXEL_FIELDS, "s_pixel", "x_pixel"), (0, 0))
     if machine.tables < 2:
         kept["table"] = (0, 0)
     if not machine.tables:
@@ -167,8 +200,11 @@ def _field_range(machine: Machine, name: str, bits: int, signed: bool) -> tuple[
     if name == "table":
         return 0, max(machine.tables - 1, 0)
     low = -(1 << bits - 1) if signed else 0
-    if name.startswith("n_") or name in ("height", "width", "dst_words", "dst_words_last"):
+    ones = ("height", "width", "dst_words", "dst_words_last", "pixels", "pixels_last")
+    if name.startswith("n_") or name in ones:
         low = 1
+    if name in PIXEL_FIELDS:
+        return low if machine.pixels > 1 else 1, machine.pixels
     return low, (1 << bits - signed) - 1
 
 
@@ -197,6 +233,12 @@ def check(machine: Machine, instruction: Instruction) -> None:
         raise InstructionError(
             f"CHANNELWISE field n_plane is {instruction['n_plane']} with a maximum; expected 1"
         )
+    if not channelwise and machine.dsp and instruction["n_plane"] != 1:
+        raise InstructionError(
+            f"MATMUL field n_plane is {instruction['n_plane']}; the engine dsp has whole weights, "
+            "expected 1"
+        )
+    _check_pixels(machine, instruction)
     if instruction["dst_space"] == Space.INPUT:
         raise InstructionError(f"{name} field dst_space is 1 (INPUT); expected 0 or 2")
     if instruction["table_enable"] and not machine.tables:
@@ -221,13 +263,17 @@ def check(machine: Machine, instruction: Instruction) -> None:
     blocks, stride = instruction["n_block"], instruction["dst_word_stride"]
     last_word = (blocks - 1) * instruction["dst_words"] + instruction["dst_words_last"] - 1
     uses = (
-        ("weight_words", instruction["w_base"] + blocks * instruction.steps),
+        (
+            "weight_words",
+            instruction["w_base"]
+            + (1 if instruction["w_same_blocks"] else blocks) * instruction.weight_words,
+        ),
         ("param_words", instruction["p_base"] + blocks * groups(machine, instruction.opcode)),
         (
             "act_words" if instruction["dst_space"] == Space.MAIN else "out_words",
             instruction["dst_base"]
             + last_word * stride
-            + instruction["n_oy"] * instruction["n_ox"],
+            + instruction["n_oy"] * instruction.row_pixels,
         ),
     )
     for memory, needed in uses:
@@ -235,6 +281,70 @@ def check(machine: Machine, instruction: Instruction) -> None:
             raise InstructionError(
                 f"{name} needs {memory} = {needed}; the machine has {getattr(machine, memory)}"
             )
+
+
+def _check_pixels(machine: Machine, instruction: Instruction) -> None:
+    """Raise `InstructionError` where a tile's pixels cannot be read or made side by side."""
+    if instruction.window:
+        for name, most in (("n_cb", 1), ("n_kx", 1), ("n_plane", 1), ("n_ky", machine.window_rows)):
+            if instruction[name] > most:
+                raise InstructionError(
+                    f"CHANNELWISE field {name} is {instruction[name]} with a window; this machine "
+                    f"holds 1 to {most}"
+                )
+        if not instruction["w_same_steps"]:
+            raise InstructionError(
+                "CHANNELWISE field w_same_steps is 0 with a window; expected 1: all kernel rows "
+                "are in one weight word"
+            )
+        stride = machine.pixels // instruction["pixels"]
+        most = -(-(machine.pixels + 1 - WINDOW_TAPS) // stride)
+        if stride > 2 or instruction["pixels"] * stride != machine.pixels:
+            raise InstructionError(
+                f"CHANNELWISE field pixels is {instruction['pixels']} with a window; expected "
+                f"{machine.pixels} or {machine.pixels // 2}"
+            )
+        if instruction["pixels_first"] > most:
+            raise InstructionError(
+                f"CHANNELWISE field pixels_first is {instruction['pixels_first']} with a window; "
+                f"a row's first tile has at most {most}"
+            )
+    if instruction.window or instruction.columns:
+        ones = ("s_pixel", "x_pixel")
+        ones += ("n_ox", "n_plane", "pixels", "pixels_first") if instruction.columns else ()
+        for name in ones:
+            if instruction[name] != 1:
+                raise InstructionError(
+                    f"CHANNELWISE field {name} is {instruction[name]} with a window or columns; "
+                    "expected 1"
+                )
+    elif instruction["n_ox"] > 1 and instruction["pixels_first"] != instruction["pixels"]:
+        raise InstructionError(
+            f"{instruction.opcode.name} field pixels_first is {instruction['pixels_first']}; "
+            f"expected {instruction['pixels']}, the field pixels, without a window"
+        )
+    if instruction.last_pixels < 1:
+        raise InstructionError(
+            f"{instruction.opcode.name} field pixels_first is 0 with one tile a row; expected 1 to "
+            f"{machine.pixels}"
+        )
+    used = max(instruction[name] for name in PIXEL_FIELDS)
+    if used > instruction["pixels"]:
+        raise InstructionError(
+            f"{instruction.opcode.name} has a tile of {used} pixels; expected at most "
+            f"{instruction['pixels']}, the field pixels"
+        )
+    if used > 1 and used > conflict_free(machine, instruction["s_pixel"]):
+        raise InstructionError(
+            f"{instruction.opcode.name} reads {used} pixels at distances of "
+            f"{instruction['s_pixel']} words; {machine.banks} banks hold "
+            f"{conflict_free(machine, instruction['s_pixel'])} of them side by side"
+        )
+
+
+def conflict_free(machine: Machine, step: int) -> int:
+    """How many words at multiples of `step` lie in different banks, `pixels` at most."""
+    return min(machine.pixels, machine.banks // gcd(step, machine.banks))
 
 
 def encode(machine: Machine, instructions: Sequence[Instruction]) -> list[int]:
@@ -290,8 +400,9 @@ class Image:
     """What is written into the memories of a machine before it runs; unsigned memory words.
 
     Attributes:
-        weights: words of `rows * lanes` bits; MATMUL: bit `r * lanes + l` is one bit plane of the
-            weight of row r and lane l; CHANNELWISE: byte l is the weight of lane l.
+        weights: words of `weight_bits`. MATMUL: bit `r * lanes + l` is one bit plane of the weight
+            of row r and lane l; byte `r * lanes + l` that weight for the engine `dsp`. CHANNELWISE:
+            byte l is the weight of lane l; the window's tap (ky, kx) is row `3 * ky + kx`.
         params: words of `requant_lanes` channels, from the lowest bit: bias (acc_bits, signed),
             multiplier (multiplier_bits), shift (6).
         tables: bytes, entry `256 * table + (y + 128)` is the (signed) result for y.

@@ -5,9 +5,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from bitwright.hwgen import requantize
-from bitwright.hwgen.address import Flags
+from bitwright.hwgen.address import Flags, RowFlags
 from bitwright.hwgen.engines import accumulator
-from bitwright.hwgen.isa import address_bits, field_layout
+from bitwright.hwgen.isa import PIXEL_FIELDS, address_bits, field_layout
 from bitwright.hwgen.ram import Ram
 from bitwright.hwgen.requantize import Requantizer, flip_sign
 from bitwright.hwgen.structure import Structure
@@ -16,6 +16,7 @@ from bitwright.ir.machine import SHIFT_BITS, TABLE_ENTRIES, Machine
 FIELDS = (
     *("dst_word_stride", "dst_words", "dst_words_last"),
     *("clamp_min", "clamp_max", "zero_point", "rounding", "table_enable", "table"),
+    *PIXEL_FIELDS,
 )
 BASES = ("p_base", "dst_base")
 
@@ -34,10 +35,10 @@ class OutputStage(wiring.Component):
 
     Members:
         start: one cycle; `bases` is taken. From the next cycle on `fields` must hold still.
-        groups_last: number of the last output group of a tile.
+        groups_last: number of the last output group of a pixel.
         negate: the accumulators hold the negative (matrix instruction with a single plane).
-        tile: one cycle before the last term of a tile is added; not more often than every
-            `groups_last + 1` cycles.
+        tile, row: one cycle before the last term of a tile is added; not more often than every
+            `groups_last + 1` cycles, times the pixels of a tile.
         head: from the accumulators.
         params_address, params_data: the parameter memory's read port.
         table_*: write port of the activation tables, one entry at a time.
@@ -49,8 +50,10 @@ class OutputStage(wiring.Component):
         self.machine = machine
         self._result_bits = address_bits(max(machine.act_words, machine.out_words))
         head = data.ArrayLayout(signed(machine.acc_bits), machine.requant_lanes)
+        members = {"row": In(RowFlags)} if machine.pixels > 1 else {}
         super().__init__(
             {
+                **members,
                 "start": In(1),
                 "bases": In(field_layout(machine, BASES)),
                 "fields": In(field_layout(machine, FIELDS)),
@@ -90,8 +93,9 @@ class OutputStage(wiring.Component):
         return m
 
     def _groups(self, m: Module, group: data.View) -> None:
-        """Counts through the groups of a tile and through the parameter words."""
+        """Counts through the groups of a tile's pixels and through the parameter words."""
         tile = Signal(Flags)
+        pixel_last = self._pixels(m, group)
         left = Signal.like(self.groups_last)
         address, begin = Signal.like(self.params_address), Signal.like(self.params_address)
         following = Signal.like(self.params_address)
@@ -101,14 +105,14 @@ class OutputStage(wiring.Component):
             self.params_address.eq(address),
             group.valid.eq(tile.valid),
             group.last.eq(last),
-            group.block_end.eq(tile.block_end),
+            group.block_end.eq(tile.block_end & pixel_last),
             group.last_block.eq(tile.last_block),
         ]
         with m.If(self.start):
             m.d.sync += [address.eq(self.bases.p_base), begin.eq(self.bases.p_base)]
         with m.Elif(tile.valid):
-            m.d.sync += address.eq(Mux(last & ~tile.block_end, begin, following))
-            with m.If(last & tile.block_end):
+            m.d.sync += address.eq(Mux(last & ~group.block_end, begin, following))
+            with m.If(last & group.block_end):
                 m.d.sync += begin.eq(following)
         with m.If(self.tile.valid & self.tile.last):
             m.d.sync += [
@@ -116,8 +120,24 @@ class OutputStage(wiring.Component):
                 left.eq(self.groups_last),
                 last.eq(self.groups_last == 0),
             ]
+        with m.Elif(last & ~pixel_last):
+            m.d.sync += [left.eq(self.groups_last), last.eq(self.groups_last == 0)]
         with m.Else():
             m.d.sync += [tile.valid.eq(tile.valid & ~last), left.eq(left - 1), last.eq(left == 1)]
+
+    def _pixels(self, m: Module, group: data.View) -> Value:
+        """Counts through the pixels of a tile: 1 in the groups of its last pixel."""
+        if self.machine.pixels == 1:
+            return Const(1)
+        f, tile, row = self.fields, self.tile, self.row
+        count, left = Signal.like(f.pixels), Signal.like(f.pixels)
+        pixel_last = Signal()
+        m.d.comb += count.eq(Mux(row.first, f.pixels_first, Mux(row.last, f.pixels_last, f.pixels)))
+        with m.If(tile.valid & tile.last):
+            m.d.sync += [left.eq(count), pixel_last.eq(count == 1)]
+        with m.Elif(group.valid & group.last):
+            m.d.sync += [left.eq(left - 1), pixel_last.eq(left == 2)]
+        return pixel_last
 
     def _requantize(self, m: Module) -> list[Value]:
         params = Signal(self.machine.param_bits, reset_less=True)
@@ -242,6 +262,7 @@ def resources(machine: Machine) -> Structure:
         "params_address_bits": address_bits(machine.param_words),
         "table_lanes": tables,
         "group_bits": (machine.matmul_groups - 1).bit_length(),
+        "several_pixels": int(machine.pixels > 1),
     }
     return Structure(
         lut=shared | {"plain_lanes": machine.requant_lanes - tables},

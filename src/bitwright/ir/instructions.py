@@ -31,6 +31,8 @@ class ChannelOp(IntEnum):
 
     MAC = 0
     MAX = 1
+    WINDOW = 2
+    COLUMNS = 3
 
 
 class Rounding(IntEnum):
@@ -64,7 +66,7 @@ FIELDS: tuple[Field, ...] = (
     _u("dst_space", "memory the words go to: 0 main, 2 output bank"),
     _u("n_block", "trip count: blocks of output channels"),
     _u("n_oy", "trip count: output rows"),
-    _u("n_ox", "trip count: output columns"),
+    _u("n_ox", "trip count: tiles of an output row"),
     _u("n_plane", "trip count: weight bit planes (weight precision); channelwise: of int8 weights"),
     _u("n_cb", "trip count: blocks of input channels, or sources"),
     _u("n_ky", "trip count: kernel rows"),
@@ -72,21 +74,28 @@ FIELDS: tuple[Field, ...] = (
     _s("src_base", "word address of the first step, padding included"),
     _s("s_block", "address step per block"),
     _s("s_oy", "address step per output row"),
-    _s("s_ox", "address step per output column"),
+    _s("s_ox", "address step per tile of a row"),
     _s("s_cb", "address step per input channel block"),
     _s("s_ky", "address step per kernel row"),
     _s("s_kx", "address step per kernel column"),
     _s("y0", "input row of the first step (minus the top padding)"),
     _s("x0", "input column of the first step (minus the left padding)"),
     _u("y_oy", "rows per output row (stride)"),
-    _u("x_ox", "columns per output column (stride)"),
+    _u("x_ox", "columns per tile of a row"),
     _u("y_ky", "rows per kernel row (dilation)"),
     _u("x_kx", "columns per kernel column (dilation)"),
     _u("height", "rows of the source; outside of them pad_value is read"),
     _u("width", "columns of the source; outside of them pad_value is read"),
     _s("pad_value", "int8 that stands for every lane outside of the source"),
     _u("w_base", "first weight word"),
-    _u("channel_op", "channelwise only: 0 multiply-accumulate, 1 maximum"),
+    _u("w_same_steps", "1: all steps of a tile use one weight word"),
+    _u("w_same_blocks", "1: all blocks use the same weight words"),
+    _u("channel_op", "channelwise only: 0 multiply-accumulate, 1 maximum, 2 window, 3 columns"),
+    _s("s_pixel", "address step per pixel of a tile"),
+    _u("x_pixel", "columns per pixel of a tile"),
+    _u("pixels", "pixels that a tile gives"),
+    _u("pixels_first", "pixels that the first tile of a row gives"),
+    _u("pixels_last", "pixels that the last tile of a row gives, where it is not the first"),
     _u("p_base", "first parameter word"),
     _u("dst_base", "first result word"),
     _u("dst_word_stride", "distance of the words of one tile"),

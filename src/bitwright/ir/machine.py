@@ -11,10 +11,17 @@ from bitwright.errors import BitwrightError
 
 NARROW_MULTIPLIER_BITS = 16
 WIDE_MULTIPLIER_BITS = 31
+WEIGHT_SERIAL, DSP = ENGINES = ("weightserial", "dsp")
+WINDOW_TAPS = 3  # kernel columns that the channelwise window takes at once
 SHIFT_BITS = 6
 TABLE_ENTRIES = 256
 MAX_WORDS = 1 << 20  # the host's window of 16 MB, at 16 bytes a word
 MAX_TABLES = 256
+
+
+def plane_bits(engine: str) -> int:
+    """Bits that one plane of channelwise weights counts more than the next."""
+    return 7 if engine == DSP else 1
 
 
 class MachineError(BitwrightError):
@@ -39,9 +46,17 @@ class Machine:
         acc_bits: accumulator width, 16 to 32.
         multiplier_bits: width of the output stage's multipliers: 16 rounds half up only, 31 (two
             more multiplier blocks a requantize lane) has every rounding.
+        engine: matrix engine: `weightserial` (one bit of every weight a cycle) or `dsp` (whole
+            weights of 8 bits, in multiplier blocks).
+        pixels: neighbouring pixels that are computed side by side, with the same weights; a power
+            of two, more than 1 only for `dsp`.
+        banks: banks of each activation memory that is read, neighbouring words in neighbouring
+            banks; a power of two, at least `pixels`.
+        multiplier_blocks: pairs of products that the `dsp` engine makes in multiplier blocks; the
+            others are made of look-up tables.
         act_words: depth of the activation memory, in words of `lanes` bytes.
         in_words, out_words: depth of one of the two input (output) banks.
-        weight_words: depth of the weight memory, in words of `rows * lanes` bits.
+        weight_words: depth of the weight memory, in words of `weight_bits`.
         param_words: depth of the parameter memory, in words of `requant_lanes` channels.
         tables: number of 256-entry activation tables, 0 for none.
         program_words: depth of the program memory, in 32-bit words.
@@ -52,6 +67,10 @@ class Machine:
     requant_lanes: int = 1
     acc_bits: int = 24
     multiplier_bits: int = NARROW_MULTIPLIER_BITS
+    engine: str = WEIGHT_SERIAL
+    pixels: int = 1
+    banks: int = 1
+    multiplier_blocks: int = 0
     act_words: int
     in_words: int
     out_words: int
@@ -82,6 +101,7 @@ class Machine:
                 f"Machine parameter multiplier_bits is {self.multiplier_bits}; expected "
                 f"{NARROW_MULTIPLIER_BITS} or {WIDE_MULTIPLIER_BITS}"
             )
+        self._check_engine()
         for name in (
             "act_words", "in_words", "out_words", "weight_words", "param_words", "program_words"
         ):  # fmt: skip
@@ -95,6 +115,44 @@ class Machine:
                 f"Machine parameter tables is {self.tables}; expected 0 to {MAX_TABLES}"
             )
 
+    def _check_engine(self) -> None:
+        if self.engine not in ENGINES:
+            raise MachineError(
+                f"Machine parameter engine is {self.engine!r}; expected one of {', '.join(ENGINES)}"
+            )
+        most = 8 if self.dsp else 1
+        if not _is_power_of_two(self.pixels) or self.pixels > most:
+            raise MachineError(
+                f"Machine parameter pixels is {self.pixels}; expected a power of two that is at "
+                f"most {most} with the engine {self.engine}"
+            )
+        most = 4 * self.pixels if self.pixels > 1 else 1
+        if not _is_power_of_two(self.banks) or not self.pixels <= self.banks <= most:
+            raise MachineError(
+                f"Machine parameter banks is {self.banks}; expected a power of two from "
+                f"{self.pixels} to {most} with {self.pixels} pixels"
+            )
+        if not 0 <= self.multiplier_blocks <= self.product_pairs:
+            raise MachineError(
+                f"Machine parameter multiplier_blocks is {self.multiplier_blocks}; expected 0 to "
+                f"{self.product_pairs}, the pairs of products of the engine {self.engine}"
+            )
+
+    @property
+    def dsp(self) -> bool:
+        """Whether the matrix engine multiplies by whole weights."""
+        return self.engine == DSP
+
+    @property
+    def product_pairs(self) -> int:
+        """Pairs of products that the `dsp` engine makes in each cycle."""
+        return self.pixels * self.rows * self.lanes // 2 if self.dsp else 0
+
+    @property
+    def window_rows(self) -> int:
+        """Kernel rows that the channelwise window can have; 0 where there is no window."""
+        return self.rows // WINDOW_TAPS if self.pixels > 1 else 0
+
     @property
     def activation_bits(self) -> int:
         """Width of one activation word."""
@@ -102,8 +160,8 @@ class Machine:
 
     @property
     def weight_bits(self) -> int:
-        """Width of one weight word: one bit plane of `rows x lanes` weights."""
-        return self.rows * self.lanes
+        """Width of one weight word: `rows x lanes` weights, or one bit plane of them."""
+        return self.rows * self.lanes * (8 if self.dsp else 1)
 
     @property
     def channel_param_bits(self) -> int:
@@ -122,12 +180,12 @@ class Machine:
 
     @property
     def matmul_groups(self) -> int:
-        """Cycles that the output stage needs for one matrix tile."""
+        """Cycles that the output stage needs for one pixel of a matrix tile."""
         return self.rows // self.requant_lanes
 
     @property
     def channelwise_groups(self) -> int:
-        """Cycles that the output stage needs for one channelwise tile."""
+        """Cycles that the output stage needs for one pixel of a channelwise tile."""
         return self.lanes // self.requant_lanes
 
     @property

@@ -26,12 +26,8 @@ def planes_needed(weight: NDArray[np.int8]) -> int:
     return magnitude.bit_length() + 1
 
 
-def bit_planes(weight: NDArray[np.int8], lanes: int, rows: int, planes: int) -> Words:
-    """Dense weights [O, C, KH, KW] as bit planes, most significant first.
-
-    Words are ordered block of rows, plane, block of lanes, kernel row, kernel column; bit
-    r * lanes + l of a word belongs to row r and lane l.
-    """
+def _ordered(weight: NDArray[np.int8], lanes: int, rows: int) -> NDArray[np.int8]:
+    """Dense weights [O, C, KH, KW] as [block of rows, block of lanes, KH, KW, row, lane]."""
     outputs, channels, kernel_rows, kernel_columns = weight.shape
     row_blocks, lane_blocks = blocks(outputs, rows), blocks(channels, lanes)
     padded = np.zeros(
@@ -39,14 +35,49 @@ def bit_planes(weight: NDArray[np.int8], lanes: int, rows: int, planes: int) -> 
     )
     padded[:outputs, :channels] = weight
     split = padded.reshape(row_blocks, rows, lane_blocks, lanes, kernel_rows, kernel_columns)
-    ordered = split.transpose(0, 2, 4, 5, 1, 3)
+    return split.transpose(0, 2, 4, 5, 1, 3)
+
+
+def whole_weights(weight: NDArray[np.int8], lanes: int, rows: int) -> Words:
+    """Dense weights [O, C, KH, KW], 8 bits each.
+
+    Words are ordered block of rows, block of lanes, kernel row, kernel column; byte r * lanes + l
+    of a word belongs to row r and lane l.
+    """
+    return (
+        np.ascontiguousarray(_ordered(weight, lanes, rows)).reshape(-1, rows * lanes).view(np.uint8)
+    )
+
+
+def window_words(weight: NDArray[np.int8], lanes: int, rows: int) -> Words:
+    """Channelwise weights [C, KH, KW], a whole block of lanes in each word.
+
+    Byte (KW * ky + kx) * lanes + l belongs to lane l.
+    """
+    channels, *kernel = weight.shape
+    count = blocks(channels, lanes)
+    padded = np.zeros((count * lanes, np.prod(kernel)), dtype=np.int8)
+    padded[:channels] = weight.reshape(channels, -1)
+    words = np.zeros((count, rows * lanes), dtype=np.uint8)
+    ordered = padded.reshape(count, lanes, -1).transpose(0, 2, 1).reshape(count, -1)
+    words[:, : ordered.shape[1]] = ordered.view(np.uint8)
+    return words
+
+
+def bit_planes(weight: NDArray[np.int8], lanes: int, rows: int, planes: int) -> Words:
+    """Dense weights [O, C, KH, KW] as bit planes, most significant first.
+
+    Words are ordered block of rows, plane, block of lanes, kernel row, kernel column; bit
+    r * lanes + l of a word belongs to row r and lane l.
+    """
+    ordered = _ordered(weight, lanes, rows)
     shifts = np.arange(planes - 1, -1, -1, dtype=np.int8).reshape(-1, 1, 1, 1, 1, 1)
     bits = (ordered[:, None] >> shifts) & 1
     return np.packbits(bits.reshape(-1, rows * lanes).astype(np.uint8), axis=1, bitorder="little")
 
 
-def lane_bytes(weight: NDArray[np.int8], lanes: int, rows: int) -> Words:
-    """Channelwise weights [C, steps] as one int8 per lane.
+def lane_bytes(weight: NDArray[np.int8], lanes: int, word_bytes: int) -> Words:
+    """Channelwise weights [C, steps] as one int8 per lane, in words of `word_bytes`.
 
     Words are ordered block of lanes, step; lane l is byte l.
     """
@@ -54,7 +85,7 @@ def lane_bytes(weight: NDArray[np.int8], lanes: int, rows: int) -> Words:
     count = blocks(channels, lanes)
     padded = np.zeros((count * lanes, steps), dtype=np.int8)
     padded[:channels] = weight
-    words = np.zeros((count * steps, rows * lanes // 8), dtype=np.uint8)
+    words = np.zeros((count * steps, word_bytes), dtype=np.uint8)
     ordered = padded.reshape(count, lanes, steps).transpose(0, 2, 1).reshape(-1, lanes)
     words[:, :lanes] = ordered.view(np.uint8)
     return words
@@ -65,17 +96,19 @@ LARGEST_DIGITS = 127 << MAX_PLANES - 1
 """The largest multiplier that `digits` takes."""
 
 
-def digits(multipliers: Sequence[int]) -> NDArray[np.int8]:
+def digits(multipliers: Sequence[int], plane_bits: int) -> NDArray[np.int8]:
     """Multipliers as digits [plane, multiplier] for as few planes of the channelwise engine.
 
-    The first of several planes counts -2^(planes - 1), the others 2^(planes - 2) down to 1.
+    A plane counts 2^plane_bits times the one behind it; the first of several counts negative.
     """
     largest = max(map(abs, multipliers))
-    planes = next(count for count in range(1, MAX_PLANES + 1) if largest <= 127 << count - 1)
+    planes = next(
+        count for count in range(1, MAX_PLANES + 1) if largest <= 127 << plane_bits * (count - 1)
+    )
     found = np.zeros((planes, len(multipliers)), np.int8)
     for column, rest in enumerate(multipliers):
         for plane in range(planes):
-            weight = 1 << planes - 1 - plane
+            weight = 1 << plane_bits * (planes - 1 - plane)
             digit = (rest + weight // 2) // weight
             found[plane, column] = -digit if plane == 0 and planes > 1 else digit
             rest -= digit * weight

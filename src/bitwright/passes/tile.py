@@ -13,7 +13,7 @@ Requires: a module after `partition` and `legalize`, of batch 1.
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from torch_mlir import ir
@@ -21,7 +21,7 @@ from torch_mlir import ir
 from bitwright.ir import bw, graph
 from bitwright.ir.checks import ints
 from bitwright.ir.instructions import Space
-from bitwright.ir.machine import NARROW_MULTIPLIER_BITS, Machine
+from bitwright.ir.machine import NARROW_MULTIPLIER_BITS, WEIGHT_SERIAL, Machine
 from bitwright.ir.types import is_accumulator, value_params
 from bitwright.passes import tile_layers
 from bitwright.passes.scaling import scaling
@@ -44,6 +44,7 @@ class Tile:
         lanes, rows, requant_lanes: the array (see `bitwright.ir.machine.Machine`).
         acc_bits: accumulator width; 0 takes what the widest proven sum needs.
         multiplier_bits: of the output stage; 0 takes what the program needs.
+        engine, pixels, banks, multiplier_blocks: the matrix engine.
     """
 
     lanes: int = 8
@@ -51,14 +52,20 @@ class Tile:
     requant_lanes: int = 1
     acc_bits: int = 0
     multiplier_bits: int = 0
+    engine: str = WEIGHT_SERIAL
+    pixels: int = 1
+    banks: int = 1
+    multiplier_blocks: int = 0
 
     def __post_init__(self) -> None:
         # the machine that Machine checks, with the depths that `allocate` finds later
         Machine(
             lanes=self.lanes, rows=self.rows, requant_lanes=self.requant_lanes,
             acc_bits=self.acc_bits or MIN_ACC_BITS,
-            multiplier_bits=self.multiplier_bits or NARROW_MULTIPLIER_BITS, act_words=2,
-            in_words=2, out_words=2, weight_words=2, param_words=2, program_words=2,
+            multiplier_bits=self.multiplier_bits or NARROW_MULTIPLIER_BITS,
+            engine=self.engine, pixels=self.pixels, banks=self.banks,
+            multiplier_blocks=self.multiplier_blocks, act_words=2, in_words=2, out_words=2,
+            weight_words=2, param_words=2, program_words=2,
         )  # fmt: skip
 
     def run(self, module: ir.Module) -> ir.Module:
@@ -106,7 +113,7 @@ class Tile:
         return found
 
     def _array(self) -> Array:
-        return Array(self.lanes, self.rows, self.requant_lanes, self.acc_bits, self.multiplier_bits)
+        return Array(**{item.name: getattr(self, item.name) for item in fields(Array)})
 
 
 def has_instruction(kind: str) -> bool:

@@ -37,10 +37,11 @@ def conv2d(program: Program, operation: Any, stage: OutputStage) -> None:
     )  # fmt: skip
     layer = graph.location_name(operation)
     if groups == source.shape[0] == target.shape[0] and groups > 1:
-        flat = weight.reshape(groups, -1)
-        program.channelwise(
-            layer, source, target, flat, stage, ChannelOp.MAC, bias=whole_bias, fields=fields
-        )
+        if not program.window(layer, source, target, weight[:, 0], stage, whole_bias, fields):
+            program.channelwise(
+                layer, source, target, weight.reshape(groups, -1), stage, ChannelOp.MAC,
+                bias=whole_bias, fields=fields,
+            )  # fmt: skip
     elif groups == 1:
         _matmul(program, layer, source, target, weight, whole_bias, stage, fields)
     else:
@@ -52,11 +53,15 @@ def _matmul(
     bias: NDArray[np.int64], stage: OutputStage, fields: dict[str, int], source2: str = "",
 ) -> None:  # fmt: skip
     """One instruction over dense `weight` [O, C, KH, KW]."""
-    planes = pack.planes_needed(weight)
-    words = pack.bit_planes(weight, program.array.lanes, program.array.rows, planes)
+    lanes, rows = program.array.lanes, program.array.rows
+    if program.array.dsp:
+        planes, words = 1, pack.whole_weights(weight, lanes, rows)
+    else:
+        planes = pack.planes_needed(weight)
+        words = pack.bit_planes(weight, lanes, rows, planes)
     program.compute(
         accel.MatmulOp, layer, source, target, bias, stage,
-        {"n_plane": planes, "n_cb": pack.blocks(weight.shape[1], program.array.lanes),
+        {"n_plane": planes, "n_cb": pack.blocks(weight.shape[1], lanes),
          "w_base": program.place_weights(words), **fields}, source2,
     )  # fmt: skip
 
@@ -140,12 +145,15 @@ def _sum_windows(
     program: Program, operation: Any, stage: OutputStage, bias: int, pad_value: int
 ) -> None:
     source, target = program.source(operation, operation.input), program.result(stage.result)
-    kernel = ints(operation.kernel)
+    kernel, layer = ints(operation.kernel), graph.location_name(operation)
+    whole = kernel == source.shape[1:] and target.pixels == 1 and not any(ints(operation.padding))
+    if whole and program.whole_sum(layer, source, target, stage, bias):
+        return
     fields = _window_fields(
         source, kernel, ints(operation.stride), ints(operation.padding), (1, 1), pad_value
     )
     program.channelwise(
-        graph.location_name(operation), source, target,
+        layer, source, target,
         np.ones((target.shape[0], kernel[0] * kernel[1]), dtype=np.int8), stage, ChannelOp.MAC,
         bias=np.full(target.shape[0], bias, dtype=np.int64), fields=fields,
     )  # fmt: skip
@@ -182,7 +190,7 @@ def _weighted_sum(
         multiplier * value_params(value).zero_point
         for multiplier, value in zip(multipliers, operands, strict=True)
     )
-    channels, digits = target.shape[0], pack.digits(multipliers)
+    channels, digits = target.shape[0], pack.digits(multipliers, program.array.plane_bits)
     program.channelwise(
         graph.location_name(operation), lhs, target,
         np.tile(digits.ravel(), (channels, 1)), stage, ChannelOp.MAC,

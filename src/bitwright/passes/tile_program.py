@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import gcd
 from typing import Any, NoReturn
 
 import numpy as np
@@ -14,11 +15,21 @@ from bitwright.ir.builder import attribute
 from bitwright.ir.bw import SCALE_LIMITS
 from bitwright.ir.context import entered, verify
 from bitwright.ir.instructions import ChannelOp, Rounding, Space
-from bitwright.ir.machine import NARROW_MULTIPLIER_BITS, TABLE_ENTRIES, WIDE_MULTIPLIER_BITS
+from bitwright.ir.machine import (
+    DSP,
+    NARROW_MULTIPLIER_BITS,
+    TABLE_ENTRIES,
+    WEIGHT_SERIAL,
+    WIDE_MULTIPLIER_BITS,
+    WINDOW_TAPS,
+    plane_bits,
+)
 from bitwright.ir.types import shape_of
 from bitwright.passes import pack
 
 MIN_ACC_BITS = 16
+MAX_SPATIAL_BITS = 12  # of a row or column count
+MAX_KERNEL = 255  # trips of a kernel loop
 IDENTITY = ((2,), (1,))  # multiplier and shift of y = x
 _STEPS_OF = {
     "n_block": ("s_block",),
@@ -48,6 +59,28 @@ class Array:
     requant_lanes: int
     acc_bits: int = 0
     multiplier_bits: int = 0
+    engine: str = WEIGHT_SERIAL
+    pixels: int = 1
+    banks: int = 1
+    multiplier_blocks: int = 0
+
+    @property
+    def dsp(self) -> bool:
+        return self.engine == DSP
+
+    @property
+    def plane_bits(self) -> int:
+        """Bits that one plane of channelwise weights counts more than the next."""
+        return plane_bits(self.engine)
+
+    @property
+    def word_bytes(self) -> int:
+        """Bytes of a weight word."""
+        return self.rows * self.lanes // (1 if self.dsp else 8)
+
+    def side_by_side(self, step: int) -> int:
+        """How many words at multiples of `step` lie in different banks, `pixels` at most."""
+        return min(self.pixels, self.banks // gcd(step, self.banks))
 
 
 @dataclass(frozen=True)
@@ -280,8 +313,11 @@ class Program:
             "dst_words_last": words - (tiles - 1) * per_tile, "clamp_min": stage.clamp[0],
             "clamp_max": stage.clamp[1], "zero_point": stage.zero_point, "rounding": stage.rounding,
             "table_enable": int(stage.table is not None), "table": self.place_table(stage.table),
+            "w_same_steps": 0, "w_same_blocks": 0,
         }  # fmt: skip
         merged = {name: int(value) for name, value in {**defaults, **fields}.items()}
+        if "pixels" not in merged:
+            _side_by_side(merged, self.array)
         for count, steps in _STEPS_OF.items():
             if merged[count] == 1:
                 merged.update(dict.fromkeys(steps, 0))
@@ -296,14 +332,71 @@ class Program:
         fields: dict[str, int] | None = None, source2: str = "",
     ) -> None:  # fmt: skip
         """`weight` is [channels, steps]; one instruction a block where that shares its words."""
-        lanes, rows = self.array.lanes, self.array.rows
-        words = pack.lane_bytes(weight, lanes, rows)
+        shared: dict[str, int] = {}
+        if (weight == weight[0]).all():  # every block has the same words
+            weight, shared["w_same_blocks"] = weight[:1].repeat(self.array.lanes, axis=0), 1
+            if (weight == weight[0, 0]).all() and len(weight[0]) > 1:
+                weight, shared["w_same_steps"] = weight[:, :1], 1
+        words = pack.lane_bytes(weight, self.array.lanes, self.array.word_bytes)
         self.compute(
             accel.ChannelwiseOp, layer, source, target,
             np.zeros(target.shape[0], dtype=np.int64) if bias is None else bias, stage,
             {"s_block": source.pixels, "w_base": self.place_weights(words), "channel_op": op,
-             **(fields or {})}, source2,
+             **shared, **(fields or {})}, source2,
         )  # fmt: skip
+
+    def window(
+        self, layer: str, source: Buffer, target: Buffer, weight: NDArray[np.int8],
+        stage: OutputStage, bias: NDArray[np.int64], fields: dict[str, int],
+    ) -> bool:  # fmt: skip
+        """Depthwise `weight` [C, KH, KW] with all kernel columns at once.
+
+        False, and nothing done, where the machine has no window for it.
+        """
+        array = self.array
+        stride, width = fields["x_ox"], target.shape[2]
+        if (
+            array.pixels == 1 or weight.shape[2] != WINDOW_TAPS or stride not in (1, 2)
+            or fields["x_kx"] != 1 or weight.shape[1] * WINDOW_TAPS > array.rows
+        ):  # fmt: skip
+            return False
+        full = array.pixels // stride
+        # sums of the first tile: those that begin at its columns 0 to pixels - 3
+        first = min(-(-(array.pixels + 1 - WINDOW_TAPS) // stride), width)
+        tiles = 1 + pack.blocks(width - first, full)
+        words = pack.window_words(weight, array.lanes, array.rows)
+        self.compute(
+            accel.ChannelwiseOp, layer, source, target, bias, stage,
+            {**fields, "s_block": source.pixels, "w_base": self.place_weights(words),
+             "channel_op": ChannelOp.WINDOW, "w_same_steps": 1, "n_kx": 1, "s_kx": 0, "x_kx": 0,
+             "n_ox": tiles, "s_ox": array.pixels, "x_ox": array.pixels, "s_pixel": 1, "x_pixel": 1,
+             "pixels": full, "pixels_first": first,
+             "pixels_last": width - first - (tiles - 2) * full if tiles > 1 else 1},
+        )  # fmt: skip
+        return True
+
+    def whole_sum(
+        self, layer: str, source: Buffer, target: Buffer, stage: OutputStage, bias: int
+    ) -> bool:
+        """Sum each channel over the whole image, several neighbouring pixels a step.
+
+        False, and nothing done, where the machine reads one pixel a step.
+        """
+        taps = min(WINDOW_TAPS, self.array.pixels)
+        steps = pack.blocks(source.pixels, taps)
+        if taps == 1 or steps > MAX_KERNEL:
+            return False
+        ones = np.ones((1, 1, taps), np.int8).repeat(self.array.lanes, axis=0)
+        words = pack.window_words(ones, self.array.lanes, self.array.rows)
+        self.compute(
+            accel.ChannelwiseOp, layer, source, target,
+            np.full(target.shape[0], bias, dtype=np.int64), stage,
+            {"s_block": source.pixels, "w_base": self.place_weights(words),
+             "channel_op": ChannelOp.COLUMNS, "w_same_steps": 1, "w_same_blocks": 1,
+             "n_kx": steps, "s_kx": taps, "x_kx": taps, "height": 1, "width": source.pixels,
+             "s_pixel": 1, "x_pixel": 1, "pixels": 1, "pixels_first": 1, "pixels_last": 1},
+        )  # fmt: skip
+        return True
 
     def emit(self) -> ir.Module:
         array, acc_bits, multiplier_bits = self.array, self.acc_bits, self.multiplier_bits
@@ -313,7 +406,9 @@ class Program:
                 "lanes": attribute(array.lanes), "rows": attribute(array.rows),
                 "requant_lanes": attribute(array.requant_lanes),
                 "acc_bits": attribute(acc_bits), "tables": attribute(len(self.tables)),
-                "multiplier_bits": attribute(multiplier_bits),
+                "multiplier_bits": attribute(multiplier_bits), "engine": attribute(array.engine),
+                "pixels": attribute(array.pixels), "banks": attribute(array.banks),
+                "multiplier_blocks": attribute(array.multiplier_blocks),
             })  # fmt: skip
             with ir.InsertionPoint(program.body):
                 for buffer in self.all_buffers:
@@ -344,6 +439,29 @@ class Program:
                 accel.StoreOp()
         verify(program)
         return program
+
+
+def _side_by_side(fields: dict[str, int], array: Array) -> None:
+    """Let each tile have as many neighbouring pixels as the memories can read at once."""
+    flat = fields["n_ky"] == fields["n_kx"] == 1 and not (fields["x0"] or fields["y0"])
+    whole = (fields["s_oy"], fields["y_oy"], fields["x_ox"]) == (fields["n_ox"], 1, fields["s_ox"])
+    pixels = fields["n_oy"] * fields["n_ox"]
+    if (
+        array.pixels > 1 and flat and whole and fields["s_ox"] == 1
+        and fields["height"] == fields["n_oy"] and pixels < 1 << MAX_SPATIAL_BITS
+    ):  # fmt: skip
+        fields.update(n_oy=1, n_ox=pixels, height=1, width=pixels)
+    columns, step = fields["n_ox"], fields["s_ox"]
+    count = min(array.side_by_side(step), columns) if columns > 1 else 1
+    tiles = pack.blocks(columns, count)
+    last = columns - (tiles - 1) * count
+    fields.update(
+        n_ox=tiles, s_pixel=step, x_pixel=fields["x_ox"], s_ox=count * step,
+        x_ox=count * fields["x_ox"], pixels=count, pixels_last=last,
+        pixels_first=count if tiles > 1 else last,
+    )  # fmt: skip
+    if array.pixels == 1:
+        fields.update(s_pixel=0, x_pixel=0)
 
 
 def unsupported(operation: Any, reason: str) -> NoReturn:

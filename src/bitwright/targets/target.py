@@ -102,6 +102,10 @@ class MachinePreset:
     lanes: int
     rows: int
     requant_lanes: int
+    engine: str = "weightserial"
+    pixels: int = 1
+    banks: int = 1
+    multiplier_blocks: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ WEIGHT_BITS = address_bits(MACHINE.weight_words)
 
 def random_instruction() -> dict[str, int]:
     values = {item.name: 0 for item in FIELDS}
+    values |= {"pixels": 1, "pixels_first": 1, "pixels_last": 1}
     for loop in address.LOOPS:
         values[f"n_{loop}"] = random.choice((1, 1, 2, 3))
     for name in ("src_base", "s_block", "s_oy", "s_ox", "s_cb", "s_ky", "s_kx"):

@@ -1,0 +1,179 @@
+"""From a step's operands to the groups of a tile, on a machine with the engine `dsp`."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from bitwright.hwgen import operands
+from bitwright.hwgen.address import AccOp, Flags, RowFlags
+from bitwright.hwgen.engines import dsp, tile_sums, window
+from bitwright.hwgen.engines.dsp import Dsp
+from bitwright.hwgen.engines.tile_sums import TileSums
+from bitwright.hwgen.engines.window import Window
+from bitwright.hwgen.isa import address_bits, field_layout
+from bitwright.hwgen.structure import Structure
+from bitwright.ir.instructions import ChannelOp, Opcode
+from bitwright.ir.machine import WINDOW_TAPS, Machine
+
+FIELDS = ("channel_op", "pixels")
+WEIGHTS = operands.LATENCY - 2  # cycles from a step to its weight address
+
+
+def term_latency(machine: Machine, opcode: Opcode) -> int:
+    """Cycles from a step to the cycle in which the accumulators add its term."""
+    engine = dsp.latency(machine) if opcode == Opcode.MATMUL else window.LATENCY
+    return operands.LATENCY + engine
+
+
+class Datapath(wiring.Component):
+    """Multiplies, adds up, and hands a tile's sums to the output stage.
+
+    Members:
+        run: 0 forgets all steps on their way.
+        fields: hold still while steps are on their way; `matmul`: the instruction is a MATMUL.
+        flags, row, acc_op, weight: of `LoopNest`.
+        words: of `Operands`.
+        weight_address, weight_data: read port of the weight memory.
+        tile, tile_row, head: to `OutputStage`.
+    """
+
+    def __init__(self, *, machine: Machine) -> None:
+        self.machine = machine
+        weight = address_bits(machine.weight_words)
+        super().__init__(
+            {
+                "run": In(1),
+                "fields": In(field_layout(machine, FIELDS)),
+                "matmul": In(1),
+                "flags": In(Flags),
+                "row": In(RowFlags),
+                "acc_op": In(2),
+                "weight": In(weight),
+                "words": In(data.ArrayLayout(machine.activation_bits, machine.pixels)),
+                "weight_address": Out(weight),
+                "weight_data": In(machine.weight_bits),
+                "tile": Out(Flags),
+                "tile_row": Out(RowFlags),
+                "head": Out(data.ArrayLayout(machine.acc_bits, machine.requant_lanes)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        machine = self.machine
+        m.submodules.dsp = array = Dsp(machine=machine)
+        m.submodules.window = lanes = Window(machine=machine)
+        m.submodules.tile_sums = sums = TileSums(machine=machine)
+        maximum = self.fields.channel_op == ChannelOp.MAX
+        is_window = Signal()
+        if machine.window_rows:
+            m.d.comb += is_window.eq(~self.matmul & (self.fields.channel_op >= ChannelOp.WINDOW))
+        flags, rows, ops = self._follow(m)
+        words = Cat(self.words)
+        m.d.comb += [
+            Cat(array.activations).eq(words),
+            Cat(lanes.activations).eq(words),
+            array.weights.as_value().eq(self._weights(m, is_window)),
+            lanes.products.eq(array.products),
+        ]
+        short = term_latency(machine, Opcode.CHANNELWISE) - 1
+        long = term_latency(machine, Opcode.MATMUL) - 1
+        peak = operands.LATENCY + 1
+        m.d.comb += [
+            lanes.maximum.eq(maximum & ~self.matmul),
+            lanes.peak_valid.eq(flags[peak].valid),
+            lanes.peak_first.eq(ops[peak] == AccOp.LOAD),
+            lanes.op.eq(Mux(lanes.maximum, AccOp.LOAD, ops[short])),
+            lanes.valid.eq(flags[short].valid & self.run),
+            self.tile.eq(Mux(self.matmul, flags[long], flags[short])),
+            self.tile_row.eq(Mux(self.matmul, rows[long], rows[short])),
+            sums.sums.eq(array.sums),
+            sums.lane_sums.eq(lanes.sums),
+            sums.use_lanes.eq(~self.matmul),
+            sums.valid.eq(self.tile.valid & self.run),
+            sums.first.eq(ops[long] == AccOp.LOAD),
+            sums.last.eq(self.tile.last),
+            sums.offset.eq(~is_window | self.tile_row.first),
+            self.head.eq(sums.head),
+        ]
+        if machine.window_rows:
+            m.d.comb += sums.every_other.eq(is_window & (self.fields.pixels != machine.pixels))
+        return m
+
+    def _follow(self, m: Module) -> tuple[list[data.View], list[data.View], list[Value]]:
+        """The flags of each step, delayed by each number of cycles."""
+        all_flags, rows, ops = [self.flags], [self.row], [self.acc_op]
+        for cycle in range(1, term_latency(self.machine, Opcode.MATMUL)):
+            flags = Signal(Flags, name=f"flags{cycle}")
+            row = Signal(RowFlags, name=f"row{cycle}", reset_less=True)
+            op = Signal(2, name=f"acc_op{cycle}", reset_less=True)
+            m.d.sync += [flags.eq(all_flags[-1]), row.eq(rows[-1]), op.eq(ops[-1])]
+            with m.If(~self.run):
+                m.d.sync += flags.valid.eq(0)
+            all_flags.append(flags)
+            rows.append(row)
+            ops.append(op)
+        return all_flags, rows, ops
+
+    def _weights(self, m: Module, is_window: Signal) -> Value:
+        """The weight word beside its activations.
+
+        A window's kernel row goes to the first rows. Otherwise the channelwise engine uses row 0
+        alone, and for a maximum none.
+        """
+        machine = self.machine
+        address: Value = self.weight  # one cycle after its step
+        for cycle in range(WEIGHTS - 1):
+            later = Signal.like(self.weight, name=f"weight_address{cycle}", reset_less=True)
+            m.d.sync += later.eq(address)
+            address = later
+        m.d.comb += self.weight_address.eq(address)
+        word = Signal(machine.weight_bits, name="weights", reset_less=True)
+        m.d.sync += word.eq(self.weight_data)
+        row_size = 8 * machine.lanes
+        size = WINDOW_TAPS * row_size
+        with m.If(~self.matmul & ~is_window):
+            m.d.sync += word[row_size:size].eq(0)
+        with m.If(~self.matmul & (self.fields.channel_op == ChannelOp.MAX)):
+            m.d.sync += word[:row_size].eq(0)
+        if machine.window_rows:
+            row: Value = self._kernel_row(m)
+            with m.Switch(row):
+                for number in range(1, machine.window_rows):
+                    with m.Case(number):
+                        m.d.sync += word[:size].eq(self.weight_data.word_select(number, size))
+        return word
+
+    def _kernel_row(self, m: Module) -> Value:
+        """Number of a window's step in its tile, beside its weights; otherwise 0."""
+        counts = Signal()
+        m.d.comb += counts.eq(~self.matmul & (self.fields.channel_op == ChannelOp.WINDOW))
+        row = Signal(range(self.machine.window_rows), name="kernel_row")
+        with m.If(self.flags.valid):
+            first = (self.acc_op == AccOp.LOAD) | ~counts
+            m.d.sync += row.eq(Mux(first, 0, row + 1))
+        found: Value = row
+        for cycle in range(WEIGHTS):
+            later = Signal.like(row, name=f"kernel_row{cycle}", reset_less=True)
+            m.d.sync += later.eq(found)
+            found = later
+        return found
+
+
+def resources(machine: Machine) -> dict[str, Structure]:
+    """The engine, the window, the tile's sums, and the weights' way to the engine."""
+    row_bits = WINDOW_TAPS * 8 * machine.lanes
+    between = Structure(
+        lut={"datapaths": 1, "row_bits": row_bits, "kernel_bits": machine.window_rows * row_bits},
+        ff={
+            "datapaths": 1, "weight_bits": machine.weight_bits,
+            "address_bits": address_bits(machine.weight_words),
+            "flag_stages": term_latency(machine, Opcode.MATMUL),
+        },
+    )  # fmt: skip
+    return {
+        "datapath": between,
+        "dsp": dsp.resources(machine),
+        "window": window.resources(machine),
+        "tile_sums": tile_sums.resources(machine),
+    }

@@ -1,0 +1,209 @@
+"""Matrix engine: whole weights of 8 bits, two rows' products in one multiplier block.
+
+A block multiplies `w1 * 2^9 + w2` by an activation; the 16 bits of the lower product reach 7 bits
+into the upper one. Those 7 bits of the upper product are made once more, of look-up tables, and
+taken off. 2^9 and not 2^10, so that the operand of 18 bits holds weights of -128 too.
+
+Pairs of rows beyond `multiplier_blocks` have both of their products made of look-up tables, of
+the digits 0 to 3 of a weight and the multiples 0, a, 2a, 3a.
+"""
+
+from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from numpy.typing import NDArray
+
+from bitwright.hwgen.structure import Structure, adder_tree_bits
+from bitwright.ir.machine import WINDOW_TAPS, Machine
+
+PRODUCT_BITS = 16
+PRODUCTS = 4  # cycles from the operands to the products
+SHIFT = 9  # of the upper weight in a block's operand
+OVERLAP = PRODUCT_BITS - SHIFT
+
+
+def latency(machine: Machine) -> int:
+    """Cycles from the operands to the sums: products, then one cycle per adder level."""
+    return PRODUCTS + machine.lanes.bit_length() - 1
+
+
+def sum_bits(machine: Machine) -> int:
+    """Width of the signed sum of `lanes` products."""
+    return PRODUCT_BITS + machine.lanes.bit_length() - 1
+
+
+def golden(activations: NDArray, weights: NDArray) -> NDArray:
+    """Sums [pixel, row] of int8 activations [pixel, lane] and weights [row, lane]."""
+    return activations.astype(int) @ weights.astype(int).T
+
+
+class Dsp(wiring.Component):
+    """`sums[p][r]` is the sum over lanes of activation times weight, `latency` cycles later.
+
+    Members:
+        activations: int8 per pixel and lane.
+        weights: int8 per row and lane.
+        products: of the first rows, those that the channelwise engine uses, `PRODUCTS` cycles
+            after the operands; [pixel][row][lane].
+        sums: [pixel][row].
+    """
+
+    def __init__(self, *, machine: Machine) -> None:
+        self.machine = machine
+        pixels, rows, lanes = machine.pixels, machine.rows, machine.lanes
+        product = data.ArrayLayout(signed(PRODUCT_BITS), lanes)
+        super().__init__(
+            {
+                "activations": In(data.ArrayLayout(data.ArrayLayout(signed(8), lanes), pixels)),
+                "weights": In(data.ArrayLayout(data.ArrayLayout(signed(8), lanes), rows)),
+                "products": Out(data.ArrayLayout(data.ArrayLayout(product, WINDOW_TAPS), pixels)),
+                "sums": Out(
+                    data.ArrayLayout(data.ArrayLayout(signed(sum_bits(machine)), rows), pixels)
+                ),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        machine = self.machine
+        operands = [
+            [_Multiples(m, self.activations[p][l], f"pixel{p}_lane{l}")
+             for l in range(machine.lanes)]
+            for p in range(machine.pixels)
+        ]  # fmt: skip
+        weights = [
+            [_delayed(m, self.weights[r][l], f"weight{r}_{l}") for l in range(machine.lanes)]
+            for r in range(machine.rows)
+        ]
+        packed = self._packed(m)
+        blocks = machine.multiplier_blocks
+        for p in range(machine.pixels):
+            products: list[list[Value]] = [[] for _ in range(machine.rows)]
+            for pair in range(machine.rows // 2):
+                upper, lower = 2 * pair, 2 * pair + 1
+                for lane in range(machine.lanes):
+                    a, name = operands[p][lane], f"product{p}_{pair}_{lane}"
+                    if blocks:
+                        blocks -= 1
+                        both = _in_block(m, a, weights[upper][lane], packed[pair][lane], name)
+                    else:
+                        both = tuple(
+                            _of_tables(m, a, weights[row][lane], f"{name}_{row % 2}")
+                            for row in (upper, lower)
+                        )
+                    for row, value in zip((upper, lower), both, strict=True):
+                        products[row].append(value)
+            for row in range(machine.rows):
+                m.d.comb += self.sums[p][row].eq(_tree(m, products[row], f"sum{p}_{row}"))
+                if row < WINDOW_TAPS:
+                    for lane, value in enumerate(products[row]):
+                        m.d.comb += self.products[p][row][lane].eq(value)
+        return m
+
+    def _packed(self, m: Module) -> list[list[Signal]]:
+        """Both weights of each pair of rows in one operand, for all pixels."""
+        packed: list[list[Signal]] = []
+        for pair in range(self.machine.rows // 2):
+            packed.append([])
+            for lane in range(self.machine.lanes):
+                upper, lower = self.weights[2 * pair][lane], self.weights[2 * pair + 1][lane]
+                operand = Signal(signed(18), name=f"packed{pair}_{lane}", reset_less=True)
+                m.d.sync += operand.eq(Cat(Const(0, SHIFT), upper).as_signed() + lower)
+                packed[-1].append(operand)
+        return packed
+
+
+class _Multiples:
+    """An activation and what its products are put together from, one cycle later."""
+
+    def __init__(self, m: Module, value: Value, name: str) -> None:
+        self.once = _delayed(m, value, name)
+        self.negative = _registered(m, -value, 9, f"{name}_negative")
+        self.thrice = _registered(m, value + (value << 1), 10, f"{name}_thrice")
+
+    def times(self, digit: Value, *, signed_digit: bool = False) -> Value:
+        """`digit` (two bits) times the value."""
+        bits, double = 10, Cat(Const(0, 1), self.once).as_signed()
+        if signed_digit:
+            double = Cat(Const(0, 1), self.negative).as_signed()
+        top = self.negative if signed_digit else self.thrice
+        return _choose(digit, bits, self.once, double, top)
+
+
+def _choose(digit: Value, bits: int, one: Value, two: Value, three: Value) -> Value:
+    ones, twos = digit[0].replicate(bits), digit[1].replicate(bits)
+    wide = [Cat(value[i] if i < len(value) else value[-1] for i in range(bits))
+            for value in (one, two, three)]  # fmt: skip
+    chosen = (wide[0] & ones & ~twos) | (wide[1] & ~ones & twos) | (wide[2] & ones & twos)
+    return chosen.as_signed()
+
+
+def _in_block(
+    m: Module, a: _Multiples, upper: Signal, packed: Signal, name: str
+) -> tuple[Value, Value]:
+    """Products of the upper and the lower weight of a pair, three cycles after the multiples."""
+    both = Signal(signed(PRODUCT_BITS + SHIFT + 1), name=f"{name}_both", reset_less=True)
+    m.d.sync += both.eq(packed * a.once)
+    # The lowest bits of upper * a, in two parts.
+    digits = [upper[bit : bit + 2] for bit in (0, 2, 4)]
+    terms = [a.times(digit)[: OVERLAP - 2 * place] for place, digit in enumerate(digits)]
+    low = _registered(m, terms[0] + (terms[1] << 2), OVERLAP, f"{name}_low")
+    top = upper[6] & a.once[0]
+    high = _registered(m, terms[2] + (top << 2), OVERLAP - 4, f"{name}_high")
+    reach = _registered(m, both[SHIFT:PRODUCT_BITS] - low - (high << 4), OVERLAP, f"{name}_reach")
+    later = _delayed(m, both, f"{name}_later")
+    above = later[SHIFT:].as_signed() - reach.as_signed()
+    first = _registered(m, above, PRODUCT_BITS, f"{name}_upper").as_signed()
+    second = _registered(m, Cat(later[:SHIFT], reach), PRODUCT_BITS, f"{name}_lower").as_signed()
+    return first, second
+
+
+def _of_tables(m: Module, a: _Multiples, weight: Signal, name: str) -> Value:
+    """The product of one weight, three cycles after the multiples."""
+    low = a.times(weight[:2]) + (a.times(weight[2:4]) << 2)
+    high = a.times(weight[4:6]) + (a.times(weight[6:], signed_digit=True) << 2)
+    low_part = _registered(m, low, 13, f"{name}_low").as_signed()
+    high_part = _registered(m, high, 13, f"{name}_high").as_signed()
+    total = _registered(m, low_part + (high_part << 4), PRODUCT_BITS, f"{name}_total")
+    return _delayed(m, total, name).as_signed()
+
+
+def _tree(m: Module, terms: list[Value], name: str) -> Value:
+    """The sum of a power of two of terms, a register after each level."""
+    level = 0
+    while len(terms) > 1:
+        level += 1
+        sums: list[Value] = []
+        for number, (a, b) in enumerate(zip(terms[::2], terms[1::2], strict=True)):
+            total = a + b
+            register = Signal(total.shape(), name=f"{name}_{level}_{number}", reset_less=True)
+            m.d.sync += register.eq(total)
+            sums.append(register)
+        terms = sums
+    return terms[0]
+
+
+def _delayed(m: Module, value: Value, name: str) -> Signal:
+    later = Signal(value.shape(), name=name, reset_less=True)
+    m.d.sync += later.eq(value)
+    return later
+
+
+def _registered(m: Module, value: Value, bits: int, name: str) -> Signal:
+    """The low `bits` bits, a cycle later; signed."""
+    later = Signal(signed(bits), name=name, reset_less=True)
+    m.d.sync += later.eq(value)
+    return later
+
+
+def resources(machine: Machine) -> Structure:
+    """Products in blocks and of tables, the multiples of activations, and each row's tree."""
+    lanes, rows, pixels = machine.lanes, machine.rows, machine.pixels
+    counts = {
+        "block_pairs": machine.multiplier_blocks,
+        "table_products": 2 * (machine.product_pairs - machine.multiplier_blocks),
+        "multiples": pixels * lanes,
+        "packed": rows * lanes // 2,
+        "tree_bits": pixels * rows * adder_tree_bits(lanes, PRODUCT_BITS),
+    }
+    return Structure(lut=counts, ff=counts, dsp=machine.multiplier_blocks)

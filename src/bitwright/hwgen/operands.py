@@ -1,0 +1,142 @@
+"""The words that a step reads: one for each pixel of a tile, out of banked memories."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from bitwright.hwgen.isa import address_bits, coordinate_bits, field_layout
+from bitwright.hwgen.structure import Structure
+from bitwright.ir.machine import Machine
+
+FIELDS = ("src_space", "pad_value", "width", "s_pixel", "x_pixel")
+LATENCY = 5  # cycles from a step to its words
+
+
+def bank_depth(machine: Machine, words: int) -> int:
+    """Words of one bank of a memory of `words`."""
+    return -(-words // machine.banks)
+
+
+class Operands(wiring.Component):
+    """Word `source + p * s_pixel` for each pixel p of a tile, or padding.
+
+    Neighbouring words lie in neighbouring banks. Of two pixels that need the same bank the lower
+    one gets its word.
+
+    Members:
+        fields: hold still while steps are on their way.
+        source, column, row_outside: of `LoopNest`.
+        address: what each bank reads, `LATENCY - 3` cycles after its step.
+        main, first: what the banks of the two memories answer a cycle later.
+        words: int8 per pixel and lane, `LATENCY` cycles after the step.
+    """
+
+    def __init__(self, *, machine: Machine) -> None:
+        self.machine = machine
+        self._source_bits = address_bits(max(machine.act_words, machine.in_words))
+        self._bank_bits = (machine.banks - 1).bit_length()
+        row_bits = max(self._source_bits - self._bank_bits, 1)
+        banks = data.ArrayLayout(machine.activation_bits, machine.banks)
+        super().__init__(
+            {
+                "fields": In(field_layout(machine, FIELDS)),
+                "source": In(self._source_bits),
+                "column": In(signed(coordinate_bits(machine))),
+                "row_outside": In(1),
+                "address": Out(data.ArrayLayout(row_bits, machine.banks)),
+                "main": In(banks),
+                "first": In(banks),
+                "words": Out(data.ArrayLayout(machine.activation_bits, machine.pixels)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        machine, f = self.machine, self.fields
+        row_outside = Signal(reset_less=True)
+        m.d.sync += row_outside.eq(self.row_outside)
+        places: list[Signal] = []
+        read = self._read(m)
+        for pixel in range(machine.pixels):
+            place = Signal(self._source_bits, name=f"place{pixel}", reset_less=True)
+            column = Signal(self.column.shape(), name=f"column{pixel}", reset_less=True)
+            m.d.sync += place.eq(self.source)
+            m.d.sync += column.eq(self.column)
+            if pixel:
+                m.d.sync += place.eq(self.source + _multiple(m, f.s_pixel, pixel, "s_pixel"))
+                m.d.sync += column.eq(self.column + _multiple(m, f.x_pixel, pixel, "x_pixel"))
+            places.append(place)
+            outside = Signal(name=f"outside{pixel}_1", reset_less=True)
+            m.d.sync += outside.eq(row_outside | (column.as_unsigned() >= f.width))
+            self._word(m, pixel, place, outside, read)
+        self._addresses(m, places)
+        return m
+
+    def _addresses(self, m: Module, places: list[Signal]) -> None:
+        bits = self._bank_bits
+        for bank in range(self.machine.banks):
+            row = Signal(self.address[bank].shape(), name=f"row{bank}", reset_less=True)
+            chosen: Value = places[-1][bits:]
+            for place in reversed(places[:-1]):
+                chosen = Mux(place[:bits] == bank, place[bits:], chosen)
+            m.d.sync += row.eq(chosen)
+            m.d.comb += self.address[bank].eq(row)
+
+    def _word(
+        self, m: Module, pixel: int, place: Signal, outside: Signal, read: list[Signal]
+    ) -> None:
+        machine = self.machine
+        bank: Value = place[: self._bank_bits]
+        for cycle in range(3):
+            later = Signal(max(self._bank_bits, 1), name=f"bank{pixel}_{cycle}", reset_less=True)
+            m.d.sync += later.eq(bank)
+            bank = later
+        for cycle in (2, 3):
+            later = Signal(name=f"outside{pixel}_{cycle}", reset_less=True)
+            m.d.sync += later.eq(outside)
+            outside = later
+        pad = self.fields.pad_value.as_unsigned().replicate(machine.lanes)
+        word = Signal(machine.activation_bits, name=f"word{pixel}", reset_less=True)
+        answer: Value = read[0]
+        if machine.banks > 1:
+            answer = Cat(read).word_select(bank, machine.activation_bits)
+        m.d.sync += word.eq(Mux(outside, pad, answer))
+        m.d.comb += self.words[pixel].eq(word)
+
+    def _read(self, m: Module) -> list[Signal]:
+        """The answers of the banks, one register later, of the memory that the step reads."""
+        found: list[Signal] = []
+        for bank in range(self.machine.banks):
+            read = Signal(self.machine.activation_bits, name=f"read{bank}", reset_less=True)
+            m.d.sync += read.eq(Mux(self.fields.src_space, self.first[bank], self.main[bank]))
+            found.append(read)
+        return found
+
+
+def _multiple(m: Module, value: Value, count: int, name: str) -> Signal:
+    """`count * value` in a register, made of shifts: no multiplier block."""
+    total = Signal(len(value) + count.bit_length(), name=f"{name}_{count}", reset_less=True)
+    shifts = [bit for bit in range(count.bit_length()) if count >> bit & 1]
+    terms = [value.as_unsigned() << shift for shift in shifts]
+    m.d.sync += total.eq(sum(terms[1:], terms[0]))
+    return total
+
+
+def resources(machine: Machine) -> Structure:
+    """Places and columns of the pixels, their choice by each bank, and of a bank by each pixel."""
+    source = address_bits(max(machine.act_words, machine.in_words))
+    bank_bits = (machine.banks - 1).bit_length()
+    row = max(source - bank_bits, 1)
+    word, pixels, banks = machine.activation_bits, machine.pixels, machine.banks
+    return Structure(
+        lut={
+            "units": 1, "place_bits": (pixels - 1) * (source + coordinate_bits(machine)),
+            "row_bits": banks * (pixels - 1) * row, "read_bits": banks * word,
+            "word_bits": pixels * banks * word,
+        },
+        ff={
+            "place_bits": pixels * (source + coordinate_bits(machine)),
+            "multiple_bits": (pixels - 1) * source, "row_bits": banks * row,
+            "word_bits": (pixels + banks) * word,
+        },
+    )  # fmt: skip
