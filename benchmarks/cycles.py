@@ -36,11 +36,10 @@ def overlay(machine: int, networks: list[int], folder: Path) -> Pairs:
     machines = Machines(folder)
     wide = any(map(needs_wide_machine, networks))
     style = random_style(machine, wide)
-    tile = style.tile
-    name = f"weightserial {tile.lanes} x {tile.rows}, {tile.requant_lanes} requantized"
     for seed in networks:
-        module, inputs = random_network(seed), random_inputs(random_network(seed), seed)
-        yield seed, name, run_overlay(module, inputs, style, machines)
+        module = random_network(seed)
+        inputs = random_inputs(module, seed)
+        yield seed, str(style), run_overlay(module, inputs, style, machines)
 
 
 STYLES: dict[str, Callable[[int, list[int], Path], Pairs]] = {"overlay": overlay}
@@ -70,7 +69,7 @@ def main() -> int:
                     rows.append(row)
                     with arguments.results.open("a") as file:
                         file.write(json.dumps(row) + "\n")
-                    print(f"{style:9} {name:36} network {seed:6} {outcome.predicted:9,}"
+                    print(f"{style:9} {name:24} network {seed:6} {outcome.predicted:9,}"
                           f" {'' if _equal(row) else f'simulated {outcome.simulated}'}"
                           f" {'' if not outcome.wrong else f'wrong {outcome.wrong}'}",
                           flush=True)  # fmt: skip

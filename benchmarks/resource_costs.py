@@ -61,10 +61,10 @@ def measured(line: Line, cell: str) -> dict[str, int]:
     return sums
 
 
-def fit(lines: Sequence[Line], cell: str) -> Costs:
-    """Cost of each count of each unit."""
+def fit(lines: Sequence[Line], cell: str, apart_too: Sequence[Line] = ()) -> Costs:
+    """Cost of each count of each unit; of `apart_too` only the units."""
     stated = [units(line) for line in lines]
-    apart = [(s, measured(line, cell)) for s, line in zip(stated, lines, strict=True)
+    apart = [(units(line), measured(line, cell)) for line in (*lines, *apart_too)
              if "units" in line]  # fmt: skip
     costs: Costs = {}
     for unit in dict.fromkeys(name for each, _ in apart for name in each):
@@ -84,7 +84,7 @@ def fit(lines: Sequence[Line], cell: str) -> Costs:
         np.concatenate([np.ones(len(lines)), nearness.sum(axis=0)]),
     )
     return {
-        unit: {name: round(float(cost * factor), 4) for name, cost in costs[unit].items() if cost}
+        unit: {name: round(float(cost * factor), 4) for name, cost in costs[unit].items()}
         for unit, factor in zip(names, factors, strict=True)
     }
 
@@ -103,17 +103,21 @@ def total(parts: dict[str, Structure], costs: Costs, cell: str) -> float:
     )
 
 
-def held_out_errors(
-    lines: Sequence[Line], cell: str, group: Callable[[Line], Any]
-) -> list[tuple[float, Line]]:
-    """Relative error of each line, of costs that were fitted without its group."""
+def held_out_errors(lines: Sequence[Line], cell: str, by: str) -> list[tuple[float, Line]]:
+    """Relative error of each line, of costs that were fitted without its group.
+
+    Of a held-out engine only whole machines are: what its own units cost, only they can tell.
+    """
     errors: list[tuple[float, Line]] = []
+    group = HELD_OUT[by]
     for key in dict.fromkeys(map(group, lines)):
-        costs = fit([line for line in lines if group(line) != key], cell)
+        held = [line for line in lines if group(line) == key]
+        others = [line for line in lines if group(line) != key]
+        if not others:
+            continue
+        costs = fit(others, cell, held if by == "engine" else ())
         errors += [
-            (total(units(line), costs, cell) / line["whole"][cell] - 1, line)
-            for line in lines
-            if group(line) == key
+            (total(units(line), costs, cell) / line["whole"][cell] - 1, line) for line in held
         ]
     return errors
 
@@ -125,7 +129,7 @@ def show(title: str, errors: Iterable[tuple[float, Line]]) -> None:
     worst, line = errors[-1]
     machine = line["machine"]
     print(f"{title:22} {len(errors):4}  {np.median(sizes):5.2f} {np.percentile(sizes, 95):6.2f} "
-          f"{100 * worst:+6.2f}  {machine['lanes']} x {machine['rows']}, "
+          f"{100 * worst:+6.2f}  {machine['engine']} {machine['lanes']} x {machine['rows']}, "
           f"{line['whole']['lut']} LUT, {line['bus'] or 'core'}")  # fmt: skip
 
 
@@ -134,14 +138,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dry", action="store_true", help="write nothing")
     arguments = parser.parse_args()
+    all_costs: dict[str, Costs] = {cell: {} for cell in CELLS}
     table: list[Line] = [json.loads(text) for text in TABLE.read_text().splitlines()]
     print("% of the synthesised     machines median   95 %  worst")
     for family in dict.fromkeys(line["family"] for line in table):
         lines = [line for line in table if line["family"] == family]
         for cell in CELLS:
-            for name, group in HELD_OUT.items():
-                show(f"{family} {cell}, by {name}", held_out_errors(lines, cell, group))
-        costs = {cell: fit(lines, cell) for cell in CELLS}
+            for by in HELD_OUT:
+                if errors := held_out_errors(lines, cell, by):
+                    show(f"{family} {cell}, by {by}", errors)
+        # A unit that no machine of this family has costs what it does on the family before.
+        costs = all_costs = {cell: all_costs[cell] | fit(lines, cell) for cell in CELLS}
         versions = sorted({line["yosys"] for line in lines})
         text = json.dumps({"yosys": versions, "machines": len(lines), "costs": costs}, indent=1)
         if not arguments.dry:

@@ -2,7 +2,7 @@
 
 `python benchmarks/resource_table.py` adds what `resource_table.jsonl` has not yet; a machine whose
 Verilog or whose yosys has changed is made anew, one that the script does not ask for is dropped. A
-machine takes 5 to 100 s; a run that is stopped goes on where it was. `resource_costs.py` fits.
+machine takes 10 to 200 s; a run that is stopped goes on where it was. `resource_costs.py` fits.
 
 Each line: the family, the machine's parameters, its bus, a digest of the Verilog, the yosys,
 `whole` (resources as the flow synthesises it, flattened) and, of every second round, `units` (LUT
@@ -27,55 +27,68 @@ from bitwright.fpga.report import synthesised_resources
 from bitwright.hwgen.core import Core
 from bitwright.hwgen.tops import Axi4LiteTop, UartTop, WishboneTop
 from bitwright.hwgen.verilog import emit
-from bitwright.ir.machine import Machine
+from bitwright.ir.machine import DSP, WEIGHT_SERIAL, Machine
 from bitwright.targets.target import Family
 
 TABLE = Path(__file__).with_name("resource_table.jsonl")
 TOP = "machine"
-# Lanes of the random machines of a round, and (lanes, rows) of large ones.
-LANES: dict[Family, tuple[int, ...]] = {"ecp5": (2, 4, 8, 16), "ice40": (2, 4, 8)}
-LARGE = {3: (8, 128), 6: (16, 64), 9: (32, 32)}
+# Engine and lanes of the random machines of a round.
+KINDS: dict[Family, tuple[tuple[str, int], ...]] = {
+    "ecp5": ((WEIGHT_SERIAL, 2), (WEIGHT_SERIAL, 4), (WEIGHT_SERIAL, 8), (DSP, 2), (DSP, 4)),
+    "ice40": ((WEIGHT_SERIAL, 2), (WEIGHT_SERIAL, 4)),
+}
+# Engine, lanes, rows and pixels of the large machines after the last round.
+LARGE = (
+    (WEIGHT_SERIAL, 16, 16, 1), (DSP, 8, 8, 2), (WEIGHT_SERIAL, 16, 32, 1), (DSP, 8, 8, 4),
+    (WEIGHT_SERIAL, 8, 128, 1), (DSP, 8, 16, 4), (WEIGHT_SERIAL, 16, 64, 1),
+)  # fmt: skip
+MOST_WEIGHTS = {WEIGHT_SERIAL: 256, DSP: 32}
 # Of a module's name: where it is, and which of several.
 _PLACE = re.compile(rf"^\\{TOP}(_core)?_?|_?\d+$")
-MOST_WEIGHT_BITS: dict[Family, int] = {"ecp5": 256, "ice40": 128}
 
 
-def _machine(rng: random.Random, lanes: int, rows: int) -> Machine:
+def _machine(rng: random.Random, engine: str, lanes: int, rows: int, pixels: int) -> Machine:
     def words(low: int, high: int) -> int:
         return int(low * (high / low) ** rng.random())
 
+    banks = pixels * rng.choice((1, 2)) if pixels > 1 else 1
+    pairs = pixels * rows * lanes // 2 if engine == DSP else 0
     return Machine(
         lanes=lanes,
         rows=rows,
         requant_lanes=rng.choice([v for v in (1, 1, 2, 2, 4, 8) if v <= lanes]),
         acc_bits=rng.randint(16, 32),
         multiplier_bits=rng.choice((16, 31)),
+        engine=engine,
+        pixels=pixels,
+        banks=banks,
+        multiplier_blocks=min(pairs, rng.choice((pairs, pairs // 2, 100))),
         act_words=words(200, 16384),
         in_words=words(50, 4096),
         out_words=words(8, 512),
-        weight_words=words(128, 8192),
+        weight_words=words(128, 4096),
         param_words=words(32, 2048),
         tables=rng.choice((0, 0, 1, 2, 3)),
         program_words=words(128, 2048),
     )
 
 
-def wanted(rounds: int) -> Iterator[tuple[Family, Machine, str, bool]]:
+def wanted(rounds: int, large: int) -> Iterator[tuple[Family, Machine, str, bool]]:
     """Family, machine and bus of each line, and whether its units are looked at too.
 
-    A round has a machine of each number of lanes, and its number gives the same ones.
+    A round has a machine of each kind, and its number gives the same ones.
     """
     for number in range(rounds):
-        for family, choices in LANES.items():
-            for lanes in choices:
-                rng = random.Random(f"{family} {lanes} {number}")
-                limit = MOST_WEIGHT_BITS[family]
-                rows = [r for r in (8, 16, 32, 64) if not r % lanes and r * lanes <= limit]
-                machine = _machine(rng, lanes, rng.choice(rows))
+        for family, kinds in KINDS.items():
+            for engine, lanes in kinds:
+                rng = random.Random(f"{family} {engine} {lanes} {number}")
+                rows = [r for r in (8, 16, 32) if r * lanes <= MOST_WEIGHTS[engine]]
+                pixels = rng.choice((1, 2, 4)) if engine == DSP else 1
+                machine = _machine(rng, engine, lanes, rng.choice(rows), pixels)
                 bus = rng.choice(("", "", "wishbone", "axi4lite", "uart"))
                 yield family, machine, bus, number % 2 == 0
-        if number in LARGE:
-            yield "ecp5", _machine(random.Random(number), *LARGE[number]), "", False
+    for number, kind in enumerate(LARGE[:large]):
+        yield "ecp5", _machine(random.Random(number), *kind), "", False
 
 
 def write_verilog(machine: Machine, bus: str, folder: Path) -> list[Path]:
@@ -107,26 +120,28 @@ def synthesise(family: Family, files: list[Path], folder: Path, *, units: bool) 
     whole = dict(synthesised_resources(family, cells).items())
     found: dict[str, Any] = {"whole": {name: count for name, count in whole.items() if count}}
     if units:
-        found["units"] = sums = dict[str, list[int]]()
+        sums: dict[str, list[int]] = {}
         modules = json.loads((folder / "units.json").read_text())["modules"]
         for name, module in modules.items():
             part = "memories" if "bitwright_ram" in name else _PLACE.sub("", name) or "core"
             count = synthesised_resources(family, module["num_cells_by_type"])
             before = sums.get(part, [0, 0])
             sums[part] = [before[0] + count.lut, before[1] + count.ff]
+        found["units"] = {part: counts for part, counts in sorted(sums.items()) if any(counts)}
     return found
 
 
 def main() -> None:
     """Make what is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10, help="machines of each number of lanes")
+    parser.add_argument("--rounds", type=int, default=10, help="machines of each kind")
+    parser.add_argument("--large", type=int, default=len(LARGE), help="how many large machines")
     arguments = parser.parse_args()
     version = tools.find("yosys").version
     lines = TABLE.read_text().splitlines() if TABLE.exists() else []
     known = {line["key"]: line for line in map(json.loads, lines)}
     asked: dict[str, dict[str, Any]] = {}
-    for family, machine, bus, units in wanted(arguments.rounds):
+    for family, machine, bus, units in wanted(arguments.rounds, arguments.large):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             files = write_verilog(machine, bus, folder)
@@ -139,7 +154,14 @@ def main() -> None:
                 known[key] = line | synthesise(family, files, folder, units=units)
                 with TABLE.open("a") as table:
                     table.write(json.dumps(known[key]) + "\n")
-                print(family, machine.lanes, machine.rows, known[key]["whole"], flush=True)
+                print(
+                    family,
+                    machine.engine,
+                    machine.lanes,
+                    machine.rows,
+                    known[key]["whole"],
+                    flush=True,
+                )
         asked[key] = known[key]
     TABLE.write_text("".join(json.dumps(line) + "\n" for line in asked.values()))
 

@@ -15,6 +15,7 @@ from bitwright.hwgen.cycles import predict
 from bitwright.hwgen.tops import Axi4LiteTop, WishboneTop
 from bitwright.hwgen.verilog import emit
 from bitwright.ir import graph, reference
+from bitwright.ir.machine import DSP, ENGINES, WEIGHT_SERIAL
 from bitwright.passes.allocate import Allocate
 from bitwright.passes.legalize import Legalize
 from bitwright.passes.partition import partition
@@ -39,19 +40,32 @@ class Style:
     tile: Tile
     port: PortKind
 
+    def __str__(self) -> str:
+        pixels = f" x {self.tile.pixels}" if self.tile.pixels > 1 else ""
+        return f"{self.tile.engine} {self.tile.lanes} x {self.tile.rows}{pixels}"
+
 
 def random_style(seed: int, wide: bool) -> Style:
     """A small machine; `wide` for networks with the operations of models that came quantized."""
     random = np.random.default_rng(seed)
-    lanes = int(random.choice([2, 4, 4, 8, 8, 16]))
-    rows = lanes * int(random.choice([1, 2, 4, 8]))
-    while not 8 <= rows <= 32:
-        rows = rows * 2 if rows < 8 else rows // 2
-    requant_lanes = int(random.choice([v for v in (1, 2, 4, 8) if v <= lanes]))
-    port = (PortKind.WISHBONE, PortKind.AXI4LITE)[int(random.integers(2))]
-    return Style(
-        Tile(lanes, rows, requant_lanes, acc_bits=32, multiplier_bits=31 if wide else 16), port
-    )
+
+    def choice(*values: int) -> int:
+        return int(random.choice(values))
+
+    engine = ENGINES[seed % len(ENGINES)]
+    lanes = choice(2, 4, 4, 8, 8, 16) if engine == WEIGHT_SERIAL else choice(2, 4, 4, 8)
+    rows = choice(*(rows for rows in (8, 16, 32) if not rows % lanes and rows * lanes <= 256))
+    pixels = banks = 1
+    if engine == DSP:
+        rows = min(rows, max(64 // lanes, 8))
+        pixels = choice(1, 2, 4)
+        banks = pixels * choice(1, 2, 4) if pixels > 1 else 1
+    tile = Tile(
+        lanes, rows, choice(*(v for v in (1, 2, 4, 8) if v <= lanes)), acc_bits=32,
+        multiplier_bits=31 if wide else 16, engine=engine, pixels=pixels, banks=banks,
+        multiplier_blocks=pixels * rows * lanes // choice(2, 4) if engine == DSP else 0,
+    )  # fmt: skip
+    return Style(tile, (PortKind.WISHBONE, PortKind.AXI4LITE)[choice(0, 1)])
 
 
 class Machines:

@@ -12,20 +12,27 @@ import pytest
 
 from bitwright.codegen.cpu.library import build_library
 from bitwright.ir import reference
+from bitwright.ir.machine import DSP
 from bitwright.passes.tile import Tile
 from bitwright.rtl_sim.verilate import PortKind
 from bitwright.runtime.library import load_library
 
 sys.path.insert(0, str(Path(__file__).parent))
 from random_machines import Machines, Style, run_overlay
-from random_networks import random_inputs, random_network
+from random_networks import needs_wide_machine, random_inputs, random_network
 
-# The first one for the networks that need no wide machine.
-STYLES = (
-    Style(Tile(8, 8, 2, acc_bits=32, multiplier_bits=16), PortKind.WISHBONE),
+NARROW = Style(Tile(8, 8, 2, acc_bits=32, multiplier_bits=16), PortKind.WISHBONE)
+WIDE = (
     Style(Tile(4, 16, 1, acc_bits=32, multiplier_bits=31), PortKind.AXI4LITE),
     Style(Tile(16, 16, 8, acc_bits=32, multiplier_bits=31), PortKind.WISHBONE),
-)
+    Style(Tile(4, 8, 2, acc_bits=32, multiplier_bits=31, engine=DSP, pixels=2, banks=4,
+               multiplier_blocks=24), PortKind.WISHBONE),
+)  # fmt: skip
+
+
+def style_of(seed: int) -> Style:
+    """The machine for a network."""
+    return WIDE[seed // 3 % len(WIDE)] if needs_wide_machine(seed) else NARROW
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +55,7 @@ def test_network(seed: int, machines: Machines, tmp_path: Path) -> None:
     for name, array in library.run(inputs).items():
         assert (array == wanted[name]).all(), f"CPU differs in {name}, network {seed}"
 
-    outcome = run_overlay(module, inputs, STYLES[seed % len(STYLES)], machines)
+    outcome = run_overlay(module, inputs, style_of(seed), machines)
     assert not outcome.wrong, f"RTL differs in {outcome.wrong}, network {seed}"
     assert set(outcome.simulated) == {outcome.predicted}, f"cycles of network {seed}"
     assert all(np.asarray(array).size for array in wanted.values())

@@ -8,6 +8,7 @@ syntheses of random machines.
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -19,13 +20,41 @@ from bitwright.ir.machine import Machine
 from bitwright.targets.target import Resources
 
 COSTS_FOLDER = Path(__file__).with_name("costs")
-# (bits, words) that one block RAM can be, and whether a column that is narrower than the block
-# is folded (several words of the column in one word of the block).
-_BLOCK_SHAPES = {
-    "ecp5": ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384)),
-    "ice40": ((16, 256), (8, 512), (4, 1024), (2, 2048)),
+
+
+@dataclass(frozen=True)
+class _BlockRam:
+    """A family's block RAM as yosys maps memories to it (its pass memory_libmap).
+
+    Attributes:
+        shapes: (bits, words) that one can be.
+        byte: bits with a write enable of their own: a word is padded to a multiple of them (of
+            the shape's bits where that is narrower), then several words share a block's row.
+        weight: what one counts, where a bit of a choice among rows of blocks, and the write enable
+            of each row, count 1/2.
+    """
+
+    shapes: tuple[tuple[int, int], ...]
+    byte: int
+    weight: int
+
+    def fit(self, width: int, depth: int) -> tuple[int, int]:
+        """(blocks, rows of them) of a memory: the shape that counts least."""
+        found: list[tuple[float, int, int]] = []
+        for bits, words in self.shapes:
+            unit, rows = min(self.byte, bits), -(-depth // words)
+            blocks = -(-rows * -(-width // unit) * unit // bits)
+            choice = ((rows - 1) * width + rows) / 2 if rows > 1 else 0
+            found.append((self.weight * blocks + choice, blocks, rows))
+        return min(found)[1:]
+
+
+_BLOCK_RAMS = {
+    "ecp5": _BlockRam(
+        ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384)), byte=9, weight=128
+    ),
+    "ice40": _BlockRam(((16, 256), (8, 512), (4, 1024), (2, 2048)), byte=1, weight=64),
 }
-_FOLDS = {"ecp5": False, "ice40": True}
 
 BRIDGES = {
     "wishbone": wishbone.resources,
@@ -41,33 +70,20 @@ class FamilyError(BitwrightError):
 
 
 def block_rams(family: str, width: int, depth: int) -> int:
-    """Block RAMs of one memory: the cheapest of the shapes that a block can take."""
-    return min(_blocks(family, width, depth, *shape) for shape in _BLOCK_SHAPES[family])
-
-
-def _blocks(family: str, width: int, depth: int, bits: int, words: int) -> int:
-    columns, rest = divmod(width, bits)
-    count = columns * -(-depth // words)
-    if rest:
-        fold = bits // (1 << (rest - 1).bit_length()) if _FOLDS[family] else 1
-        count += -(-depth // (words * fold))
-    return count
+    """Block RAMs of one memory."""
+    return _BLOCK_RAMS[family].fit(width, depth)[0]
 
 
 def memory_glue(family: str, shapes: Iterable[tuple[int, int]]) -> Structure:
-    """What chooses among the blocks of memories that are deeper than their blocks."""
-    banks = [(width, _banks(family, width, depth)) for width, depth in shapes]
+    """What chooses among rows of blocks, in memories that are deeper than one row."""
+    rows = [(width, _BLOCK_RAMS[family].fit(width, depth)[1]) for width, depth in shapes]
     return Structure(
-        lut={"choice_bits": sum(width * (count - 1) for width, count in banks)},
-        ff={"bank_bits": sum((count - 1).bit_length() for _, count in banks)},
+        lut={
+            "choice_bits": sum(width * (count - 1) for width, count in rows),
+            "rows": sum(count - 1 for _, count in rows),
+        },
+        ff={"row_bits": sum((count - 1).bit_length() for _, count in rows)},
     )
-
-
-def _banks(family: str, width: int, depth: int) -> int:
-    """Blocks one behind the other, in the shape that takes the fewest blocks."""
-    found = [(_blocks(family, width, depth, *shape), -(-depth // shape[1]))
-             for shape in _BLOCK_SHAPES[family]]  # fmt: skip
-    return min(found)[1]
 
 
 def structure(machine: Machine, bus: str = "") -> dict[str, Structure]:
@@ -82,10 +98,10 @@ def structure(machine: Machine, bus: str = "") -> dict[str, Structure]:
 def costs(family: str) -> dict[str, dict[str, dict[str, float]]]:
     """LUT and FF of one of each count of each unit: `costs["ecp5"]["lut"]["loops"]["nests"]`."""
     path = COSTS_FOLDER / f"{family}.json"
-    if family not in _BLOCK_SHAPES or not path.exists():
+    if family not in _BLOCK_RAMS or not path.exists():
         raise FamilyError(
             f"FPGA family {family} has no resource costs; expected one of "
-            f"{', '.join(sorted(_BLOCK_SHAPES))}"
+            f"{', '.join(sorted(_BLOCK_RAMS))}"
         )
     return json.loads(path.read_text(encoding="utf-8"))["costs"]
 
@@ -101,7 +117,7 @@ def price(units: Mapping[str, Structure], family: str) -> Resources:
     units = {**units, "memories": memory_glue(family, memories)}
     sums = {
         cell: sum(
-            known[cell][name].get(count, 0) * number
+            known[cell][name][count] * number
             for name, unit in units.items()
             for count, number in getattr(unit, cell).items()
         )

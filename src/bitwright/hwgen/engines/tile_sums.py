@@ -120,7 +120,8 @@ def resources(machine: Machine) -> Structure:
     bits, sums = machine.acc_bits, machine.pixels * machine.rows
     return Structure(
         lut={
-            "sums": sums, "add_bits": sums * bits, "shift_bits": (sums - machine.requant_lanes) * bits,
+            "sums": sums, "add_bits": sums * bits,
+            "shift_bits": (sums - machine.requant_lanes) * bits,
             "lane_bits": machine.pixels * machine.lanes * bits,
         },
         ff={"sum_bits": 2 * sums * bits, "copies": sums // ROWS_PER_COPY},
