@@ -1,6 +1,6 @@
 """Predicted cycles against simulated ones, on random networks and random machines.
 
-`python benchmarks/cycles.py` compiles each of 8 random networks for each of 30 random machines,
+`python benchmarks/cycles.py` compiles each of 10 random networks for each of 24 random machines,
 simulates the RTL in Verilator on two inputs, and compares its cycle counter with the prediction and
 its results with the reference interpreter. A seed gives the same pairs. What is done is kept in
 `cycles.jsonl`, and a run that is stopped goes on there. The exit code is 1 if anything differs.
@@ -49,8 +49,8 @@ def main() -> int:
     """Simulate what is missing, print a line for each pair and the sums."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--styles", nargs="+", choices=list(STYLES), default=list(STYLES))
-    parser.add_argument("--machines", type=int, default=30, help="machines of each style")
-    parser.add_argument("--networks", type=int, default=8, help="networks on each machine")
+    parser.add_argument("--machines", type=int, default=24, help="machines of each style")
+    parser.add_argument("--networks", type=int, default=10, help="networks on each machine")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", type=Path, default=Path("cycles.jsonl"))
     arguments = parser.parse_args()
