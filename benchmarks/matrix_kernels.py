@@ -1,24 +1,28 @@
 """Low-bit matrix-vector products in one thread, beside the kernels that people use for them.
 
 `python benchmarks/matrix_kernels.py` multiplies a vector by matrices of 1 to 8 bit weights: ours
-(int8 activations, one scale, the requantized result checked against the reference) and ONNX
-Runtime's MatMulNBits (groups of 128, int8 inside). The peer's quantization of the activations is
-inside its time, as it is inside its call; ours takes integers. The two run in turns; medians and
-ratios are printed. `--far` takes matrices that no cache holds. Peer: `pip install onnxruntime`.
+(int8 activations, one scale, the requantized result checked against the reference), ONNX
+Runtime's MatMulNBits (groups of 128, int8 inside), and ggml's types where `llama-cpp-python` is
+installed. The peers' quantization of the activations is inside their times, as it is inside their
+calls; ours takes integers. All run in turns; medians and ratios are printed. `--far` takes matrices
+that no cache holds. Peers: `pip install onnxruntime`;
+`CC=clang CXX=clang++ pip install llama-cpp-python`.
 """
 
 import argparse
+import ctypes
+import importlib.util
 import os
 import platform
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -28,6 +32,7 @@ from bitwright.ir.builder import Builder
 from bitwright.ir.types import QuantParams
 from bitwright.runtime.library import load_library
 
+PEERS = ("onnxruntime", "llama-cpp-python", "numpy")
 ROUNDS = 30
 GROUP = 128
 X = QuantParams((0.5,), -3, 8, -128, 127)
@@ -97,6 +102,107 @@ def onnxruntime_bits(bits: int, outputs: int, depth: int, matrices: int) -> Call
     return lambda: session.run(None, given)
 
 
+class Ggml:
+    """The libraries that `llama-cpp-python` brings, on tensors of any numbers."""
+
+    TYPES: ClassVar[dict[str, tuple[str, ...]]] = {
+        "1": ("Q1_0",), "ternary": ("TQ1_0", "TQ2_0"), "2": ("TQ2_0", "Q2_K"), "3": ("Q3_K",),
+        "4": ("Q4_0", "Q4_K"), "5": ("Q5_K",), "6": ("Q6_K",), "8": ("Q8_0",),
+    }  # fmt: skip
+    NUMBERS: ClassVar[dict[str, int]] = {
+        "Q4_0": 2, "Q8_0": 8, "Q2_K": 10, "Q3_K": 11, "Q4_K": 12, "Q5_K": 13, "Q6_K": 14,
+        "TQ1_0": 34, "TQ2_0": 35, "Q1_0": 41,
+    }  # fmt: skip
+    F32 = 0
+
+    class _Params(ctypes.Structure):
+        _fields_: ClassVar[Any] = [
+            ("size", ctypes.c_size_t), ("buffer", ctypes.c_void_p), ("no_alloc", ctypes.c_bool),
+        ]  # fmt: skip
+
+    def __init__(self) -> None:
+        found = importlib.util.find_spec("llama_cpp")
+        assert found is not None
+        assert found.origin is not None
+        folder = Path(found.origin).parent / "lib"
+        self._libraries = [
+            ctypes.CDLL(str(folder / f"lib{name}.so"), ctypes.RTLD_GLOBAL)
+            for name in ("ggml-base", "ggml-cpu")
+        ]
+
+    def _call(self, name: str, *arguments: Any, result: Any = ctypes.c_void_p) -> Any:
+        function = next(getattr(item, name) for item in self._libraries if hasattr(item, name))
+        function.restype = result
+        return function(*arguments)
+
+    def _context(self) -> ctypes.c_void_p:
+        return ctypes.c_void_p(self._call("ggml_init", self._Params(1 << 24, None, True)))
+
+    def _matrix(self, context: Any, kind: int, rows: int, columns: int) -> ctypes.c_void_p:
+        sizes = (ctypes.c_int64(columns), ctypes.c_int64(rows))
+        return ctypes.c_void_p(self._call("ggml_new_tensor_2d", context, kind, *sizes))
+
+    def _place(self, context: Any, where: Any) -> None:
+        assert self._call("ggml_backend_alloc_ctx_tensors_from_buft", context, where)
+
+    def _memories(self) -> list[ctypes.c_void_p]:
+        """The plain memory, and those in which weights are stored in another order."""
+        registry = ctypes.c_void_p(self._call("ggml_backend_cpu_reg"))
+        device = ctypes.c_void_p(
+            self._call("ggml_backend_reg_dev_get", registry, ctypes.c_size_t(0))
+        )
+        address = self._call(
+            "ggml_backend_reg_get_proc_address", registry, b"ggml_backend_dev_get_extra_bufts"
+        )
+        listed = ctypes.CFUNCTYPE(ctypes.POINTER(ctypes.c_void_p), ctypes.c_void_p)(address)(device)
+        extra: list[ctypes.c_void_p] = []
+        while listed and listed[len(extra)]:
+            extra.append(ctypes.c_void_p(listed[len(extra)]))
+        return [ctypes.c_void_p(self._call("ggml_backend_cpu_buffer_type")), *extra]
+
+    def product(
+        self, kind: str, outputs: int, depth: int, matrices: int, memory: ctypes.c_void_p
+    ) -> Callable[[], Any]:
+        """`mul_mat` of one row; the weights lie in `memory`."""
+        number = self.NUMBERS[kind]
+        stored, computed = self._context(), self._context()
+        weights = [self._matrix(stored, number, outputs, depth) for _ in range(matrices)]
+        self._place(stored, memory)
+        row = self._call("ggml_row_size", number, ctypes.c_int64(depth), result=ctypes.c_size_t)
+        size = int(row) * outputs
+        blob = np.random.default_rng(0).integers(0, 64, size).astype(np.uint8)  # no NaN as a scale
+        for weight in weights:
+            data, nothing = ctypes.c_void_p(blob.ctypes.data), ctypes.c_size_t(0)
+            self._call(
+                "ggml_backend_tensor_set", weight, data, nothing, ctypes.c_size_t(size), result=None
+            )
+        x = self._matrix(computed, self.F32, 1, depth)
+        graph = ctypes.c_void_p(self._call("ggml_new_graph", computed))
+        for weight in weights:
+            y = ctypes.c_void_p(self._call("ggml_mul_mat", computed, weight, x))
+            self._call("ggml_build_forward_expand", graph, y, result=None)
+        self._place(computed, ctypes.c_void_p(self._call("ggml_backend_cpu_buffer_type")))
+        row_of_x = np.random.default_rng(1).normal(0, 1, depth).astype(np.float32)
+        self._call(
+            "ggml_backend_tensor_set", x, ctypes.c_void_p(row_of_x.ctypes.data), ctypes.c_size_t(0),
+            ctypes.c_size_t(row_of_x.nbytes), result=None,
+        )  # fmt: skip
+        backend = ctypes.c_void_p(self._call("ggml_backend_cpu_init"))
+        self._call("ggml_backend_cpu_set_n_threads", backend, 1, result=None)
+        return lambda: self._call("ggml_backend_graph_compute", backend, graph, result=ctypes.c_int)
+
+    def products(
+        self, width: str, outputs: int, depth: int, matrices: int
+    ) -> Iterator[tuple[str, Callable[[], Any]]]:
+        """Each type of this width, in each memory that takes it."""
+        for kind in self.TYPES.get(width, ()):
+            for number, memory in enumerate(self._memories()):
+                repacked = {"Q4_0", "Q4_K", "Q2_K"}
+                if number == 0 or kind in repacked:
+                    name = f"ggml {kind.lower()}" + (f" repacked{number}" if number else "")
+                    yield name, self.product(kind, outputs, depth, matrices, memory)
+
+
 def medians(calls: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
     """Seconds of a call of each; they run in turns of `repeats`."""
     times: list[list[float]] = [[] for _ in calls]
@@ -131,7 +237,12 @@ def main() -> None:
     parser.add_argument("--far", action="store_true", help="weights from memory: 512 MB in turns")
     options = parser.parse_args()
     outputs, depth = (int(n) for n in options.size.split("x"))
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("onnxruntime", "numpy"))
+    peers = [
+        name
+        for name in PEERS
+        if importlib.util.find_spec(name.replace("-python", "").replace("-", "_"))
+    ]
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in peers)
     print(f"{date.today()}  {platform.machine()}, {os.cpu_count()} cores; {versions}")
     bandwidth = read_bandwidth() if options.far else 0.0
     if options.far:
@@ -146,12 +257,16 @@ def main() -> None:
             if bits in (2, 4, 8):
                 calls.append(onnxruntime_bits(bits, outputs, depth, matrices))
                 names.append("ONNX Runtime")
+            if importlib.util.find_spec("llama_cpp"):
+                for name, call in Ggml().products(width, outputs, depth, matrices):
+                    names.append(name)
+                    calls.append(call)
             times = [t / matrices for t in medians(calls, 1 if options.far else 20)]
         line = f"{width:>8} bits  ours {times[0] * 1e6:8.1f} us {size / times[0] / 1e9:6.1f} GB/s"
         if options.far:
             line += f" ({size / times[0] / bandwidth:4.0%} of memory)"
         for name, seconds in zip(names[1:], times[1:], strict=True):
-            line += f"   {name} {seconds * 1e6:8.1f} us = {seconds / times[0]:5.2f} x"
+            line += f"\n{name:>28} {seconds * 1e6:8.1f} us = {seconds / times[0]:5.2f} x"
         print(line, flush=True)
 
 

@@ -128,9 +128,37 @@ def main(debug: bool) -> None:
 )
 @click.option(
     "--machine",
-    metavar="NAME=NUMBER,...",
+    metavar="FILE|NAME=VALUE,...",
     callback=machine_parameters,
-    help="Machine parameters, such as lanes=8,rows=16; the target's own choice for the rest.",
+    help="Fix parameters of the machine: a TOML file, such as the machine.toml of a build folder, "
+    "or lanes=8,rows=16. The others are chosen.",
+)
+@click.option(
+    "--objective",
+    type=click.Choice(["latency", "throughput", "luts"]),
+    default="latency",
+    show_default=True,
+    help="What the design is chosen by.",
+)
+@click.option(
+    "--style",
+    type=click.Choice(["overlay", "dataflow"]),
+    help="One machine that runs layer after layer, or an engine for each layer, all at once; "
+    "default: the better one.",
+)
+@click.option(
+    "--interval",
+    type=click.IntRange(min=1),
+    help="Dataflow: cycles from image to image that are enough; then as small as possible.",
+)
+@click.option("--fps", type=float, help="Dataflow: the same as images per second.")
+@click.option("--folding", type=FILE, help="Dataflow: the folding.json of a build, or one like it.")
+@click.option(
+    "--top",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    help="How many of the machines that fit are printed.",
 )
 @click.option(
     "--cpu",
@@ -151,7 +179,13 @@ def compile_command(
     weights: int,
     activations: int,
     ranges: str,
-    machine: dict[str, int] | None,
+    machine: dict[str, int | str] | Path | None,
+    objective: Literal["latency", "throughput", "luts"],
+    style: Literal["overlay", "dataflow"] | None,
+    interval: int | None,
+    fps: float | None,
+    folding: Path | None,
+    top: int,
     cpu: str | None,
     shapes: dict[str, tuple[int, ...]],
     clock: float | None,
@@ -160,15 +194,22 @@ def compile_command(
 ) -> None:
     """Compile MODEL for a target: a float model, quantized first, or a quantized one as it is.
 
+    For an FPGA all machines that fit it are compared by their exact cycles, and the best is built;
+    docs/machine.md tells how.
+
     \b
     Examples:
       bitwright compile model.onnx -t cpu       -c samples.npz -o build/
       bitwright compile model.tflite -t cpu     -o build/
       bitwright compile model.tflite -t cpu --cpu x86-64-v3,x86-64-v4-vnni -o build/
       bitwright compile model.onnx -t ulx3s-85f -c samples.npz --weights 4 -o build/
+      bitwright compile model.tflite -t ulx3s-85f --objective luts --top 20
+      bitwright compile model.tflite -t ulx3s-85f --machine lanes=16,rows=32
+      bitwright compile model.tflite -t ulx3s-85f --machine build/machine.toml -o other/
+      bitwright compile model.tflite -t ulx3s-85f --style dataflow --fps 5000
     """
     from bitwright import api
-    from bitwright.report_table import report_table
+    from bitwright.report_table import candidates_table, report_table, stages_table
 
     with shown(_console(stderr=True)) as progress:
         report = api.compile_model(
@@ -180,12 +221,21 @@ def compile_command(
             output=output,
             seed=seed,
             machine=machine,
+            objective=objective,
+            style=style,
+            interval=interval,
+            fps=fps,
+            folding=folding,
             cpu=cpu,
             ranges=ranges,
             clock=clock,
             shapes=shapes,
             progress=progress,
         )
+    if report.stages:
+        _console().print(stages_table(report))
+    if top and len(report.candidates) > 1:
+        _console().print(candidates_table(report, top))
     _console().print(report_table([report], f"built in {output}"))
 
 
@@ -258,19 +308,26 @@ def bitstream(build: Path, seed: int, clock: float | None, attempts: int) -> Non
 @BUILD
 @INPUT
 @OUTPUT_ARRAYS
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Threads of one inference.",
+)
 @click.option("--check", is_flag=True, help="Compare every output value with the reference.")
-def run(build: Path, inputs: Path, output: Path | None, check: bool) -> None:
+def run(build: Path, inputs: Path, output: Path | None, threads: int, check: bool) -> None:
     """Run the native library of a BUILD folder.
 
     \b
     Examples:
       bitwright run build/ --input x.npz --output y.npz
-      bitwright run build/ --input x.npz --check
+      bitwright run build/ --input x.npz --threads 2 --check
     """
     from bitwright import api
     from bitwright.report_table import report_table
 
-    report = api.run(build, inputs, output, check=check)
+    report = api.run(build, inputs, output, threads=threads, check=check)
     _console().print(report_table([report]))
 
 

@@ -24,18 +24,20 @@ OUTPUT_ARRAYS = click.option(
 
 def machine_parameters(
     ctx: click.Context, param: click.Parameter, value: str | None
-) -> dict[str, int] | None:
-    """`lanes=8,rows=16` to a dictionary."""
+) -> dict[str, int | str] | Path | None:
+    """`lanes=8,rows=16` to a dictionary, anything without an equals sign to a path."""
     if value is None:
         return None
-    result: dict[str, int] = {}
+    if "=" not in value:
+        return Path(value)
+    result: dict[str, int | str] = {}
     for part in value.split(","):
-        name, _, number = (word.strip() for word in part.partition("="))
-        if not name or not number.isdecimal():
+        name, _, text = (word.strip() for word in part.partition("="))
+        if not name or not text.isalnum():
             raise click.BadParameter(
-                f"'{part}' is not of the form NAME=NUMBER, such as lanes=8", ctx, param
+                f"'{part}' is not of the form NAME=VALUE, such as lanes=8", ctx, param
             )
-        result[name] = int(number)
+        result[name] = int(text) if text.isdecimal() else text
     return result
 
 

@@ -21,7 +21,7 @@ from jsonschema.exceptions import best_match
 from bitwright.errors import BitwrightError
 from bitwright.files import replace_file
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE_NAME = "report.json"
 
 Rung = Literal["cpu", "rtl", "netlist"]
@@ -107,6 +107,24 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PipelineStage:
+    """One engine of a pipeline: its fold, its steps for an image, and what it is predicted to take.
+
+    `buffers` are the words of the buffer of each of its sources.
+    """
+
+    name: str
+    kind: str
+    lanes: int
+    rows: int
+    out_lanes: int
+    engine: str
+    steps: int
+    buffers: tuple[int, ...]
+    resources: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cycles:
     """Cycles of one inference, from its input being loaded to its output being published."""
 
@@ -165,6 +183,33 @@ class Resources:
     spram: Resource = Resource()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A design that would fit; see `bitwright.passes.search.candidate`.
+
+    `spent` are the `cycles` by purpose, `limits` what is in the way of each next larger design.
+    """
+
+    style: str
+    parameters: Mapping[str, int | str]
+    cycles: int
+    interval: int
+    resources: Mapping[str, int]
+    spent: Mapping[str, int]
+    limits: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """What it is, in a few words."""
+        p = self.parameters
+        if self.style == "overlay":
+            size = f"{p['lanes']} x {p['rows']}"
+            if p["engine"] == "dsp":
+                size = f"dsp {size} x {p['pixels']}, {p['banks']} banks"
+            return f"{size}, requantize {p['requant_lanes']}"
+        return ", ".join(f"{name} {value}" for name, value in p.items())
+
+
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -175,6 +220,8 @@ class Report:
 
     Attributes:
         created: UTC, ISO 8601.
+        stages: of a pipeline, in its order; none for an overlay.
+        candidates: all designs that fit, best first: the first one is this build.
         fmax_mhz: highest clock at which all paths hold, after routing.
         clock_mhz: the clock that the board runs the machine at.
         latency_us: microseconds of one inference.
@@ -193,6 +240,8 @@ class Report:
     bit_exact: BitExact = BitExact()
     accuracy: Accuracy | None = None
     resources: Resources = Resources()
+    stages: tuple[PipelineStage, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
     fmax_mhz: float | None = None
     clock_mhz: float | None = None
     latency_us: float | None = None
@@ -238,11 +287,16 @@ class Report:
         self.resources = replace(self.resources, **changed)
 
     def _derive_speed(self) -> None:
-        """A machine's latency and throughput are cycles over clock; the transfers overlap."""
+        """A machine's latency is cycles over clock; the transfers to and from the host overlap.
+
+        Its throughput is that of the candidate that is built: a pipeline begins an image before
+        the one before is done, an overlay fetches its first instruction again.
+        """
         cycles = self.cycles.simulated or self.cycles.predicted
         if self.target.kind == "fpga" and cycles and self.clock_mhz:
             self.latency_us = cycles / self.clock_mhz
-            self.throughput = 1e6 / self.latency_us
+            interval = self.candidates[0].interval if self.candidates else cycles
+            self.throughput = 1e6 * self.clock_mhz / interval
 
     def to_document(self) -> dict[str, Any]:
         """The report as JSON-ready data; raises `InvalidReport` where it breaks the schema."""
@@ -274,6 +328,14 @@ class Report:
         )
         sections["accuracy"] = sections["accuracy"] and Accuracy(**sections["accuracy"])
         sections["resources"] = Resources(**{kind: Resource(**value) for kind, value in kinds})
+        stages: list[dict[str, Any]] = sections["stages"]
+        for item in stages:
+            item["buffers"] = tuple(item["buffers"])
+        sections["stages"] = tuple(PipelineStage(**item) for item in stages)
+        candidates: list[dict[str, Any]] = sections["candidates"]
+        for item in candidates:
+            item["limits"] = tuple(item["limits"])
+        sections["candidates"] = tuple(Candidate(**item) for item in candidates)
         return cls(**sections)
 
     def save(self, folder: Path) -> Path:

@@ -43,10 +43,13 @@ def test_a_row_times_a_matrix_equals_the_reference(
     }
     for array in inputs.values():
         array[0], array[1] = -128, 127
-    found, wanted = library.run(inputs), reference.run(module, inputs)
-    for name, array in wanted.items():
-        np.testing.assert_array_equal(found[name], array, err_msg=name)
-        assert len(np.unique(array)) > 8
+    wanted = reference.run(module, inputs)
+    for threads in (1, 2):
+        library.threads = threads
+        found = library.run(inputs)
+        for name, array in wanted.items():
+            np.testing.assert_array_equal(found[name], array, err_msg=f"{name}, {threads}")
+            assert len(np.unique(array)) > 8
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import ctypes
 import shutil
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from bitwright.files import OutputNotWritable
 from bitwright.ir import reference
 from bitwright.ir.builder import Builder
 from bitwright.ir.types import QuantParams
-from bitwright.runtime.library import CpuTooOldError, load_library
+from bitwright.runtime.library import CpuTooOldError, LibraryError, load_library
 
 PARAMS = QuantParams((0.1,), -7, 8, -128, 127)
 NAME = 'a/b "ü" ?*/'
@@ -141,6 +142,34 @@ def test_threads(built: BuiltLibrary) -> None:
         thread.join()
     assert len(found) == 400
     assert all(found)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_of_one_run(built: BuiltLibrary, threads: int) -> None:
+    library = load_library(built.library)
+    given = {NAME: np.random.default_rng(1).integers(-128, 128, (300, 2, 5, 5)).astype(np.int8)}
+    expected = library.run(given)["y"]
+    assert library.threads == 1
+    library.threads = threads
+    assert library.threads == threads
+    for _ in range(3):
+        np.testing.assert_array_equal(library.run(given)["y"], expected)
+    with ThreadPoolExecutor(3) as callers:  # one has the workers, the others run alone
+        for found in callers.map(lambda _: library.run(given)["y"], range(6)):
+            np.testing.assert_array_equal(found, expected)
+    library.threads = 1
+    np.testing.assert_array_equal(library.run(given)["y"], expected)
+
+
+@pytest.mark.parametrize("number", [0, 257])
+def test_numbers_of_threads_that_cannot_be(built: BuiltLibrary, number: int) -> None:
+    library = load_library(built.library)
+    with pytest.raises(LibraryError) as caught:
+        library.threads = number
+    assert str(caught.value) == (
+        f"{built.library}: {number} threads are asked for; expected 1 to 256"
+    )
+    assert library.threads == 1
 
 
 def test_no_library_for_floats(tmp_path: Path) -> None:

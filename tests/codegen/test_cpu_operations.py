@@ -35,6 +35,9 @@ def compare(module: ir.Module, folder: Path, rng: np.random.Generator, **options
     for name, array in expected.items():
         assert found[name].dtype == np.int8
         np.testing.assert_array_equal(found[name], array, err_msg=name)
+    library.threads = 3
+    for name, array in library.run(inputs).items():
+        np.testing.assert_array_equal(array, expected[name], err_msg=f"{name}, three threads")
     return library
 
 

@@ -20,5 +20,5 @@ def test_without_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "in sys.modules); install it with: pip install 'bitwright[torch]'"
     )
     result = CliRunner().invoke(main, ["inspect", str(tmp_path / "model.pt2")])
-    assert result.exit_code == 3
+    assert result.exit_code == 7
     assert "pip install 'bitwright[torch]'" in result.stderr

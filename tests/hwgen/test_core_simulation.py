@@ -1,5 +1,6 @@
 """Random programs on the simulated core: outputs as golden says, cycles as predicted."""
 
+import dataclasses
 import random
 
 import numpy as np
@@ -129,17 +130,26 @@ def machine(lanes: int, rows: int, requant_lanes: int, acc_bits: int, tables: in
     )  # fmt: skip
 
 
+def whole_weights(requant_lanes: int, **engine: int) -> Machine:
+    """A small machine with the engine `dsp`."""
+    return dataclasses.replace(
+        machine(4, 16, requant_lanes, 24, 1), engine="dsp", program_words=400, **engine
+    )
+
+
 MACHINES = [
-    (4, 8, 1, 24, 2),
-    pytest.param((2, 8, 2, 16, 0), marks=pytest.mark.slow),
-    pytest.param((8, 16, 4, 32, 1), marks=pytest.mark.slow),
-    pytest.param((16, 32, 4, 24, 1), marks=pytest.mark.slow),
+    machine(4, 8, 1, 24, 2),
+    whole_weights(4, pixels=4, banks=8, multiplier_blocks=100),
+    pytest.param(machine(2, 8, 2, 16, 0), marks=pytest.mark.slow),
+    pytest.param(machine(8, 16, 4, 32, 1), marks=pytest.mark.slow),
+    pytest.param(machine(16, 32, 4, 24, 1), marks=pytest.mark.slow),
+    pytest.param(whole_weights(2, pixels=2, banks=2), marks=pytest.mark.slow),
+    pytest.param(whole_weights(1, multiplier_blocks=32), marks=pytest.mark.slow),
 ]
 
 
-@pytest.mark.parametrize("shape", MACHINES)
-def test_random_programs(shape, tmp_path):
-    design = machine(*shape)
+@pytest.mark.parametrize("design", MACHINES)
+def test_random_programs(design, tmp_path):
     files = emit(WishboneTop(core=Core(machine=design)), tmp_path, name="bitwright_wb")
     memory = {Space.MAIN: np.zeros((design.act_words, design.lanes), np.int8)}
     banks = [np.zeros((design.out_words, design.lanes), np.int8)] * 2
@@ -161,14 +171,21 @@ def test_random_programs(shape, tmp_path):
                 memory = {Space.MAIN: after[Space.MAIN]}
                 banks = [banks[1], after[Space.OUTPUT]]
                 np.testing.assert_array_equal(
-                    found.words, after[Space.OUTPUT], err_msg=f"{shape} with seed {seed}"
+                    found.words, after[Space.OUTPUT], err_msg=f"{design} with seed {seed}"
                 )
-                assert found.cycles == total, f"{shape} with seed {seed}"
+                assert found.cycles == total, f"{design} with seed {seed}"
 
 
-@pytest.mark.parametrize("shape", [(4, 8, 1, 24, 2), (2, 8, 2, 16, 0), (8, 16, 4, 32, 1)])
-def test_lint(shape, tmp_path):
-    files = emit(Core(machine=machine(*shape)), tmp_path, name="bitwright_core")
+@pytest.mark.parametrize(
+    "design",
+    [
+        machine(4, 8, 1, 24, 2), machine(2, 8, 2, 16, 0), machine(8, 16, 4, 32, 1),
+        whole_weights(2, pixels=4, banks=8, multiplier_blocks=100),
+        whole_weights(1, multiplier_blocks=32),
+    ],
+)  # fmt: skip
+def test_lint(design, tmp_path):
+    files = emit(Core(machine=design), tmp_path, name="bitwright_core")
     command = [*toolchain.verilator(), "--lint-only", *lint_arguments()]
     command += ["--top-module", "bitwright_core", *map(str, files)]
     toolchain.call("Verilator", command, tmp_path, toolchain.verilator_environment())

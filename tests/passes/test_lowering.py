@@ -15,6 +15,7 @@ from bitwright.ir.builder import Builder
 from bitwright.ir.context import parse
 from bitwright.ir.types import QuantParams
 from bitwright.passes.allocate import Allocate
+from bitwright.passes.legalize import Legalize
 from bitwright.passes.partition import NothingForTheOverlay, partition
 from bitwright.passes.pipeline import run_pipeline
 from bitwright.passes.tile import Tile
@@ -52,6 +53,26 @@ def test_parts_compute_what_the_whole_computes() -> None:
     for module in (parts.core, run_pipeline(parts.core, "legalize")):
         assert (reference.run(module, core)["classes"] == whole).all()
     assert [item.name for item in graph.outputs(parts.core)] == ["classes"]
+
+
+def test_flattening_of_a_transposed_map_is_a_matter_of_weights() -> None:
+    """As Keras flattens: rows and columns outside, channels inside."""
+    rng = np.random.default_rng(4)
+    builder = Builder([("x", (1, 3, 4, 5), X)])
+    pooled = builder.max_pool2d(builder.inputs[0], kernel=(2, 2), stride=(1, 1))
+    flat = builder.reshape(builder.transpose(pooled, (0, 2, 3, 1)), (1, 36))
+    params = QuantParams((0.5, 0.25), 0, 4, -7, 7, axis=0)
+    weight = builder.constant(rng.integers(-7, 8, (2, 36)).astype(np.int8), params)
+    sums = builder.linear(flat, weight, builder.constant(np.array([5, -6])))
+    y = builder.requantize(sums, X, multiplier=[30000], shift=[20])
+    module = builder.finish([("y", y)])
+    x = {"x": rng.integers(-128, 128, (8, 3, 4, 5)).astype(np.int8)}
+    wanted = reference.run(module, x)["y"]
+    assert len(np.unique(wanted)) > 2
+    legal = Legalize().run(partition(module).core)
+    assert "bw.transpose" not in str(legal)
+    np.testing.assert_array_equal(reference.run(legal, x)["y"], wanted)
+    assert Tile().unsupported(legal) == {}
 
 
 def _error(kind: type[BitwrightError], module: object) -> str:

@@ -21,8 +21,10 @@ from bitwright.hwgen.address import LoopNest
 from bitwright.hwgen.banks import PingPong
 from bitwright.hwgen.engines.accumulator import Accumulators
 from bitwright.hwgen.engines.channelwise import Channelwise
+from bitwright.hwgen.engines.dsp import Dsp
 from bitwright.hwgen.engines.weightserial import WeightSerial
-from bitwright.hwgen.host import HostPort
+from bitwright.hwgen.engines.window import Window
+from bitwright.hwgen.host import HostPort, memories
 from bitwright.hwgen.output import OutputStage
 from bitwright.hwgen.ports.axi4lite import Axi4LiteBridge
 from bitwright.hwgen.ports.uart import UartBridge
@@ -39,6 +41,9 @@ MACHINE = Machine(
 )  # fmt: skip
 WIDE = dataclasses.replace(MACHINE, multiplier_bits=31, acc_bits=24)
 WIDEST = dataclasses.replace(MACHINE, multiplier_bits=31, acc_bits=32, tables=0)
+PRODUCTS = dataclasses.replace(
+    MACHINE, rows=8, engine="dsp", pixels=4, banks=8, multiplier_blocks=37
+)
 UART_DIVISOR = 4
 UART_SILENCE_BYTES = 8
 BENCHES = Path(__file__).parent / "benches"
@@ -47,6 +52,8 @@ UNITS = {
     "weightserial": WeightSerial(machine=MACHINE),
     "channelwise": Channelwise(machine=MACHINE),
     "accumulators": Accumulators(machine=MACHINE),
+    "dsp": Dsp(machine=PRODUCTS),
+    "window": Window(machine=PRODUCTS),
     "requantizer": Requantizer(machine=MACHINE),
     "requantizer_wide": Requantizer(machine=dataclasses.replace(WIDE, acc_bits=20)),
     "requantizer_widest": Requantizer(machine=WIDEST),
@@ -57,7 +64,7 @@ UNITS = {
     "sequencer": Sequencer(),
     "banks": PingPong(),
     "ram": Ram(width=8, depth=20),
-    "host": HostPort(machine=MACHINE),
+    "host": HostPort(memories=memories(MACHINE), fingerprint=MACHINE.fingerprint),
     "wishbone": WishboneBridge(),
     "axi4lite": Axi4LiteBridge(),
     "uart": UartBridge(divisor=UART_DIVISOR, silence_bytes=UART_SILENCE_BYTES),

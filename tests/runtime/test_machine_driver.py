@@ -1,5 +1,7 @@
 """The driver against a machine that is a Python object: every result is the input plus one."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -19,6 +21,18 @@ MACHINE = Machine(
     lanes=4, rows=8, requant_lanes=4, acc_bits=20, act_words=16, in_words=8, out_words=8,
     weight_words=4, param_words=4, tables=1, program_words=64,
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Deep:
+    """A machine with up to five inputs on their way."""
+
+    lanes: int = 4
+    in_words: int = 8
+    out_lanes: int = 4
+    out_words: int = 8
+    fingerprint: int = MACHINE.fingerprint
+    in_flight: int = 5
 
 
 class PlusOneBus:
@@ -66,6 +80,29 @@ def test_streams_inputs_with_two_banks() -> None:
     assert [result.cycles for result in results] == [10, 20, 30, 40, 50, 60, 70]
     assert bus.most_inputs == 2
     assert steps == [(1, 3), (2, 4), (3, 5), (4, 6), (5, 7), (6, 7), (7, 7)]
+
+
+class FreeBus(PlusOneBus):
+    """Its machine keeps an input bank only while it reads it."""
+
+    def read(self, address: int, count: int) -> NDArray[np.uint32]:
+        if address == Register.STATUS:
+            return np.array([min(len(self.inputs), self.full) << 2], np.uint32)
+        return super().read(address, count)
+
+    full = 1
+
+
+@pytest.mark.parametrize(("full", "most"), [(1, 5), (2, 2)])
+def test_a_pipeline_takes_more_inputs_than_it_has_banks(full: int, most: int) -> None:
+    bus = FreeBus()
+    bus.full = full
+    driver = MachineDriver(bus, Deep())
+    driver.start()
+    inputs = [np.full((8, 4), value, np.int8) for value in range(7)]
+    results = [int(result.words[0, 0]) for result in driver.run(inputs)]
+    assert results == list(range(1, 8))
+    assert bus.most_inputs == most
 
 
 def test_image_is_written_in_slices() -> None:

@@ -89,7 +89,9 @@ def test_the_machine_computes_the_same(
     rows: tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]],
 ) -> None:  # fmt: skip
     inputs = _save(tmp_path / "x.npz", rows[0][:RTL_ROWS])
-    compiled = api.compile_model(model, "ulx3s-85f", output=tmp_path / "fpga")
+    machine = {"lanes": 16, "rows": 32, "requant_lanes": 2}
+    compiled = api.compile_model(model, "ulx3s-85f", output=tmp_path / "fpga", machine=machine)
+    assert (compiled.quantization.weight_bits, compiled.quantization.activation_bits) == (3, 3)
     simulated = api.simulate(tmp_path / "fpga", inputs, tmp_path / "rtl.npz")
     assert simulated.bit_exact.rtl is not None
     assert simulated.bit_exact.rtl.exact

@@ -18,8 +18,9 @@ from bitwright.fpga.report import check_fits
 from bitwright.targets import get_fpga
 
 BOARD = "ulx3s-85f"
+ARRAY = {"lanes": 16, "rows": 32, "requant_lanes": 2}
 # The depths that ResNet8 needs at 8 bits, for both widths: one simulator serves both.
-RESNET8 = {"weight_words": 2048, "acc_bits": 24}
+RESNET8 = {**ARRAY, "weight_words": 2048, "acc_bits": 24}
 
 
 def _samples(data: Path, name: str, folder: Path, count: int) -> Path:
@@ -37,7 +38,7 @@ def _run_float(data: Path, name: str, samples: Path) -> NDArray[Any]:
 
 
 def _all_rungs(
-    model: Path, samples: Path, folder: Path, weights: int, machine: dict[str, int] | None
+    model: Path, samples: Path, folder: Path, weights: int, machine: dict[str, int]
 ) -> NDArray[Any]:
     """Compile for both targets; CPU, RTL and reference equal, cycles as predicted."""
     cpu, fpga = folder / "cpu", folder / "fpga"
@@ -73,7 +74,7 @@ def test_resnet8(data_folder: Path, tmp_path: Path, weights: int) -> None:
 def test_autoencoder(data_folder: Path, tmp_path: Path) -> None:
     samples = _samples(data_folder, "ad", tmp_path, 16)
     model = data_folder / "mlperf_tiny" / "ad_float.onnx"
-    outputs = _all_rungs(model, samples, tmp_path, 8, None)
+    outputs = _all_rungs(model, samples, tmp_path, 8, ARRAY)
     real = _run_float(data_folder, "ad", samples)
     noise = float(((outputs - real) ** 2).sum() / (real**2).sum())
     assert noise < 10**-3, "30 dB"
@@ -83,10 +84,10 @@ def test_autoencoder(data_folder: Path, tmp_path: Path) -> None:
 def test_resnet8_fits_the_board(data_folder: Path, tmp_path: Path) -> None:
     samples = _samples(data_folder, "ic", tmp_path, 10)
     model = data_folder / "mlperf_tiny" / "ic_float.onnx"
-    api.compile_model(model, BOARD, samples, weights=8, output=tmp_path / "b")
+    api.compile_model(model, BOARD, samples, weights=8, output=tmp_path / "b", machine=ARRAY)
     folder, target = BuildFolder(tmp_path / "b"), get_fpga(BOARD)
-    machine = Program.load(folder).assembled.machine
-    rtl = write_board_rtl(folder, machine, clock_hz=100_000_000, baud=target.uart_baud)
+    core = Program.load(folder).accelerator.core()
+    rtl = write_board_rtl(folder, core, clock_hz=100_000_000, baud=target.uart_baud)
     made = synthesise(sorted(rtl.glob("*.v")), MACHINE_TOP, target, tmp_path / "synthesis")
     print(f"ResNet8 W8A8 after synthesis: {made.resources}")
     check_fits("ResNet8", made.resources, target)

@@ -5,12 +5,14 @@ BITWRIGHT_ACCEPTANCE set all models and rows are simulated (an hour), else the q
 """
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bitwright import api
+from bitwright.flows.choose import choose
 from bitwright.flows.models import import_model
 from bitwright.flows.overlay import build_overlay
 from bitwright.ir import graph
@@ -18,25 +20,34 @@ from bitwright.ir.types import shape_of
 from bitwright.targets import get_fpga
 
 BOARD = "ulx3s-85f"
-# Cycles of an inference on the largest preset, which all four fit.
+ARRAY = {"lanes": 16, "rows": 32, "requant_lanes": 2}
+# Cycles of an inference on that array, which all four fit.
 CYCLES = {"kws": 70_857, "ic": 368_331, "ad": 4_557, "vww": 268_727}
 QUICK = (("kws", 20), ("ad", 20))
 ALL = (("kws", 1000), ("ad", 20), ("ic", 10), ("vww", 1))
 # One simulator serves both quick models.
-SHARED = {"acc_bits": 22, "act_words": 1000, "in_words": 150, "out_words": 40,
+SHARED = {**ARRAY, "acc_bits": 22, "act_words": 1000, "in_words": 150, "out_words": 40,
           "weight_words": 4192, "param_words": 848, "program_words": 432}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CYCLES)
-def test_fits_the_largest_preset(data_folder: Path, name: str) -> None:
+def test_fits_one_array(data_folder: Path, name: str) -> None:
     module = import_model(data_folder / "mlperf_tiny" / f"{name}_int8.tflite").module
-    target = get_fpga(BOARD)
-    build = build_overlay(module, target)
-    machine = build.assembled.machine
-    assert (machine.lanes, machine.rows) == (target.presets[0].lanes, target.presets[0].rows)
-    assert machine.multiplier_bits == 31
+    build = build_overlay(module, get_fpga(BOARD), ARRAY)
+    assert build.assembled.machine.multiplier_bits == 31
     assert build.prediction.total == CYCLES[name]
     print(f"{name}: {build.prediction.total} cycles, {build.resources}")
+
+
+@pytest.mark.parametrize("name", CYCLES)
+def test_the_choice_is_quick_and_better(data_folder: Path, name: str) -> None:
+    module = import_model(data_folder / "mlperf_tiny" / f"{name}_int8.tflite").module
+    start = time.process_time()
+    best = choose(module, get_fpga(BOARD)).candidates[0]
+    seconds = time.process_time() - start
+    assert best.cycles < CYCLES[name]
+    assert seconds < 20
+    print(f"{name}: {best.cycles} cycles, {dict(best.parameters)}, chosen in {seconds:.1f} s")
 
 
 @pytest.mark.slow
@@ -48,7 +59,7 @@ def test_every_element(data_folder: Path, tmp_path: Path, name: str, rows: int) 
     golden = np.load(data_folder / "mlperf_tiny" / f"{name}_golden.npz")
     x, wanted = golden["x"][:rows], golden["y"][:rows]
     np.savez(tmp_path / "x.npz", **{item.name: x.reshape(len(x), *shape_of(item.value)[1:])})
-    machine = SHARED if (name, rows) in QUICK else None
+    machine = SHARED if (name, rows) in QUICK else ARRAY
     compiled = api.compile_model(model, BOARD, output=tmp_path / "b", machine=machine)
     simulated = api.simulate(tmp_path / "b", tmp_path / "x.npz", tmp_path / "y.npz")
     assert simulated.bit_exact.rtl is not None

@@ -71,7 +71,7 @@ def test_the_overlay_takes_the_wide_multiplier(folder: Path, board: str) -> None
 
 def test_other_bits_are_refused(folder: Path) -> None:
     result = _compile(folder, "-t", "cpu", "--weights", "4")
-    assert result.exit_code == 3
+    assert result.exit_code == 2
     assert _message(result) == (
         f"{folder / 'm.tflite'} is quantized already and keeps its arithmetic; weights of 4 and "
         "activations of 8 bits cannot be made of it. Leave --weights and --activations out, or "
@@ -81,7 +81,7 @@ def test_other_bits_are_refused(folder: Path) -> None:
 
 def test_other_ranges_are_refused(folder: Path) -> None:
     result = _compile(folder, "-t", "cpu", "--ranges", "mse")
-    assert result.exit_code == 3
+    assert result.exit_code == 2
     assert _message(result) == (
         f"{folder / 'm.tflite'} is quantized already and keeps its ranges; --ranges mse cannot "
         "change them. Leave it out, or quantize the float model"

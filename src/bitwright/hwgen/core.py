@@ -12,7 +12,7 @@ from bitwright.hwgen.engines import accumulator, channelwise, weightserial
 from bitwright.hwgen.engines.accumulator import Accumulators
 from bitwright.hwgen.engines.channelwise import Channelwise
 from bitwright.hwgen.engines.weightserial import WeightSerial
-from bitwright.hwgen.host import HostPort, HostSignature
+from bitwright.hwgen.host import HostPort, HostSignature, memories
 from bitwright.hwgen.isa import PIXEL_FIELDS, address_bits, field_layout, program_bits
 from bitwright.hwgen.operands import Operands
 from bitwright.hwgen.output import OutputStage
@@ -63,7 +63,9 @@ class Core(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         machine = self.machine
-        m.submodules.port = port = HostPort(machine=machine)
+        m.submodules.port = port = HostPort(
+            memories=memories(machine), fingerprint=machine.fingerprint
+        )
         wiring.connect(m, wiring.flipped(self.host), port.host)
         m.submodules.input_banks = input_banks = PingPong()
         m.submodules.output_banks = output_banks = PingPong()

@@ -1,10 +1,13 @@
 """One channel of the output stage: accumulator to int8."""
 
+from typing import Protocol
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.hdl._ast import Assign
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from bitwright.hwgen.serial_product import SerialProduct
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import Rounding
 from bitwright.ir.machine import SHIFT_BITS, Machine
@@ -13,17 +16,33 @@ WINDOW_BITS = 10  # of the shifted product, half bit included: enough to know ev
 HALF_WORD = 16  # multipliers are 16 x 16, their operands of equal signedness
 
 
-def latency(machine: Machine) -> int:
+class Widths(Protocol):
+    """What a requantizer is built for; a `Machine` has it."""
+
+    @property
+    def acc_bits(self) -> int: ...
+    @property
+    def multiplier_bits(self) -> int: ...
+    @property
+    def wide(self) -> bool: ...
+
+
+def latency(machine: Widths, product: type[SerialProduct] | None = None) -> int:
     """Cycles from the operands to the entry."""
+    if product is not None:
+        return 4 + product.latency(machine.multiplier_bits)
     return 5 + _product_cycles(machine)
 
 
-def _product_cycles(machine: Machine) -> int:
+def _product_cycles(machine: Widths) -> int:
     return 3 if machine.wide else 2
 
 
 class Requantizer(wiring.Component):
     """`entry` follows the operands by `latency` cycles, one channel per cycle.
+
+    With a serial `product` a channel takes that product's cycles instead, and `start` says when its
+    operands are there.
 
     `entry` is the result plus 128, which is the result's place in an activation table. Golden
     function: `golden.requantize`.
@@ -35,8 +54,9 @@ class Requantizer(wiring.Component):
         rounding: holds still too, a `Rounding`; a machine without the wide multiplier has none.
     """
 
-    def __init__(self, *, machine: Machine) -> None:
+    def __init__(self, *, machine: Widths, product: type[SerialProduct] | None = None) -> None:
         self.machine = machine
+        self._serial = product
         acc = signed(machine.acc_bits)
         members = {
             "acc": In(acc),
@@ -51,6 +71,8 @@ class Requantizer(wiring.Component):
         }
         if machine.wide:
             members["rounding"] = In(2)
+        if product is not None:
+            members["start"] = In(1)
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
@@ -59,24 +81,29 @@ class Requantizer(wiring.Component):
 
         # bias
         biased = Signal(signed(bits), reset_less=True)
-        multiplier = Signal(self.machine.multiplier_bits, reset_less=True)
         inverted = Signal(signed(bits))
         total = Signal(bits)
         m.d.comb += [
             inverted.eq(self.acc ^ self.negate.replicate(bits)),
             add_with_carry(total, inverted, self.bias, self.negate),
         ]
-        m.d.sync += [biased.eq(total), multiplier.eq(self.multiplier)]
 
         # product; TFLITE rounds it twice where the shift is 32 or more
-        shift = _delayed(m, self.shift, 1 + _product_cycles(self.machine), "shift")
-        if wide:
-            early = _delayed(m, self._rounds_twice(self.shift), 2, "twice")
-            twice = _delayed(m, early, 2, "twice_late")
-            product = self._wide_product(m, biased, multiplier, early)
+        twice = Const(0)
+        if self._serial is not None:
+            product, shift = self._serial_product(m, self._serial, total)
+            if wide:
+                twice = self._rounds_twice(shift)
         else:
-            twice = Const(0)
-            product = self._product(m, biased, multiplier)
+            multiplier = _delayed(m, self.multiplier, 1, "multiplier")
+            m.d.sync += biased.eq(total)
+            shift = _delayed(m, self.shift, 1 + _product_cycles(self.machine), "shift")
+            if wide:
+                early = _delayed(m, self._rounds_twice(self.shift), 2, "twice")
+                twice = _delayed(m, early, 2, "twice_late")
+                product = self._wide_product(m, biased, multiplier, early)
+            else:
+                product = self._product(m, biased, multiplier)
 
         # shift in two cycles; a 0 below the product leaves the half bit at the window's bottom
         fine_shift = _delayed(m, shift[:3], 1, "shift_fine")
@@ -135,6 +162,24 @@ class Requantizer(wiring.Component):
         m.d.sync += entry.eq(flip_sign(clamped))
         m.d.comb += self.entry.eq(entry)
         return m
+
+    def _serial_product(
+        self, m: Module, unit: type[SerialProduct], total: Value
+    ) -> tuple[Value, Value]:
+        """The product, and the shift that goes with it."""
+        count = self.machine.multiplier_bits
+        m.submodules.product = product = unit(acc_bits=self.machine.acc_bits, multiplier_bits=count)
+        m.d.comb += [
+            product.start.eq(self.start),
+            product.acc.eq(total),
+            product.multiplier.eq(self.multiplier),
+            product.half.eq(self._rounds_twice(self.shift) if self.machine.wide else 0),
+        ]
+        held = Signal(SHIFT_BITS, name="shift_held", reset_less=True)
+        with m.If(self.start):
+            m.d.sync += held.eq(self.shift)
+        later = unit.latency(count) - unit.cycles(count)
+        return product.product, _delayed(m, held, later, "shift")
 
     def _product(self, m: Module, acc: Signal, multiplier: Signal) -> Value:
         """acc * m in two cycles, as two products.

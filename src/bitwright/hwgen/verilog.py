@@ -10,6 +10,7 @@ from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from bitwright.errors import BitwrightError
+from bitwright.hwgen import gated_add
 from bitwright.hwgen.ram import COPY_SUFFIX, RAM_MODULE, RAM_SOURCE
 
 # What `verilator --lint-only -Wall` needs for the generated files, each with its reason.
@@ -26,6 +27,11 @@ _MODULE = re.compile(r"^module (\\\S+ |\w+)", re.MULTILINE)
 # A register's first value: of its own in an `initial`, not in its declaration.
 _INITIAL = re.compile(r"^  reg (\[\d+:0\] )?(\\\S+ |\w+) = (.+);$", re.MULTILINE)
 _COPIED = re.compile(rf"^(  always @\(posedge clk\)\n    \w+{COPY_SUFFIX} <=)", re.MULTILINE)
+# A memory whose name says where it is to be.
+RAM_STYLES = {style: f"_in_{style}" for style in ("block", "distributed", "logic")}
+_STYLED = re.compile(
+    rf"^(  reg \[\d+:0\] \w+_in_({'|'.join(RAM_STYLES)})  ?\[\d+:0\];)$", re.MULTILINE
+)
 _LOGIC_NOT = re.compile(r"= ! (?=\S)")
 # `proc`: no processes. `wreduce` and `opt_clean`: no bits and signals that nothing uses.
 _SCRIPT = """
@@ -84,6 +90,7 @@ def emit(
     path = Path(folder)
     platform = VerilogPlatform(init=init_image is not None)
     text = _verilog(rtlil.convert(component, name=name, platform=platform, emit_src=False))
+    sources = [RAM_SOURCE, *([gated_add.SOURCE] if gated_add.MODULE in text else [])]
     try:
         path.mkdir(parents=True, exist_ok=True)
         files: list[Path] = []
@@ -91,7 +98,8 @@ def emit(
             file = path / f"{module}.v"
             file.write_text(HEADER + body, encoding="ascii")
             files.append(file)
-        shutil.copyfile(RAM_SOURCE, path / RAM_SOURCE.name)
+        for source in sources:
+            shutil.copyfile(source, path / source.name)
         if init_image is not None:
             for contents, width in platform.widths.items():
                 _write_contents(Path(init_image), path, contents, width)
@@ -100,7 +108,7 @@ def emit(
             f"Verilog of {name} cannot be written to {path}: {error}; choose another folder"
         ) from error
     files.sort(key=lambda file: file.stem != name)
-    return [*files, path / RAM_SOURCE.name]
+    return [*files, *(path / source.name for source in sources)]
 
 
 def _verilog(text: str) -> str:
@@ -109,6 +117,7 @@ def _verilog(text: str) -> str:
     result = yosys.run(["-q", "-"], script, ignore_warnings=True)
     result = result.replace("casez (s) // synopsys parallel_case", "(* parallel_case *) casez (s)")
     result = _COPIED.sub(r"  (* keep *)\n\1", result)
+    result = _STYLED.sub(r'  (* ram_style = "\2", rom_style = "\2" *)\n\1', result)
     result = _INITIAL.sub(r"  reg \1\2;\n  initial \2 = \3;", result)
     return _without_idle_inputs(_LOGIC_NOT.sub("= ~| ", result))
 
@@ -154,7 +163,7 @@ def _write_contents(image: Path, folder: Path, contents: str, width: int) -> Non
 def _modules(text: str) -> list[tuple[str, str]]:
     """Modules of one Verilog text, hierarchical names turned into plain ones."""
     names = {match[1]: _plain(match[1]) for match in _MODULE.finditer(text)}
-    taken: set[str] = {RAM_MODULE}
+    taken: set[str] = {RAM_MODULE, gated_add.MODULE}
     modules: list[tuple[str, str]] = []
     starts = [match.start() for match in _MODULE.finditer(text)]
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):

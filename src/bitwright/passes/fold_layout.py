@@ -1,4 +1,4 @@
-"""Rules of `fold` that move and remove transposes and reshapes.
+"""Rules of `fold` that move and remove transposes and reshapes; `linear` is one of `legalize` too.
 
     transpose(transpose(x))                     -->  x, or one transpose
     add(transpose(x), transpose(y))             -->  transpose(add(x, y))
@@ -19,7 +19,7 @@ from torch_mlir import ir
 
 from bitwright.ir import graph
 from bitwright.ir.checks import ints
-from bitwright.ir.types import shape_of
+from bitwright.ir.types import quant_params, shape_of
 from bitwright.passes.rewrite import Match, Rewriter, kind_of, producer
 
 UNARY = (
@@ -205,7 +205,7 @@ def linear(rewriter: Rewriter, match: Match) -> ir.Value | None:
     weight, bias = constants
     permuted = np.empty_like(weight)
     permuted[:, order] = weight
-    build = rewriter.builder
+    build, params = rewriter.builder, quant_params(match.operands[1].type)
     return build.linear(
-        build.reshape(source, target), build.constant(permuted), build.constant(bias)
+        build.reshape(source, target), build.constant(permuted, params), build.constant(bias)
     )

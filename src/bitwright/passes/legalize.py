@@ -1,5 +1,6 @@
 """Rewrite a quantized module into the operations that the overlay has instructions for.
 
+    linear(reshape(transpose(x)))     -->  linear(reshape(x)), columns permuted
     linear [1, K]                     -->  reshape, conv2d 1x1, reshape
     reshape [1, C, H, W] -> [1, K],
         linear [1, K]                 -->  conv2d H x W (the flattening becomes a full kernel)
@@ -16,7 +17,7 @@ from torch_mlir import ir
 
 from bitwright.ir.checks import ints
 from bitwright.ir.types import is_accumulator, quant_params, shape_of, value_params
-from bitwright.passes import thresholds
+from bitwright.passes import fold_layout, thresholds
 from bitwright.passes.rewrite import Match, Rewriter, Rule, producer, to_fixed_point
 
 
@@ -86,7 +87,7 @@ def _reduce_sum(rewriter: Rewriter, match: Match) -> ir.Value | None:
 
 
 RULES: Mapping[str, Sequence[Rule]] = {
-    "bw.linear": (_linear,),
+    "bw.linear": (fold_layout.linear, _linear),
     "bw.multi_threshold": thresholds.RULES,
     "bw.requantize": (_requantize,),
     "bw.reduce_sum": (_reduce_sum,),

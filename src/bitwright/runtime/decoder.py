@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from bitwright.runtime.memory import aligned
 
 Array = NDArray[Any]
+_ALONE = (None, 0, 1)
+"""No team, the first thread, of one."""
+_ALONE_TYPES = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class DecoderLibrary:
             ]
             call = getattr(loaded, name)
             call.restype = None
-            call.argtypes = [ctypes.c_void_p] * (1 + len(arguments))
+            call.argtypes = [ctypes.c_void_p] * (1 + len(arguments)) + _ALONE_TYPES
             arena = aligned(given["arena_bytes"])
             self._functions[name] = _Function(call, arguments, constants[name], arena)
 
@@ -85,5 +88,5 @@ class DecoderLibrary:
                 if argument.kind == "cache":
                     outputs[argument.name] = array
             addresses.append(array.ctypes.data)
-        entry.call(*addresses)
+        entry.call(*addresses, *_ALONE)
         return outputs

@@ -13,9 +13,10 @@ from bitwright.files import is_sealed
 from bitwright.runtime.memory import aligned
 from bitwright.runtime.tensors import TensorError, TensorInfo, finish, prepare
 
-ABI_VERSION = 2
+ABI_VERSION = 3
 
 Array = NDArray[Any]
+_BAD_ARGUMENT = 2
 
 
 class LibraryError(BitwrightError):
@@ -73,6 +74,8 @@ class Library:
         self.outputs = _tensors(library, "output")
         library.bw_arena_bytes.restype = ctypes.c_size_t
         self.arena_bytes = int(library.bw_arena_bytes())
+        self._threads = 1
+        self._set_threads = library.bw_set_threads
         self._run = library.bw_run_with
         pointers = ctypes.POINTER(ctypes.c_void_p)
         self._run.argtypes = [ctypes.c_void_p, pointers, pointers]
@@ -99,6 +102,23 @@ class Library:
             raise TensorError(f"Input {min(twice)!r} is given by place and by name; give it once")
         outputs = self.run(given | {name: _array(x) for name, x in named.items()})
         return outputs if len(outputs) > 1 else next(iter(outputs.values()))
+
+    @property
+    def threads(self) -> int:
+        """Threads of one run: 1 at first; may be set to 1 to 256, while nothing runs.
+
+        Raises:
+            LibraryError: where the number is none of these, or the system gives fewer threads.
+        """
+        return self._threads
+
+    @threads.setter
+    def threads(self, number: int) -> None:
+        status = self._set_threads(number)
+        if status != 0:
+            reason = "expected 1 to 256" if status == _BAD_ARGUMENT else "the system gives fewer"
+            raise LibraryError(f"{self.path}: {number} threads are asked for; {reason}")
+        self._threads = number
 
     def bound(self, inputs: Sequence[NDArray[np.int8]]) -> "BoundLibrary":
         """The library with fixed memory for one sample; see `BoundLibrary`."""

@@ -58,6 +58,7 @@ class _Channels:
         width = shape_of(op.input)[3] + left + right
         (down, across), (apart, beside) = ints(op.stride), ints(op.dilation)
         tall, wide = shape_of(op.weight)[2:]
+        self._by_block = self._channels % LANES == 0 and self._rows < self._channels // LANES
         self._row, self._column = down * width * self._channels, across * self._channels
         self._offsets = [
             (i * apart * width + j * beside) * self._channels
@@ -69,7 +70,8 @@ class _Channels:
         """All rows; in a row, blocks of channels, or pixels side by side."""
         code = self._code
         if self._channels % LANES == 0:
-            with code.loop(self._channels // LANES) as block:
+            blocks = self._channels // LANES
+            with code.loop(blocks, shared=self._by_block) as block:
                 self._along(block, self._columns, self._channels, self._column, [(block, LANES)])
         else:
             with code.loop(1) as block:
@@ -93,7 +95,7 @@ class _Channels:
             together = min(MOST_PLACES, places)
         whole, rest = divmod(places, together)
         length = self._columns * self._channels
-        with code.loop(self._rows) as y:
+        with code.loop(self._rows, shared=not self._by_block) as y:
             begin, place = [(y, self._row), *lanes], [(y, length), *lanes]
             with code.loop(whole) as t:
                 for n in range(together):

@@ -6,11 +6,13 @@ for each of 16 outputs. What the 128 adds is taken off the bias. A tile of pixel
 in registers over the whole sum; sums wrap modulo 2^32 on the way, and the final ones fit.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch_mlir import ir
 
 from bitwright.codegen.cpu import gemv
 from bitwright.codegen.cpu.program import Kernel, View, count, row_major
@@ -29,6 +31,8 @@ MOST_VECTORS = 8
 FIRST_CACHE = 24 * 1024
 """Bytes of weights that stay in the first cache beside the activations."""
 OVERREAD = 64
+PARTS = 8
+"""Rounds of a loop that are enough to share it among threads."""
 QUAD = 4
 """Products that one lane adds up at once."""
 
@@ -107,7 +111,7 @@ def linear(kernel: Kernel, values: Values, op: Any, requantize: Any) -> None:
         gemv.linear(kernel, values, op, requantize)
         return
     if depth % QUAD:
-        view, biased = _longer(kernel, values.view(kernel, op.input, (rows, depth))), True
+        view, biased = _longer(kernel, op.input, values, (rows, depth)), True
     else:
         view, biased = values.view(kernel, op.input, (rows * depth,)), False
     source = Source(view, biased, 0, depth, 1, 0, _whole(depth))
@@ -118,13 +122,14 @@ def _whole(run: int) -> int:
     return -(-run // QUAD) * QUAD
 
 
-def _longer(kernel: Kernel, x: View) -> View:
+def _longer(kernel: Kernel, x: ir.Value, values: Values, shape: tuple[int, int]) -> View:
     """Rows copied to where bytes behind the last one may be read."""
-    rows, depth = x.shape
-    target = kernel.scratch("i8", (rows * depth + OVERREAD,))
-    inner = kernel.strided(target, (rows, depth), (depth, 1))
-    kernel.generic("m k", [(x, "m, k")], (inner, "m, k"), _BIASED)
-    return target
+    memory = kernel.program.allocate(count(shape) + OVERREAD, kernel.step, kernel.step)
+    copy = kernel.before("longer")
+    target = copy.access(memory, "i8", (memory.size,))
+    inner = copy.strided(target, shape, (shape[1], 1))
+    copy.generic("m k", [(values.view(copy, x, shape), "m, k")], (inner, "m, k"), _BIASED)
+    return kernel.access(memory, "i8", (memory.size,))
 
 
 _BIASED = "%c128 = arith.constant -128 : i8\n%r = arith.xori %i0, %c128 : i8"
@@ -151,21 +156,23 @@ def padded_image(kernel: Kernel, values: Values, op: Any) -> View:
     _, channels, rows, columns = shape_of(op.input)
     top, left, bottom, right = padding = ints(op.padding)
     shape = (rows + top + bottom, columns + left + right, channels)
-    target = kernel.scratch("i8", (count(shape) + OVERREAD,))
+    memory = kernel.program.allocate(count(shape) + OVERREAD, kernel.step, kernel.step)
+    copy = kernel.before("padded")
+    target = copy.access(memory, "i8", (memory.size,))
     if any(padding):
-        kernel.fill(target, (zero_point(op.input) + 256) % 256 - 128)
+        copy.fill(target, (zero_point(op.input) + 256) % 256 - 128)
     strides = row_major(shape)
     offset = top * strides[0] + left * strides[1]
     if values.is_channels_last(op.input):
         flat = (rows, columns * channels)
-        x = kernel.strided(values.flat(kernel, op.input), flat, row_major(flat))
-        inner = kernel.strided(target, flat, (strides[0], 1), offset)
-        kernel.generic("y r", [(x, "y, r")], (inner, "y, r"), _BIASED)
+        x = copy.strided(values.flat(copy, op.input), flat, row_major(flat))
+        inner = copy.strided(target, flat, (strides[0], 1), offset)
+        copy.generic("y r", [(x, "y, r")], (inner, "y, r"), _BIASED)
     else:
-        x = values.view(kernel, op.input)
-        inner = kernel.strided(target, (rows, columns, channels), strides, offset)
-        kernel.generic("n y x c", [(x, "n, c, y, x")], (inner, "y, x, c"), _BIASED)
-    return target
+        x = values.view(copy, op.input)
+        inner = copy.strided(target, (rows, columns, channels), strides, offset)
+        copy.generic("n y x c", [(x, "n, c, y, x")], (inner, "y, x, c"), _BIASED)
+    return kernel.access(memory, "i8", (memory.size,))
 
 
 def _packed(runs: NDArray[Any], run: int, width: int) -> NDArray[np.int8]:
@@ -203,20 +210,26 @@ class _Products:
         width = tile.vectors * LANES
         blocks = -(-self._outputs // width)
         whole, rest = divmod(self._columns, tile.pixels)
-        with code.loop(blocks) as block:
+        # one of the loops is shared among the threads: the outermost with work for many
+        shared = next(
+            (n for n, count in enumerate((blocks, rows)) if count >= PARTS),
+            int(rows > blocks) if whole < PARTS else 2,
+        )
+        with code.loop(blocks, shared=shared == 0) as block:
             at = [code.index([(block, width)], LANES * v) for v in range(tile.vectors)]
             bias = [code.load(self._bias, lanes, INTS) for lanes in at]
             scales = [self._rescale.load(code, lanes) for lanes in at]
-            with code.loop(rows) as y:
+            with code.loop(rows, shared=shared == 1) as y:
                 if whole:
-                    with code.loop(whole) as t:
+                    with code.loop(whole, shared=shared == 2) as t:
                         place = [(y, self._columns), (t, tile.pixels)]
                         begin = [(y, self._source.row), (t, tile.pixels * self._source.column)]
                         self._sum(block, begin, place, (0, tile.pixels), bias, scales)
                 if rest:
                     begin, place = [(y, self._source.row)], [(y, self._columns)]
                     tail = (whole * tile.pixels, rest)
-                    self._sum(block, begin, place, tail, bias, scales)
+                    with code.loop(1, shared=True) if shared == 2 else nullcontext():
+                        self._sum(block, begin, place, tail, bias, scales)
 
     def _sum(
         self, block: str, begin: list[tuple[str, int]], place: list[tuple[str, int]],

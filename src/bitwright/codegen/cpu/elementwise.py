@@ -97,16 +97,6 @@ def _binary(
     target = op.result if requantize is None else requantize.result
     shape = shape_of(target)
     layouts = {values.is_channels_last(value) for value in (op.lhs, op.rhs, target)}
-    if shape_of(op.lhs) == shape_of(op.rhs) and len(layouts) == 1:
-        names, dims = ["e"], "e"
-        left, right, out = (values.flat(kernel, value) for value in (op.lhs, op.rhs, target))
-        left_at = right_at = "e"
-    else:
-        names = [f"d{axis}" for axis in range(len(shape))]
-        dims = values.order(target, names)
-        out = values.view(kernel, target)
-        left, left_at = _broadcast(kernel, values, op.lhs, shape, names)
-        right, right_at = _broadcast(kernel, values, op.rhs, shape, names)
     lines = [
         centred("%i0", "i8", zero_point(op.lhs), "x"),
         centred("%i1", "i8", zero_point(op.rhs), "y"),
@@ -115,10 +105,16 @@ def _binary(
     if requantize is not None:
         usual = _single_scale(requantize) + _rescaled(requantize, "%r", "%q8")
         lines.append(usual if narrow is None else narrow)
-    kernel.generic(
-        dims, [(left, left_at), (right, right_at)], (out, ", ".join(names)), "\n".join(lines),
-        result="%r" if requantize is None else "%q8",
-    )  # fmt: skip
+    body, result = "\n".join(lines), "%r" if requantize is None else "%q8"
+    if shape_of(op.lhs) == shape_of(op.rhs) and len(layouts) == 1:
+        left, right, out = (values.flat(kernel, value) for value in (op.lhs, op.rhs, target))
+        kernel.shared_generic([left, right], out, body, result=result)
+        return
+    names = [f"d{axis}" for axis in range(len(shape))]
+    out = values.view(kernel, target)
+    ins = [_broadcast(kernel, values, value, shape, names) for value in (op.lhs, op.rhs)]
+    at = ", ".join(names)
+    kernel.generic(values.order(target, names), ins, (out, at), body, result=result)
 
 
 def _broadcast(
@@ -191,20 +187,18 @@ def _rescaled(op: Any, sums: str, to: str) -> str:
 def table(kernel: Kernel, values: Values, op: Any) -> None:
     """table[x + 128]."""
     entries = kernel.constant(np.asarray(ints(op.table), dtype=np.int8))
-    if values.is_channels_last(op.input) == values.is_channels_last(op.result):
-        names = ["e"]
-        x, y = values.flat(kernel, op.input), values.flat(kernel, op.result)
-    else:
-        names = [f"d{axis}" for axis in range(len(shape_of(op.input)))]
-        x, y = values.view(kernel, op.input), values.view(kernel, op.result)
-    at = ", ".join(names)
-    kernel.generic(
-        " ".join(names), [(x, at)], (y, at),
-        f"""
+    body = f"""
         %x = arith.extsi %i0 : i8 to i64
         %c128 = arith.constant 128 : i64
         %d = arith.addi %x, %c128 : i64
         %at = arith.index_cast %d : i64 to index
         %r = memref.load {entries.name}[%at] : {entries.type}
-        """,
-    )  # fmt: skip
+    """
+    if values.is_channels_last(op.input) == values.is_channels_last(op.result):
+        x, y = values.flat(kernel, op.input), values.flat(kernel, op.result)
+        kernel.shared_generic([x], y, body)
+        return
+    names = [f"d{axis}" for axis in range(len(shape_of(op.input)))]
+    x, y = values.view(kernel, op.input), values.view(kernel, op.result)
+    at = ", ".join(names)
+    kernel.generic(" ".join(names), [(x, at)], (y, at), body)

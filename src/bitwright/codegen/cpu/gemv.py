@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch_mlir import ir
 
-from bitwright.codegen.cpu.program import Kernel, View
+from bitwright.codegen.cpu.program import Kernel, View, count
 from bitwright.codegen.cpu.rescale import Rescale, Scales, in_lanes
 from bitwright.codegen.cpu.values import Values, folded_bias, weight_of, zero_point
 from bitwright.codegen.cpu.vectors import BYTES, INTS, LANES, VectorCode
+from bitwright.ir.types import shape_of
 
 QUAD = 4
 """Products that one lane adds up at once."""
@@ -121,20 +123,22 @@ def linear(kernel: Kernel, values: Values, op: Any, requantize: Any) -> None:
     assert codes is not None, "is_smaller holds"
     bias = folded_bias(op, weight, zero_point(op.input))
     out = values.flat(kernel, requantize.result)
-    x = _row(kernel, values.flat(kernel, op.input), QUAD * _quads(codes))
+    x = _row(kernel, values, op.input, QUAD * _quads(codes))
     _Gemv(kernel, requantize, codes, bias, x, out).emit()
 
 
-def _row(kernel: Kernel, x: View, step: int) -> View:
+def _row(kernel: Kernel, values: Values, x: ir.Value, step: int) -> View:
     """The activations, in whole vectors and steps: zeros behind them."""
-    (depth,) = x.shape
+    depth = count(shape_of(x))
     whole = -(-depth // max(step, VECTOR)) * max(step, VECTOR)
     if whole == depth:
-        return x
-    target = kernel.scratch("i8", (whole,))
-    kernel.fill(kernel.strided(target, (whole - depth,), (1,), depth), 0)
-    kernel.copy("k", (x, "k"), (kernel.strided(target, (depth,), (1,)), "k"))
-    return target
+        return values.flat(kernel, x)
+    memory = kernel.program.allocate(whole, kernel.step, kernel.step)
+    copy = kernel.before("longer")
+    target = copy.access(memory, "i8", (whole,))
+    copy.fill(copy.strided(target, (whole - depth,), (1,), depth), 0)
+    copy.copy("k", (values.flat(copy, x), "k"), (copy.strided(target, (depth,), (1,)), "k"))
+    return kernel.access(memory, "i8", (whole,))
 
 
 class _Gemv:
@@ -168,7 +172,7 @@ class _Gemv:
              for field in range(p.fields)]
             for p in self._codes.planes
         ]  # fmt: skip
-        with code.loop(-(-self._outputs // width)) as block:
+        with code.loop(-(-self._outputs // width), shared=True) as block:
             zero = code.splat(0, INTS)
             totals = code.sums(
                 self._steps, [zero] * (self._vectors * self._fields),

@@ -13,7 +13,7 @@ from bitwright.ir import graph
 from bitwright.ir.graph import NamedValue
 from bitwright.ir.types import QuantParams, shape_of
 
-ABI_VERSION = 2
+ABI_VERSION = 3
 LIBRARY = "libmodel.so"
 HEADER = "model.h"
 EXPORTS = "bw_*"
@@ -114,6 +114,7 @@ def source(given: Interface) -> str:
     arguments += [f"outputs[{i}]" for i in range(len(given.outputs))]
     parameters = ["void *"] + ["const int8_t *"] * len(given.inputs)
     parameters += ["int8_t *"] * len(given.outputs)
+    parameters += ["struct team *", "int64_t", "int64_t"]
     numbered = list(enumerate(given.levels))
     rows = [f"    {{{_quoted(level.name)}, missing{n}, {entry_of(n)}}}," for n, level in numbered]
     return _SOURCE.format(
@@ -123,9 +124,9 @@ def source(given: Interface) -> str:
         ),
         missing="\n".join(_missing(n, level) for n, level in numbered),
         init="__builtin_cpu_init();" if any(level.features for _, level in numbered) else "",
-        levels="\n".join(rows), call=", ".join(["arena", *arguments]),
+        levels="\n".join(rows), call=", ".join(["arena", *arguments, "team", "thread", "threads"]),
         input_tensors=_array("inputs", given.inputs),
-        output_tensors=_array("outputs", given.outputs),
+        output_tensors=_array("outputs", given.outputs), threads=_THREADS,
         run=_RUN.format(out=given.outputs[0].type) if given.single else "",
     )  # fmt: skip
 
@@ -181,6 +182,109 @@ int bw_run(const int8_t *in, {out} *out) {{
 }}
 """
 
+_THREADS = """\
+/* The workers of bw_set_threads. One inference has them at a time; another runs alone meanwhile. */
+enum { most_threads = 256, spins = 2000 };
+static struct {
+    pthread_mutex_t lock; /* of `jobs`, for workers that sleep */
+    pthread_cond_t more;
+    atomic_llong jobs; /* how many were given out */
+    atomic_flag busy;
+    bool stop;
+    pthread_t workers[most_threads];
+    int64_t threads;
+    void *arena;
+    const int8_t *const *inputs;
+    int8_t *const *outputs;
+    struct team team;
+} pool = {
+    .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER, .busy = ATOMIC_FLAG_INIT,
+    .threads = 1,
+};
+
+static void relax(int64_t turn) {
+    if (turn % spins == spins - 1) sched_yield();
+#if defined(__x86_64__)
+    else __builtin_ia32_pause();
+#endif
+}
+
+/* Until all have arrived as often as this thread has. */
+static void team_wait(struct team *team) {
+    long long mine = atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel);
+    long long all = (mine / team->threads + 1) * team->threads;
+    for (int64_t turn = 0; atomic_load_explicit(&team->arrived, memory_order_acquire) < all; turn++)
+        relax(turn);
+}
+
+static void *work(void *place) {
+    int64_t thread = (int64_t)(intptr_t)place;
+    for (long long done = 0;; done++) {
+        for (int64_t turn = 0; turn < spins; turn++) {
+            if (atomic_load_explicit(&pool.jobs, memory_order_acquire) > done) break;
+            relax(turn);
+        }
+        pthread_mutex_lock(&pool.lock);
+        while (atomic_load_explicit(&pool.jobs, memory_order_acquire) <= done)
+            pthread_cond_wait(&pool.more, &pool.lock);
+        bool stop = pool.stop;
+        pthread_mutex_unlock(&pool.lock);
+        if (stop) return NULL;
+        run_part(pool.arena, pool.inputs, pool.outputs, &pool.team, thread, pool.threads);
+    }
+}
+
+static void give_out(bool stop) {
+    pthread_mutex_lock(&pool.lock);
+    pool.stop = stop;
+    atomic_fetch_add_explicit(&pool.jobs, 1, memory_order_release);
+    pthread_cond_broadcast(&pool.more);
+    pthread_mutex_unlock(&pool.lock);
+}
+
+/* Whether there were workers, and free ones. */
+static bool run_together(void *arena, const int8_t *const *inputs, int8_t *const *outputs) {
+    if (atomic_flag_test_and_set_explicit(&pool.busy, memory_order_acquire)) return false;
+    bool together = pool.threads > 1;
+    if (together) {
+        pool.arena = arena;
+        pool.inputs = inputs;
+        pool.outputs = outputs;
+        give_out(false);
+        /* the last kernel ends with a wait, so all are done when the first thread is */
+        run_part(arena, inputs, outputs, &pool.team, 0, pool.threads);
+    }
+    atomic_flag_clear_explicit(&pool.busy, memory_order_release);
+    return together;
+}
+
+static void stop_workers(void) {
+    if (pool.threads > 1) give_out(true);
+    for (int64_t i = 1; i < pool.threads; i++) pthread_join(pool.workers[i], NULL);
+    pool.threads = 1;
+}
+
+int bw_set_threads(int threads) {
+    if (threads < 1 || threads > most_threads) return BW_BAD_ARGUMENT;
+    while (atomic_flag_test_and_set_explicit(&pool.busy, memory_order_acquire)) sched_yield();
+    stop_workers();
+    pool.stop = false;
+    atomic_store(&pool.jobs, 0);
+    int64_t made = 1;
+    while (made < threads
+           && pthread_create(&pool.workers[made], NULL, work, (void *)(intptr_t)made) == 0)
+        made++;
+    pool.threads = made;
+    pool.team.wait = team_wait;
+    pool.team.threads = made;
+    atomic_store(&pool.team.arrived, 0);
+    atomic_flag_clear_explicit(&pool.busy, memory_order_release);
+    return made == threads ? BW_OK : BW_NO_THREADS;
+}
+
+static __attribute__((destructor)) void end_workers(void) { bw_set_threads(1); }
+"""
+
 _HEADER = """\
 /* {model}: an integer network compiled by Bitwright for {cpu}.
  *
@@ -191,7 +295,8 @@ _HEADER = """\
  * call to the next, and the result depends on the inputs only.
  *
  * Threads: bw_run_with may run in any number of threads at once, each with an arena of its own.
- * bw_run and bw_run_all share one arena inside the library and wait for each other.
+ * bw_run and bw_run_all share one arena inside the library and wait for each other. After
+ * bw_set_threads(n) an inference uses n threads, its caller's among them.
  */
 #ifndef BITWRIGHT_MODEL_H
 #define BITWRIGHT_MODEL_H
@@ -211,7 +316,8 @@ extern "C" {{
 enum {{
     BW_OK = 0,
     BW_CPU_TOO_OLD = 1, /* this processor lacks an instruction: see bw_missing_cpu_feature */
-    BW_BAD_ARGUMENT = 2 /* a null pointer, or an arena that is not aligned */
+    BW_BAD_ARGUMENT = 2, /* a null pointer, an arena that is not aligned, a number out of range */
+    BW_NO_THREADS = 3   /* the system gave fewer threads */
 }};
 
 #define BW_ARENA_BYTES {arena}
@@ -225,6 +331,11 @@ int bw_run_all(const int8_t *const *inputs, int8_t *const *outputs);
  * they hold before does not matter. */
 int bw_run_with(void *arena, const int8_t *const *inputs, int8_t *const *outputs);
 size_t bw_arena_bytes(void);
+
+/* Threads of an inference, 1 to 256; 1 at first. The others are started here and sleep while there
+ * is nothing to do. An inference that finds them at work for another one runs in its caller's
+ * thread alone. */
+int bw_set_threads(int threads);
 
 /* A tensor of integers q; its real numbers are scale * (q - zero_point). */
 typedef struct {{
@@ -259,8 +370,17 @@ const char *bw_missing_cpu_feature(void); /* NULL where this processor can run i
 _SOURCE = """\
 #include "model.h"
 
+#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+
+/* Threads that run one inference together; the code calls `wait` between its kernels. */
+struct team {{
+    void (*wait)(struct team *);
+    int64_t threads;
+    atomic_llong arrived;
+}};
 
 {declared}
 
@@ -312,6 +432,14 @@ static const struct level *chosen(void) {{
 const char *bw_cpu(void) {{ return chosen()->name; }}
 const char *bw_missing_cpu_feature(void) {{ return chosen()->missing(); }}
 
+static void run_part(
+    void *arena, const int8_t *const *inputs, int8_t *const *outputs, struct team *team,
+    int64_t thread, int64_t threads
+) {{
+    chosen()->run({call});
+}}
+
+{threads}
 int bw_run_with(void *arena, const int8_t *const *inputs, int8_t *const *outputs) {{
     const struct level *level = chosen();
     if (level->missing() != NULL) return BW_CPU_TOO_OLD;
@@ -321,7 +449,7 @@ int bw_run_with(void *arena, const int8_t *const *inputs, int8_t *const *outputs
         if (inputs[i] == NULL) return BW_BAD_ARGUMENT;
     for (int i = 0; i < outputs_count; i++)
         if (outputs[i] == NULL) return BW_BAD_ARGUMENT;
-    level->run({call});
+    if (!run_together(arena, inputs, outputs)) run_part(arena, inputs, outputs, NULL, 0, 1);
     return BW_OK;
 }}
 

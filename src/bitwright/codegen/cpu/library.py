@@ -30,7 +30,8 @@ from bitwright.files import OutputNotWritable, seal
 _COMPILERS = ("cc", "gcc", "clang")
 _COMPILE = ("-std=c11", "-O2", "-fPIC", "-Wall", "-Wextra", "-c")
 # symbols of two libraries in one process stay apart; no path or time goes into the file
-_LINK = ("-shared", "-Wl,-Bsymbolic", "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,-z,defs")
+_LINK = ("-shared", "-Wl,-Bsymbolic", "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,-z,defs",
+         "-pthread")  # fmt: skip
 
 
 @dataclass(frozen=True)

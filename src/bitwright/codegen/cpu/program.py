@@ -1,8 +1,12 @@
 """A module of `linalg` on `memref` under construction: kernels, constants, buffers, the entry.
 
-One function a kernel, called once by the entry `network(arena, inputs..., outputs...)`. Every
-memory that a kernel touches is an argument with static shape that nothing else aliases, so that
-LLVM keeps sums in registers and vectorises without run-time checks.
+One function a kernel, called once by the entry `network(arena, inputs..., outputs..., team, thread,
+threads)`. Every memory that a kernel touches is an argument with static shape that nothing else
+aliases, so that LLVM keeps sums in registers and vectorises without run-time checks.
+
+Each thread of a team runs the whole entry. A kernel that shares its work does its part in every
+thread; any other runs in the first one. Behind each kernel all wait for all: `team` points to the
+address of a function of C that does it, which takes `team`.
 """
 
 import re
@@ -17,6 +21,23 @@ from torch_mlir import ir
 from bitwright.codegen.cpu.arena import ALIGNMENT, Buffer, place
 
 ENTRY = "network"
+_TEAM = "%team: !llvm.ptr, %thread: index, %threads: index"
+_NEXT = (
+    "%unit = arith.constant 1 : index",
+    "%next_thread = arith.addi %thread, %unit : index",
+)
+_PLACE = (
+    "%unit = arith.constant 1 : index",
+    "%zero = arith.constant 0 : index",
+    "%is_first = arith.cmpi eq, %thread, %zero : index",
+    "%are_several = arith.cmpi ne, %threads, %unit : index",
+)
+_WAIT = (
+    "scf.if %are_several {",
+    "%wait = llvm.load %team : !llvm.ptr -> !llvm.ptr",
+    "llvm.call %wait(%team) : !llvm.ptr, (!llvm.ptr) -> ()",
+    "}",
+)
 _PRIVATE = "llvm.linkage = #llvm.linkage<internal>"
 BYTES = {"i8": 1, "i32": 4, "i64": 8, "f32": 4}
 
@@ -65,7 +86,7 @@ class View:
     type: str
 
 
-@dataclass
+@dataclass(eq=False)
 class Kernel:
     """One function: its arguments and the text of its body."""
 
@@ -74,6 +95,7 @@ class Kernel:
     step: int
     arguments: list[tuple[Memory, View]] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    shared: bool = False
     _names: int = 0
 
     def fresh(self, prefix: str = "v") -> str:
@@ -118,6 +140,25 @@ class Kernel:
             f"sizes: [{sizes}], strides: [{steps}] : {view.type} to {type_}"
         )
         return View(name, view.element, tuple(shape), type_)
+
+    def part(self, count: int) -> tuple[str, str]:
+        """The first index of this thread's part of `count`, and the first behind it.
+
+        A kernel that calls this runs in every thread.
+        """
+        self.shared = True
+        ends: list[str] = []
+        total = self.integer(count, "index")
+        for before in ("%thread", "%next_thread"):
+            product, end = self.fresh(), self.fresh()
+            self.lines.append(f"{product} = arith.muli {before}, {total} : index")
+            self.lines.append(f"{end} = arith.divui {product}, %threads : index")
+            ends.append(end)
+        return ends[0], ends[1]
+
+    def before(self, label: str) -> "Kernel":
+        """A kernel that runs just before this one, in one thread."""
+        return self.program.kernel(label, self.step, before=self)
 
     def integer(self, value: int, type_: str) -> str:
         """The name of a constant number."""
@@ -166,6 +207,24 @@ class Kernel:
             "}",
         ]
 
+    def shared_generic(
+        self, ins: Sequence[View], out: View, body: str, *, result: str = "%r"
+    ) -> None:
+        """A `generic` over arrays of one axis, of which each thread does its part."""
+        low, high = self.part(out.shape[0])
+        size = self.fresh()
+        self.lines.append(f"{size} = arith.subi {high}, {low} : index")
+        parts: list[View] = []
+        for view in (*ins, out):
+            name = self.fresh("s")
+            type_ = f"memref<?x{view.element}, strided<[1], offset: ?>>"
+            self.lines.append(
+                f"{name} = memref.subview {view.name}[{low}] [{size}] [1] : {view.type} to {type_}"
+            )
+            parts.append(View(name, view.element, view.shape, type_))
+        read = [(part, "e") for part in parts[:-1]]
+        self.generic("e", read, (parts[-1], "e"), body, result=result)
+
     def copy(self, dims: str, source: tuple[View, str], target: tuple[View, str]) -> None:
         """A `generic` that moves elements."""
         self.generic(dims, [source], target, "", result="%i0")
@@ -175,7 +234,10 @@ class Kernel:
         arguments = ", ".join(
             f"{view.name}: {view.type} {{llvm.noalias}}" for _, view in self.arguments
         )
-        body = "\n".join(f"    {line}" for line in self.lines)
+        if self.shared:
+            arguments = ", ".join([arguments, _TEAM])
+        lines = [*_NEXT, *self.lines] if self.shared else self.lines
+        body = "\n".join(f"    {line}" for line in lines)
         head = f"  func.func @{self.name}({arguments}) attributes {{{_PRIVATE}}} {{"
         return f"{head}\n{body}\n    return\n  }}"
 
@@ -209,11 +271,15 @@ class Program:
         name = self._constants.setdefault(key, f"constant{len(self._constants)}")
         return Memory(values.nbytes, constant=name)
 
-    def kernel(self, label: str, step: int) -> Kernel:
-        """A new kernel, called after those before; `label` is the model's name for what it does."""
+    def kernel(self, label: str, step: int, before: Kernel | None = None) -> Kernel:
+        """A new kernel, called after the others or before that one.
+
+        `label` is the model's name for what it does.
+        """
         readable = re.sub(r"\W+", "_", label, flags=re.ASCII).strip("_")
         kernel = Kernel(self, f"k{len(self._kernels)}_{readable}"[:80], step)
-        self._kernels.append(kernel)
+        place = len(self._kernels) if before is None else self._kernels.index(before)
+        self._kernels.insert(place, kernel)
         return kernel
 
     def module(self, context: ir.Context, entry: str = ENTRY) -> ir.Module:
@@ -263,14 +329,18 @@ class Program:
                     f"{name} = memref.view {base}[{name}_at][] : {memref('i8', [size])} "
                     f"to {view.type}"
                 )
-            types = ", ".join(view.type for _, view in kernel.arguments)
-            lines.append(f"func.call @{kernel.name}({', '.join(names)}) : ({types}) -> ()")
+            types = [view.type for _, view in kernel.arguments]
+            if kernel.shared:
+                names += ["%team", "%thread", "%threads"]
+                types += ["!llvm.ptr", "index", "index"]
+            call = f"func.call @{kernel.name}({', '.join(names)}) : ({', '.join(types)}) -> ()"
+            lines += [call] if kernel.shared else ["scf.if %is_first {", call, "}"]
+            lines += _WAIT
         arguments = ", ".join(
-            f"{memory.argument}: {memref('i8', [memory.size])} {{llvm.noalias}}"
-            for memory in self._arguments
+            f"{memory.argument}: {memref('i8', [memory.size])}" for memory in self._arguments
         )
-        body = "\n".join(f"    {line}" for line in lines)
-        head = f"  func.func @{entry}(%arena: {arena} {{llvm.noalias}}, {arguments}) {{"
+        body = "\n".join(f"    {line}" for line in [*_PLACE, *lines])
+        head = f"  func.func @{entry}(%arena: {arena}, {arguments}, {_TEAM}) {{"
         return f"{head}\n{body}\n    return\n  }}"
 
     def _constant_view(

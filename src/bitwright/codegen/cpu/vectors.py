@@ -94,9 +94,11 @@ class VectorCode:
         )
 
     @contextmanager
-    def loop(self, count: int) -> Iterator[str]:
-        """The lines inside run for each index below `count`."""
+    def loop(self, count: int, *, shared: bool = False) -> Iterator[str]:
+        """The lines inside run for each index below `count`, or in this thread's part of them."""
         low, high, step = (self._kernel.integer(n, "index") for n in (0, count, 1))
+        if shared:
+            low, high = self._kernel.part(count)
         name = self._kernel.fresh("i")
         self.line(f"scf.for {name} = {low} to {high} step {step} {{")
         yield name

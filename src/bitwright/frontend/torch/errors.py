@@ -1,5 +1,6 @@
 """What can be wrong with a PyTorch model; the classes that other formats have as well are those."""
 
+from bitwright.errors import EXTERNAL_TOOL, BitwrightError
 from bitwright.frontend.common.errors import (
     DynamicShapeError,
     InvalidModelError,
@@ -20,8 +21,10 @@ __all__ = [
 ]  # fmt: skip
 
 
-class MissingExtraError(ModelError):
+class MissingExtraError(BitwrightError):
     """PyTorch is not installed."""
+
+    exit_code = EXTERNAL_TOOL
 
 
 class NotExportedError(ModelError):

@@ -1,0 +1,91 @@
+"""The choice of a design for a model and a target, among those that each style offers."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch_mlir import ir
+
+from bitwright.errors import BitwrightError
+from bitwright.flows.dataflow import DataflowBuild, offer_dataflow
+from bitwright.flows.folding_file import FoldingFile
+from bitwright.flows.overlay import OverlayBuild, offer_overlay
+from bitwright.passes.search.candidate import Candidate, Objective, Parameters, Style, ranked
+from bitwright.progress import ProgressCallback, silent
+from bitwright.targets.target import FpgaTarget
+
+Build = OverlayBuild | DataflowBuild
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """What a user fixes: parameters of an overlay, or the folding or interval of a pipeline."""
+
+    machine: Parameters = field(default_factory=dict[str, int | str])
+    folding: FoldingFile | None = None
+    interval: int | None = None
+
+    @property
+    def styles(self) -> list[Style]:
+        """The styles that have what is fixed; all where nothing is."""
+        if self.machine:
+            return ["overlay"]
+        pipeline = self.folding is not None or self.interval is not None
+        return ["dataflow"] if pipeline else ["overlay", "dataflow"]
+
+
+class Offer(Protocol):
+    """What one style has for a model."""
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """All of its designs that fit."""
+        ...
+
+    def build(self, chosen: Candidate) -> Any:
+        """One of them, ready to be written."""
+        ...
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The design that is built, and all that fit, best first: the first one is that."""
+
+    build: Build
+    candidates: tuple[Candidate, ...]
+
+
+def choose(
+    module: ir.Module, target: FpgaTarget, *, name: str = "model", fixed: Fixed | None = None,
+    objective: Objective = "latency", style: Style | None = None,
+    progress: ProgressCallback = silent,
+) -> Choice:  # fmt: skip
+    """The best design for a quantized `module` on `target`.
+
+    Args:
+        name: of the model.
+        style: the only one to ask; else those that have what is `fixed`.
+
+    Raises:
+        BitwrightError: no style has a design; the error of the first one asked.
+    """
+    fixed = fixed or Fixed()
+    asked: Mapping[Style, Callable[[], Offer]] = {
+        "overlay": lambda: offer_overlay(module, target, fixed.machine, progress),
+        "dataflow": lambda: offer_dataflow(
+            module, target, name, fixed.folding, fixed.interval, objective, progress
+        ),
+    }
+    offers: dict[Style, Offer] = {}
+    refused: list[BitwrightError] = []
+    kinds: list[Style] = fixed.styles if style is None else [style]
+    for kind in kinds:
+        try:
+            offers[kind] = asked[kind]()
+        except BitwrightError as error:
+            refused.append(error)
+    if not offers:
+        raise refused[0]
+    candidates = ranked([c for offer in offers.values() for c in offer.candidates], objective)
+    best = candidates[0]
+    return Choice(offers[best.style].build(best), tuple(candidates))
