@@ -1,9 +1,11 @@
 """Predicted cycles against simulated ones, on random networks and random machines.
 
-`python benchmarks/cycles.py` compiles each of 10 random networks for each of 24 random machines,
-simulates the RTL in Verilator on two inputs, and compares its cycle counter with the prediction and
-its results with the reference interpreter. A seed gives the same pairs. What is done is kept in
-`cycles.jsonl`, and a run that is stopped goes on there. The exit code is 1 if anything differs.
+`python benchmarks/cycles.py` compiles 10 random networks for each of 24 random overlay machines,
+and 240 networks into pipelines of their own, where they can be one, with random boards and
+intervals. It simulates the RTL in Verilator on two inputs, and compares its cycle counter with the
+prediction and its results with the reference interpreter. A seed gives the same pairs. What is done
+is kept in `cycles.jsonl`, and a run that is stopped goes on there. The exit code is 1 if anything
+differs.
 
 The networks have convolutions (kernels 1 to 5, strides, padding, dilation, groups), depthwise and
 linear layers, pooling, sums, concatenation, tables, every rounding, weights of 1 to 8 bits and
@@ -23,8 +25,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from bitwright.passes.dataflow import UnsupportedInDataflow
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "whole"))
-from random_machines import Machines, Outcome, random_style, run_overlay
+from random_machines import (
+    Machines,
+    Outcome,
+    random_pipeline,
+    random_style,
+    run_dataflow,
+    run_overlay,
+)
 from random_networks import needs_wide_machine, random_inputs, random_network
 
 Pairs = Iterator[tuple[int, str, Outcome]]
@@ -42,7 +53,25 @@ def overlay(machine: int, networks: list[int], folder: Path) -> Pairs:
         yield seed, str(style), run_overlay(module, inputs, style, machines)
 
 
-STYLES: dict[str, Callable[[int, list[int], Path], Pairs]] = {"overlay": overlay}
+def dataflow(machine: int, networks: list[int], folder: Path) -> Pairs:
+    """A pipeline for each of the networks that can be one."""
+    del machine  # there is one for each network
+    for seed in networks:
+        module = random_network(seed)
+        try:
+            build = random_pipeline(module, seed)
+        except UnsupportedInDataflow:
+            continue
+        stages = build.pipeline.stages
+        name = f"{'+'.join(sorted({stage.fold.engine for stage in stages}))} {len(stages)} stages"
+        inputs = random_inputs(module, seed)
+        yield seed, name, run_dataflow(module, inputs, build, folder / str(seed))
+
+
+STYLES: dict[str, Callable[[int, list[int], Path], Pairs]] = {
+    "overlay": overlay,
+    "dataflow": dataflow,
+}
 
 
 def main() -> int:

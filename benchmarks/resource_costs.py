@@ -4,9 +4,9 @@
 the errors on machines that were held out, all of one number of lanes (of one engine) at a time, and
 writes the costs, fitted to all of them, to `hwgen/costs/`.
 
-Two steps, both non-negative least squares of relative errors. Each unit alone: the cost of each of
-its counts. Whole machines: one factor for each unit, near 1, for what synthesis saves where units
-meet.
+Two steps, both non-negative least squares of relative errors in which a factor tends to 1. Each
+unit alone: a factor for each of its parts. Whole machines: one more for each unit, for what
+synthesis saves where units meet.
 """
 
 import argparse
@@ -28,7 +28,8 @@ from bitwright.ir.machine import Machine
 Line = dict[str, Any]
 Costs = dict[str, dict[str, float]]
 CELLS = ("lut", "ff")
-NEARNESS = 0.02  # how much a factor that is 100 % off counts, beside relative errors of machines
+# A factor of 2 counts as much as such a relative error of one unit (of every machine).
+PART_NEARNESS, UNIT_NEARNESS = 0.1, 0.02
 # Modules that count as part of another unit.
 PART_OF = {
     "sequencer": "fetch",
@@ -56,50 +57,54 @@ def measured(line: Line, cell: str) -> dict[str, int]:
     """What synthesis found for each unit."""
     sums = dict.fromkeys(units(line), 0)
     for module, counts in line["units"].items():
+        if not any(counts):
+            continue
         bridge = module.startswith("bridge")
         sums[line["bus"] if bridge else PART_OF.get(module, module)] += counts[CELLS.index(cell)]
     return sums
 
 
 def fit(lines: Sequence[Line], cell: str, apart_too: Sequence[Line] = ()) -> Costs:
-    """Cost of each count of each unit; of `apart_too` only the units."""
+    """The factor of each part of each unit; of `apart_too` only the units are looked at."""
     stated = [units(line) for line in lines]
     apart = [(units(line), measured(line, cell)) for line in (*lines, *apart_too)
              if "units" in line]  # fmt: skip
     costs: Costs = {}
     for unit in dict.fromkeys(name for each, _ in apart for name in each):
-        own = [(s[unit], found[unit]) for s, found in apart if unit in s]
-        names = list(dict.fromkeys(name for s, _ in own for name in getattr(s, cell)))
-        table = np.array([[getattr(s, cell).get(name, 0) for name in names] for s, _ in own], float)
+        own = [(getattr(each[unit], cell), found[unit]) for each, found in apart if unit in each]
+        names = list(dict.fromkeys(name for parts, _ in own for name in parts))
         goal = np.array([count for _, count in own], float)
-        weight = 1 / np.maximum(goal, 10)
-        costs[unit] = dict(zip(names, solve(table * weight[:, None], goal * weight), strict=True))
+        table = np.array([[parts.get(name, 0) for name in names] for parts, _ in own], float)
+        factors = solve(table, np.maximum(goal, 10), goal, PART_NEARNESS)
+        costs[unit] = dict(zip(names, factors, strict=True))
     names = list(costs)
-    table = np.array([[total({name: s[name]}, costs, cell) if name in s else 0 for name in names]
-                      for s in stated])  # fmt: skip
+    table = np.array(
+        [[total({name: each[name]}, costs, cell) if name in each else 0 for name in names]
+         for each in stated]
+    )  # fmt: skip
     whole = np.array([line["whole"][cell] for line in lines], float)
-    nearness = NEARNESS * len(lines) ** 0.5 * np.eye(len(names))
-    factors = solve(
-        np.vstack([table / whole[:, None], nearness]),
-        np.concatenate([np.ones(len(lines)), nearness.sum(axis=0)]),
-    )
+    factors = solve(table, whole, whole, UNIT_NEARNESS * len(lines) ** 0.5)
     return {
         unit: {name: round(float(cost * factor), 4) for name, cost in costs[unit].items()}
         for unit, factor in zip(names, factors, strict=True)
     }
 
 
-def solve(table: NDArray[np.float64], goal: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Non-negative least squares."""
-    return nnls(table, goal)[0]
+def solve(
+    table: NDArray[np.float64], scale: NDArray[np.float64], goal: NDArray[np.float64], near: float
+) -> NDArray[np.float64]:
+    """Factors of the columns that make their sums the goal, as a share of `scale`, and near 1."""
+    count = table.shape[1]
+    rows = np.vstack([table / scale[:, None], near * np.eye(count)])
+    return nnls(rows, np.concatenate([goal / scale, np.full(count, near)]))[0]
 
 
 def total(parts: dict[str, Structure], costs: Costs, cell: str) -> float:
-    """Sum over units of the costs of their counts."""
+    """Sum of all parts, each times its factor; one that was never fitted counts as stated."""
     return sum(
-        costs.get(name, {}).get(count, 0) * number
+        costs.get(name, {}).get(part, 1) * number
         for name, unit in parts.items()
-        for count, number in getattr(unit, cell).items()
+        for part, number in getattr(unit, cell).items()
     )
 
 
@@ -138,7 +143,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dry", action="store_true", help="write nothing")
     arguments = parser.parse_args()
-    all_costs: dict[str, Costs] = {cell: {} for cell in CELLS}
     table: list[Line] = [json.loads(text) for text in TABLE.read_text().splitlines()]
     print("% of the synthesised     machines median   95 %  worst")
     for family in dict.fromkeys(line["family"] for line in table):
@@ -147,8 +151,7 @@ def main() -> None:
             for by in HELD_OUT:
                 if errors := held_out_errors(lines, cell, by):
                     show(f"{family} {cell}, by {by}", errors)
-        # A unit that no machine of this family has costs what it does on the family before.
-        costs = all_costs = {cell: all_costs[cell] | fit(lines, cell) for cell in CELLS}
+        costs = {cell: fit(lines, cell) for cell in CELLS}
         versions = sorted({line["yosys"] for line in lines})
         text = json.dumps({"yosys": versions, "machines": len(lines), "costs": costs}, indent=1)
         if not arguments.dry:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch_mlir import ir
 
-from bitwright.flows.accelerators import Overlay
+from bitwright.flows.accelerators import Accelerator, Dataflow, Overlay
+from bitwright.flows.dataflow import DataflowBuild, build_dataflow
 from bitwright.flows.simulate import run_machine
 from bitwright.hwgen.assemble import Assembled, assemble
 from bitwright.hwgen.core import Core
@@ -19,11 +20,12 @@ from bitwright.ir import graph, reference
 from bitwright.ir.machine import DSP, ENGINES, WEIGHT_SERIAL
 from bitwright.passes.allocate import Allocate
 from bitwright.passes.legalize import Legalize
-from bitwright.passes.partition import partition
+from bitwright.passes.partition import Parts, partition
 from bitwright.passes.tile import Tile
 from bitwright.progress import silent
 from bitwright.rtl_sim.bus import VerilatorBus
 from bitwright.rtl_sim.verilate import PortKind, build_simulator
+from bitwright.targets import get_fpga
 
 Arrays = Mapping[str, NDArray[np.integer]]
 
@@ -103,19 +105,51 @@ class Outcome:
 
 def run_overlay(module: ir.Module, inputs: Arrays, style: Style, machines: Machines) -> Outcome:
     """Compile a network for the overlay of `style`, and simulate its RTL on `inputs`."""
-    wanted = reference.run(module, inputs)
     parts = partition(module)
+    assembled = assemble(DEPTHS.run(style.tile.run(Legalize().run(parts.core))))
+    predicted = predict(assembled.machine, assembled.instructions).total
+    simulator = machines.simulator(assembled, style.port)
+    return _outcome(module, inputs, parts, Overlay(assembled), simulator, predicted)
+
+
+def random_pipeline(module: ir.Module, seed: int) -> DataflowBuild:
+    """A network folded into a random board, for the least interval or a random longer one.
+
+    Raises:
+        UnsupportedInDataflow: a layer that no stage can be.
+    """
+    random = np.random.default_rng(seed)
+    target = get_fpga(str(random.choice(["ulx3s-12f", "ulx3s-25f", "ulx3s-85f"])))
+    least = build_dataflow(module, target)
+    if random.random() < 0.5:
+        return least
+    longer = int(least.pipeline.interval * 2 ** random.uniform(0.5, 5))
+    return build_dataflow(module, target, interval=longer)
+
+
+def run_dataflow(module: ir.Module, inputs: Arrays, build: DataflowBuild, folder: Path) -> Outcome:
+    """Simulate the RTL of a pipeline on `inputs`."""
+    accelerator = Dataflow(build.pipeline, graph.outputs(build.parts.core)[0].name)
+    top = WishboneTop(core=accelerator.core())
+    files = emit(top, folder, name=top.module_name)
+    simulator = build_simulator(files, top.module_name, port=PortKind.WISHBONE)
+    return _outcome(module, inputs, build.parts, accelerator, simulator, build.times.latency)
+
+
+def _outcome(
+    module: ir.Module, inputs: Arrays, parts: Parts, accelerator: Accelerator, simulator: Path,
+    predicted: int,
+) -> Outcome:  # fmt: skip
+    wanted = reference.run(module, inputs)
     entering = reference.run(parts.before, inputs)
     core = {item.name: entering[item.name] for item in graph.inputs(parts.core)}
-    assembled = assemble(DEPTHS.run(style.tile.run(Legalize().run(parts.core))))
-    with VerilatorBus(machines.simulator(assembled, style.port)) as bus:
+    with VerilatorBus(simulator) as bus:
         bus.reset()
-        ran = run_machine(Overlay(assembled), core, bus, load=True, progress=silent)
+        ran = run_machine(accelerator, core, bus, load=True, progress=silent)
     shapes = {name: array.shape for name, array in reference.run(parts.core, core).items()}
     leaving = {name: array.reshape(shapes[name]) for name, array in ran.outputs.items()}
     after_inputs = {item.name for item in graph.inputs(parts.after)}
     given = {n: a for n, a in {**entering, **leaving}.items() if n in after_inputs}
     found = reference.run(parts.after, given)
     wrong = [name for name, array in found.items() if (array != wanted[name]).any()]
-    predicted = predict(assembled.machine, assembled.instructions).total
     return Outcome(tuple(wrong), predicted, ran.cycles)

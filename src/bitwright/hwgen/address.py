@@ -278,12 +278,22 @@ def _select(*choices: tuple[Value, Value]) -> Value:
 def resources(machine: Machine) -> Structure:
     """Counters, the source address with its six beginnings, coordinates and the weight address."""
     bits = kept_bits(machine)
-    counts = {
-        "nests": 1,
-        "counter_bits": sum(bits[f"n_{loop}"][1] for loop in LOOPS),
-        "source_bits": address_bits(max(machine.act_words, machine.in_words)),
-        "coordinate_bits": coordinate_bits(machine),
-        "weight_address_bits": address_bits(machine.weight_words),
-        "gap_bits": (machine.matmul_groups * machine.pixels - 1).bit_length(),
-    }
-    return Structure(lut=counts, ff=counts)
+    counters = sum(bits[f"n_{loop}"][1] for loop in LOOPS)
+    source = address_bits(max(machine.act_words, machine.in_words))
+    coordinates, weight = coordinate_bits(machine), address_bits(machine.weight_words)
+    return Structure(
+        lut={
+            "nests": 60,
+            "counters": 3 * counters,
+            "sources": 8 * source,
+            "coordinates": 12 * coordinates,
+            "weights": 4 * weight,
+        },
+        ff={
+            "nests": 26,
+            "counters": counters,
+            "sources": 6 * source,
+            "coordinates": 4 * coordinates,
+            "weights": 3 * weight,
+        },
+    )

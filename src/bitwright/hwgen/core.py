@@ -415,24 +415,24 @@ def resources(machine: Machine) -> dict[str, Structure]:
     units = {
         "loops": address.resources(machine),
         "fetch": sequencer.resources(machine),
-        "port": host.resources(machine),
+        "port": host.resources(host.memories(machine)),
         "output": output.resources(machine),
-        "requantizer": requantize.resources(machine),
+        "requantizer": requantize.resources(machine, machine.requant_lanes),
     }
+    registers = {"cores": 105, "fields": fields}
     if machine.dsp:
-        counts = {"cores": 1, "banks": banks}
-        units |= {"core": Structure(lut=counts, ff=counts | {"field_bits": fields},
-                                    memories=memories),
-                  "operands": operands.resources(machine)}  # fmt: skip
+        units["core"] = Structure(
+            lut={"cores": 70, "banks": 4 * (banks - 1)}, ff=registers, memories=memories
+        )
+        units["operands"] = operands.resources(machine)
         return units | datapath.resources(machine)
     stages = term_latency(machine, Opcode.MATMUL)
-    between = Structure(
-        lut={"cores": 1, "operand_bits": word},
-        ff={"cores": 1, "operand_bits": word, "flag_stages": stages, "field_bits": fields},
+    units["core"] = Structure(
+        lut={"cores": 85, "operands": 2 * word},
+        ff=registers | {"operands": word, "flags": 6 * stages},
         memories=memories,
     )
     return units | {
-        "core": between,
         "weightserial": weightserial.resources(machine),
         "channelwise": channelwise.resources(machine),
         "accumulators": accumulator.resources(machine),

@@ -162,15 +162,15 @@ class Datapath(wiring.Component):
 
 def resources(machine: Machine) -> dict[str, Structure]:
     """The engine, the window, the tile's sums, and the weights' way to the engine."""
-    row_bits = WINDOW_TAPS * 8 * machine.lanes
+    row = WINDOW_TAPS * 8 * machine.lanes
     between = Structure(
-        lut={"datapaths": 1, "row_bits": row_bits, "kernel_bits": machine.window_rows * row_bits},
+        lut={"datapaths": 8, "kernel_rows": machine.window_rows * row * 2 // 3},
         ff={
-            "datapaths": 1, "weight_bits": machine.weight_bits,
-            "address_bits": address_bits(machine.weight_words),
-            "flag_stages": term_latency(machine, Opcode.MATMUL),
+            "weights": machine.weight_bits,
+            "addresses": (WEIGHTS - 1) * address_bits(machine.weight_words),
+            "flags": 6 * term_latency(machine, Opcode.MATMUL),
         },
-    )  # fmt: skip
+    )
     return {
         "datapath": between,
         "dsp": dsp.resources(machine),

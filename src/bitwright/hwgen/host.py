@@ -258,10 +258,11 @@ class HostPort(wiring.Component):
         return value
 
 
-def resources(machine: Machine) -> Structure:
+def resources(shown: Mapping[Window, HostMemory]) -> Structure:
     """Registers, the slices of wide words, and the choice among the slices of an output word."""
-    slices = {window: memory.slices for window, memory in memories(machine).items()}
-    early = max(slices.values()) - 1
-    lut = {"ports": 1, "early_slices": early, "output_slices": slices[Window.OUTPUT] - 1}
-    output_bits = min(machine.activation_bits, DATA_BITS)
-    return Structure(lut=lut, ff={"ports": 1, "early_slices": early, "output_bits": output_bits})
+    early = max(memory.slices for memory in shown.values()) - 1
+    output = shown[Window.OUTPUT]
+    return Structure(
+        lut={"ports": 115, "slices": 6 * early, "outputs": 24 * (output.slices - 1)},
+        ff={"ports": 130, "slices": 32 * early, "outputs": min(output.width, DATA_BITS)},
+    )

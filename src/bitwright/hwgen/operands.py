@@ -124,19 +124,23 @@ def _multiple(m: Module, value: Value, count: int, name: str) -> Signal:
 
 def resources(machine: Machine) -> Structure:
     """Places and columns of the pixels, their choice by each bank, and of a bank by each pixel."""
-    source = address_bits(max(machine.act_words, machine.in_words))
-    bank_bits = (machine.banks - 1).bit_length()
-    row = max(source - bank_bits, 1)
+    source, column = (
+        address_bits(max(machine.act_words, machine.in_words)), coordinate_bits(machine),
+    )  # fmt: skip
+    row = max(source - (machine.banks - 1).bit_length(), 1)
     word, pixels, banks = machine.activation_bits, machine.pixels, machine.banks
     return Structure(
         lut={
-            "units": 1, "place_bits": (pixels - 1) * (source + coordinate_bits(machine)),
-            "row_bits": banks * (pixels - 1) * row, "read_bits": banks * word,
-            "word_bits": pixels * banks * word,
+            "places": (pixels - 1) * (source + column),
+            "rows": banks * (pixels - 1) * (row + 2),
+            "reads": banks * word,
+            "words": 2 * pixels * word,
+            "choices": pixels * (banks - 1) * word * 2 // 3,
         },
         ff={
-            "place_bits": pixels * (source + coordinate_bits(machine)),
-            "multiple_bits": (pixels - 1) * source, "row_bits": banks * row,
-            "word_bits": (pixels + banks) * word,
+            "places": pixels * (source + column),
+            "multiples": (pixels - 1) * source,
+            "rows": banks * row,
+            "words": (pixels + banks) * word,
         },
-    )  # fmt: skip
+    )

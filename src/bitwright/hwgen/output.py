@@ -255,20 +255,24 @@ class OutputStage(wiring.Component):
 def resources(machine: Machine) -> Structure:
     """Counters, addresses and the word that is packed; without its requantizers."""
     address = address_bits(max(machine.act_words, machine.out_words))
+    params_address = address_bits(machine.param_words)
     tables = machine.requant_lanes if machine.tables else 0
-    shared = {
-        "stages": 1,
-        "address_bits": address,
-        "params_address_bits": address_bits(machine.param_words),
-        "table_lanes": tables,
-        "group_bits": (machine.matmul_groups - 1).bit_length(),
-        "several_pixels": int(machine.pixels > 1),
-    }
     return Structure(
-        lut=shared | {"plain_lanes": machine.requant_lanes - tables},
-        ff=shared | {
-            "word_bits": machine.activation_bits, "params_bits": machine.param_bits,
-            "tile_word_bits": (machine.rows // machine.lanes).bit_length(),
+        lut={
+            "stages": 40,
+            "addresses": 7 * address,
+            "params_address": 3 * params_address,
+            "tables": 8 * tables,
+            "pixels": 15 * (machine.pixels > 1),
+        },
+        ff={
+            "stages": 45,
+            "addresses": 3 * address,
+            "params_address": 2 * params_address,
+            "tables": 16 * tables,
+            "words": machine.activation_bits,
+            "params": machine.param_bits,
+            "pixels": 4 * (machine.pixels > 1),
         },
         memories=((8, TABLE_ENTRIES * machine.tables),) * tables,
-    )  # fmt: skip
+    )

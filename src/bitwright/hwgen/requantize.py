@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from bitwright.hwgen.serial_product import SerialProduct
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import Rounding
-from bitwright.ir.machine import SHIFT_BITS, Machine
+from bitwright.ir.machine import SHIFT_BITS
 
 WINDOW_BITS = 10  # of the shifted product, half bit included: enough to know every int8 clamp
 HALF_WORD = 16  # multipliers are 16 x 16, their operands of equal signedness
@@ -291,13 +291,18 @@ def _differs(bits: Value, sign: Value) -> Value:
     return (bits ^ sign.replicate(len(bits))).any() if len(bits) else Const(0)
 
 
-def resources(machine: Machine) -> Structure:
-    """All channels of the output stage."""
-    count, bits = machine.requant_lanes, machine.acc_bits
-    high = bits - min(HALF_WORD, bits - 8)
-    kind = "wide" if machine.wide else "narrow"
-    counts = {
-        f"{kind}_channels": count, f"{kind}_acc_bits": count * bits,
-        f"{kind}_high_bits": count * (high - 8),
-    }  # fmt: skip
-    return Structure(lut=counts, ff=counts, dsp=(4 if machine.wide else 2) * count)
+def resources(machine: Widths, channels: int) -> Structure:
+    """So many channels, each with its multipliers."""
+    bits = machine.acc_bits
+    high = channels * (bits - min(HALF_WORD, bits - 8))
+    if machine.wide:
+        return Structure(
+            lut={"wide": 320 * channels, "wide_acc_bits": 5 * channels * bits},
+            ff={"wide": 271 * channels, "wide_acc_bits": 5 * channels * bits, "wide_high": high},
+            dsp=4 * channels,
+        )
+    return Structure(
+        lut={"narrow": 145 * channels, "narrow_acc_bits": 5 * channels * bits},
+        ff={"narrow": 132 * channels, "narrow_acc_bits": 3 * channels * bits, "narrow_high": high},
+        dsp=2 * channels,
+    )

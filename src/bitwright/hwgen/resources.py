@@ -1,9 +1,9 @@
 """What a machine takes of an FPGA, without synthesis.
 
 Block RAM and DSP follow from the parameters. LUT and FF are sums over the units: each unit states,
-beside its code, the counts that its structure gives (`resources`, a `Structure`), and a file for
-each family (`costs/`) has what one of each costs. `benchmarks/resource_costs.py` fits the files to
-syntheses of random machines.
+beside its code, the parts that its structure has (`resources`, a `Structure`), and a file for each
+family (`costs/`) has the factor between what a part states and what synthesis makes of it, near 1.
+`benchmarks/resource_costs.py` fits the files to syntheses of random machines.
 """
 
 import json
@@ -79,10 +79,10 @@ def memory_glue(family: str, shapes: Iterable[tuple[int, int]]) -> Structure:
     rows = [(width, _BLOCK_RAMS[family].fit(width, depth)[1]) for width, depth in shapes]
     return Structure(
         lut={
-            "choice_bits": sum(width * (count - 1) for width, count in rows),
+            "choices": sum(width * (count - 1) for width, count in rows) * 3 / 4,
             "rows": sum(count - 1 for _, count in rows),
         },
-        ff={"row_bits": sum((count - 1).bit_length() for _, count in rows)},
+        ff={"rows": sum((count - 1).bit_length() for _, count in rows)},
     )
 
 
@@ -96,7 +96,7 @@ def structure(machine: Machine, bus: str = "") -> dict[str, Structure]:
 
 @cache
 def costs(family: str) -> dict[str, dict[str, dict[str, float]]]:
-    """LUT and FF of one of each count of each unit: `costs["ecp5"]["lut"]["loops"]["nests"]`."""
+    """The factor of each part of each unit: `costs("ecp5")["lut"]["loops"]["counters"]`."""
     path = COSTS_FOLDER / f"{family}.json"
     if family not in _BLOCK_RAMS or not path.exists():
         raise FamilyError(
@@ -109,6 +109,8 @@ def costs(family: str) -> dict[str, dict[str, dict[str, float]]]:
 def price(units: Mapping[str, Structure], family: str) -> Resources:
     """Resources of a design of these units after synthesis for `family`.
 
+    A part that was never fitted counts as its unit states it.
+
     Raises:
         FamilyError: there are no costs of that family.
     """
@@ -117,9 +119,9 @@ def price(units: Mapping[str, Structure], family: str) -> Resources:
     units = {**units, "memories": memory_glue(family, memories)}
     sums = {
         cell: sum(
-            known[cell][name][count] * number
+            known[cell].get(name, {}).get(part, 1) * number
             for name, unit in units.items()
-            for count, number in getattr(unit, cell).items()
+            for part, number in getattr(unit, cell).items()
         )
         for cell in ("lut", "ff")
     }

@@ -160,5 +160,8 @@ class Sequencer(wiring.Component):
 def resources(machine: Machine) -> Structure:
     """`Fetch` and `Sequencer`."""
     fields = sum(bits for _, bits in kept_bits(machine).values())
-    counts = {"sequencers": 1, "address_bits": address_bits(machine.program_words)}
-    return Structure(lut=counts, ff=counts | {"field_bits": fields})
+    address = address_bits(machine.program_words)
+    return Structure(
+        lut={"sequencers": 135, "addresses": 2 * address},
+        ff={"sequencers": 50, "addresses": address, "fields": fields},
+    )

@@ -9,8 +9,9 @@ class Structure:
     """What the function `resources` of a unit returns.
 
     Attributes:
-        lut, ff: counts by name that the unit's look-up tables (flip-flops) are a sum of, each with
-            a factor that synthesis tells (`costs/`): bits of adders, of choices, of registers.
+        lut, ff: parts of the unit by name, in look-up tables (flip-flops) as far as the structure
+            tells: the bits of an adder, of a register, twice the bits of a choice of four. What
+            each part really costs, as a factor, is fitted to syntheses (`costs/`).
         dsp: multiplier blocks.
         memories: (width, depth) of each.
     """

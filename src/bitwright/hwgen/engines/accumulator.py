@@ -130,10 +130,10 @@ def resources(machine: Machine) -> Structure:
     copies = -(-rows // ROWS_PER_COPY)
     return Structure(
         lut={
-            "add_bits": rows * bits,
-            "shift_bits": (rows - machine.requant_lanes) * bits,
-            "term_bits": machine.lanes * bits,
-            "rows": rows,
+            "adders": 2 * rows * bits,
+            "copies": (rows - machine.requant_lanes) * bits,
+            "terms": machine.lanes * channelwise.TERM_BITS,
+            "controls": 8 * copies,
         },
-        ff={"row_bits": 2 * rows * bits, "copies": copies},
+        ff={"rows": 2 * rows * bits, "controls": 6 * copies},
     )

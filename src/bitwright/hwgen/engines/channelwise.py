@@ -65,6 +65,7 @@ class Channelwise(wiring.Component):
 
 
 def resources(machine: Machine) -> Structure:
-    """Per lane a multiplier and a comparison."""
-    lanes = {"lanes": machine.lanes}
-    return Structure(lut=lanes, ff=lanes, dsp=machine.lanes)
+    """Per lane a multiplier and a comparison; the matrix engine has the same operands."""
+    return Structure(
+        lut={"lanes": 32 * machine.lanes}, ff={"lanes": 40 * machine.lanes}, dsp=machine.lanes
+    )

@@ -199,11 +199,22 @@ def _registered(m: Module, value: Value, bits: int, name: str) -> Signal:
 def resources(machine: Machine) -> Structure:
     """Products in blocks and of tables, the multiples of activations, and each row's tree."""
     lanes, rows, pixels = machine.lanes, machine.rows, machine.pixels
-    counts = {
-        "block_pairs": machine.multiplier_blocks,
-        "table_products": 2 * (machine.product_pairs - machine.multiplier_blocks),
-        "multiples": pixels * lanes,
-        "packed": rows * lanes // 2,
-        "tree_bits": pixels * rows * adder_tree_bits(lanes, PRODUCT_BITS),
-    }
-    return Structure(lut=counts, ff=counts, dsp=machine.multiplier_blocks)
+    of_tables = 2 * (machine.product_pairs - machine.multiplier_blocks)
+    packed, trees = rows * lanes // 2, pixels * rows * adder_tree_bits(lanes, PRODUCT_BITS)
+    return Structure(
+        lut={
+            "block_pairs": 68 * machine.multiplier_blocks,
+            "table_products": 95 * of_tables,
+            "multiples": 20 * pixels * lanes,
+            "packed": 10 * packed,
+            "trees": trees,
+        },
+        ff={
+            "block_pairs": 90 * machine.multiplier_blocks,
+            "table_products": 58 * of_tables,
+            "multiples": 27 * pixels * lanes,
+            "packed": 34 * packed,
+            "trees": trees,
+        },
+        dsp=machine.multiplier_blocks,
+    )

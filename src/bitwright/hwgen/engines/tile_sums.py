@@ -118,11 +118,13 @@ class _Control:
 def resources(machine: Machine) -> Structure:
     """Per pixel and row an accumulator, and a copy that is loaded or shifted."""
     bits, sums = machine.acc_bits, machine.pixels * machine.rows
+    copies = -(-sums // ROWS_PER_COPY)
     return Structure(
         lut={
-            "sums": sums, "add_bits": sums * bits,
-            "shift_bits": (sums - machine.requant_lanes) * bits,
-            "lane_bits": machine.pixels * machine.lanes * bits,
+            "adders": 2 * sums * bits,
+            "copies": (sums - machine.requant_lanes) * bits,
+            "lanes": machine.pixels * machine.lanes * bits,
+            "controls": 8 * copies,
         },
-        ff={"sum_bits": 2 * sums * bits, "copies": sums // ROWS_PER_COPY},
-    )  # fmt: skip
+        ff={"sums": 2 * sums * bits, "controls": 5 * copies},
+    )

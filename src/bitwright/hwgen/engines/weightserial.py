@@ -96,12 +96,12 @@ def resources(machine: Machine) -> Structure:
     """A choice of four per row and pair, and the adders of the pairs and of each row's tree."""
     rows, lanes = machine.rows, machine.lanes
     pairs = lanes // 2
-    tree = rows * adder_tree_bits(pairs, 9)
-    levels = latency(machine) - 1
-    registers = sum((pairs >> min(level, pairs.bit_length() - 1)) * (9 + level)
-                    for level in range(1, levels + 1)) if pairs > 1 else 9  # fmt: skip
+    tree = adder_tree_bits(pairs, 9) if pairs > 1 else 9
     return Structure(
-        lut={"choice_bits": rows * pairs * 9, "pair_bits": pairs * 9, "tree_bits": tree},
-        ff={"operand_bits": lanes * 8 + pairs * 9 + machine.weight_bits,
-            "sum_bits": rows * registers},
-    )  # fmt: skip
+        lut={
+            "choices": 2 * rows * pairs * 9,
+            "pairs": pairs * 10,
+            "trees": rows * adder_tree_bits(pairs, 9),
+        },
+        ff={"operands": lanes * 8 + pairs * 9 + machine.weight_bits, "sums": rows * tree},
+    )

@@ -136,9 +136,13 @@ class Window(wiring.Component):
 def resources(machine: Machine) -> Structure:
     """Per lane the taps' adders, the sums and the maxima."""
     lanes, pixels = machine.lanes, machine.pixels
-    counts = {
-        "sum_bits": (pixels + CARRIED) * lanes * machine.acc_bits,
-        "terms": (pixels + CARRIED) * lanes,
-        "peaks": pixels * lanes,
-    }
-    return Structure(lut=counts, ff=counts)
+    sums = (pixels + CARRIED) * lanes
+    taps = (WINDOW_TAPS * pixels - (pixels + CARRIED)) * lanes
+    return Structure(
+        lut={
+            "sums": 2 * sums * machine.acc_bits, "taps": 17 * taps, "peaks": 22 * pixels * lanes,
+        },
+        ff={
+            "sums": sums * machine.acc_bits, "terms": 16 * sums, "peaks": 40 * pixels * lanes,
+        },
+    )  # fmt: skip

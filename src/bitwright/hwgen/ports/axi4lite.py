@@ -152,4 +152,4 @@ class Axi4LiteBridge(wiring.Component):
 
 def resources() -> Structure:
     """The same on every machine."""
-    return Structure(lut={"bridges": 1}, ff={"bridges": 1})
+    return Structure(lut={"bridges": 65}, ff={"bridges": 187})

@@ -284,4 +284,4 @@ class UartBridge(wiring.Component):
 
 def resources() -> Structure:
     """The same on every machine, but for a few bits of the divisor."""
-    return Structure(lut={"bridges": 1}, ff={"bridges": 1})
+    return Structure(lut={"bridges": 320}, ff={"bridges": 190})

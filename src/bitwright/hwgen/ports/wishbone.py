@@ -78,4 +78,4 @@ class WishboneBridge(wiring.Component):
 
 def resources() -> Structure:
     """The same on every machine."""
-    return Structure(lut={"bridges": 1}, ff={"bridges": 1})
+    return Structure(lut={"bridges": 15}, ff={"bridges": 94})
