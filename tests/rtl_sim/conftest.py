@@ -1,5 +1,6 @@
 """What the tests of this folder share: a memory as a core, and random programs."""
 
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -11,10 +12,15 @@ from amaranth.lib.wiring import In
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from bitwright.hwgen import golden
+from bitwright.hwgen.cycles import predict
 from bitwright.hwgen.host import HostSignature
 from bitwright.hwgen.isa import Image, Instruction, encode, groups, pack_params
 from bitwright.ir.instructions import Opcode, Space
 from bitwright.ir.machine import Machine
+from bitwright.runtime.driver import Bus, MachineDriver
+
+SEED = int(os.environ.get("BITWRIGHT_SEED", "1"))
 
 
 class MemoryCore(wiring.Component):
@@ -177,3 +183,27 @@ class RandomProgram:
 def random_program() -> Callable[[Machine, Generator, int], RandomProgram]:
     """Makes a random program for a machine, of some compute instructions."""
     return RandomProgram
+
+
+@pytest.fixture(scope="session")
+def check_programs() -> Callable[[Bus, Machine, int, int], None]:
+    """Runs random programs of some compute instructions on the machine behind a bus: results equal
+    the functional machine's, cycles the predicted ones."""
+
+    def check(bus: Bus, machine: Machine, programs: int, length: int) -> None:
+        for number in range(programs):
+            seed = SEED * 1000 + number
+            program = RandomProgram(machine, np.random.default_rng(seed), length)
+            driver = MachineDriver(bus, machine, timeout_cycles=1_000_000)
+            driver.load_image(program.image)
+            inputs = [program.random_input() for _ in range(3)]
+            results = list(driver.run(inputs))
+            assert len(results) == 3
+            predicted = predict(machine, program.image.instructions).total
+            for words, result in zip(inputs, results, strict=True):
+                expected = golden.run(program.image, words)
+                wrong = np.flatnonzero((result.words != expected).any(axis=1) & program.written)
+                assert not wrong.size, f"seed {seed}: output words {wrong[:10]} differ"
+                assert result.cycles == predicted, f"seed {seed}"
+
+    return check

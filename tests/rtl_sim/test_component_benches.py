@@ -7,6 +7,7 @@ random stimuli; the seed of a run is printed when it fails.
 import dataclasses
 import json
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,14 +27,19 @@ from bitwright.hwgen.engines.weightserial import WeightSerial
 from bitwright.hwgen.engines.window import Window
 from bitwright.hwgen.host import HostPort, memories
 from bitwright.hwgen.output import OutputStage
+from bitwright.hwgen.ports.axi4_master import Axi4Master
 from bitwright.hwgen.ports.axi4lite import Axi4LiteBridge
 from bitwright.hwgen.ports.uart import UartBridge
 from bitwright.hwgen.ports.wishbone import WishboneBridge
+from bitwright.hwgen.ports.wishbone_master import WishboneMaster
 from bitwright.hwgen.ram import Ram
 from bitwright.hwgen.requantize import Requantizer
 from bitwright.hwgen.sequencer import Fetch, Sequencer
 from bitwright.ir.machine import Machine
 from bitwright.rtl_sim import toolchain
+
+sys.path.insert(0, str(Path(__file__).parent / "benches"))
+from memory_systems import BURST_WORDS, TIMINGS, MasterAndMemory, StreamedWeights
 
 MACHINE = Machine(
     lanes=4, rows=16, requant_lanes=2, acc_bits=20, act_words=200, in_words=64, out_words=48,
@@ -68,6 +74,10 @@ UNITS = {
     "wishbone": WishboneBridge(),
     "axi4lite": Axi4LiteBridge(),
     "uart": UartBridge(divisor=UART_DIVISOR, silence_bytes=UART_SILENCE_BYTES),
+    "wishbone_master": WishboneMaster(burst_words=BURST_WORDS),
+    "axi4_master": Axi4Master(burst_words=BURST_WORDS, outstanding=3),
+    **{f"memory_{name}": MasterAndMemory(timing) for name, timing in TIMINGS.items()},
+    **{f"streamed_{name}": StreamedWeights(timing) for name, timing in TIMINGS.items()},
 }
 
 

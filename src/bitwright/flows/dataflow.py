@@ -95,19 +95,18 @@ def build_dataflow(
         made = _priced(parts, pipeline, None, room, target.family)
         check_fits(f"the pipeline of {name!r} with this folding", made.resources, target)
         return made
-    costs = _Costs(target.family)
-    for _ in range(ROUNDS):
-        found = fold(
-            flat, _less(room, _host(flat)), costs, interval=interval,
-            objective=objective,
-        )  # fmt: skip
+    costs, rounds = _Costs(target.family), 0
+    while True:
+        found = fold(flat, _less(room, _host(flat)), costs, interval=interval, objective=objective)
         pipeline = found.pipeline
         if interval is None:  # the input's words, or the units, may need more than the stages
             pipeline = replace(pipeline, interval=max(pipeline.interval, least_interval(pipeline)))
         made = _priced(parts, pipeline, found.below, room, target.family)
         costs.learn(found.pipeline, made.times)
-        if all(need <= have for need, have in zip(_counts(made), _counts(room), strict=True)):
-            return made
+        rounds += 1
+        pairs = zip(_counts(made.resources), _counts(room), strict=True)
+        if rounds == ROUNDS or all(need <= have for need, have in pairs):
+            break
     check_fits(f"the pipeline of {name!r}", made.resources, target)
     return made
 
@@ -168,9 +167,8 @@ def _host(pipeline: Pipeline, banks: int = 2) -> Resources:
     return Resources(lut=_HOST_LUTS, ff=_HOST_FFS, bram=bram, dsp=0)
 
 
-def _counts(item: DataflowBuild | Resources) -> list[int]:
-    resources = item.resources if isinstance(item, DataflowBuild) else item
-    return [count for _, count in resources.items()]
+def _counts(item: Resources) -> list[int]:
+    return [count for _, count in item.items()]
 
 
 def _less(room: Resources, taken: Resources) -> Resources:
@@ -227,11 +225,11 @@ def offer_dataflow(
     interval: int | None = None, objective: SearchObjective = "latency",
     progress: ProgressCallback = silent,
 ) -> DataflowOffer:  # fmt: skip
-    """The pipeline of `build_dataflow` that is best by `objective`."""
+    """The pipeline of `build_dataflow` that is best by `objective`, or least for an `interval`."""
     progress("fold the layers", 0, 0)
     made = build_dataflow(
         module, target, name=name, folding=folding, interval=interval,
-        objective=_OBJECTIVES[objective],
+        objective="use" if interval is not None else _OBJECTIVES[objective],
     )  # fmt: skip
     return DataflowOffer(made)
 

@@ -8,9 +8,12 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
-from bitwright.fpga import tools
+from amaranth.lib import wiring
+
+from bitwright.fpga import flow, tools
 from bitwright.fpga.errors import ModelMissing, ToolMissing
 from bitwright.fpga.report import SynthesisReport
+from bitwright.hwgen.verilog import emit
 from bitwright.targets.target import Family, FpgaTarget
 
 _MODELS = Path(__file__).parent / "models"
@@ -50,6 +53,19 @@ def simulation_sources(synthesis: SynthesisReport, target: FpgaTarget) -> list[P
     cells = synthesis.netlist_verilog.with_name("cells.v")
     cells.write_text(cell_models(list(synthesis.cells), target.family))
     return [synthesis.netlist_verilog, cells]
+
+
+def synthesised(
+    component: wiring.Component, name: str, target: FpgaTarget, folder: Path
+) -> list[Path]:
+    """Verilog files of a component after synthesis, to be simulated instead of what `emit` writes.
+
+    The ports of module `name` are the same. Raises as `emit`, `flow.synthesise` and
+    `simulation_sources` do.
+    """
+    files = emit(component, folder / "rtl", name=name)
+    report = flow.synthesise(files, name, target, folder / "synthesis")
+    return simulation_sources(report, target)
 
 
 def cell_models(cells: list[str], family: Family) -> str:

@@ -17,6 +17,8 @@ Array = NDArray[np.int64]
 # block, or two rows' products in one.
 Engine = Literal["lut", "dsp", "packed"]
 ChannelOp = Literal["mac", "sum", "max"]
+LEAST_INTERVAL = 4
+"""Cycles between the starts of two images, at least."""
 
 
 @dataclass(frozen=True, kw_only=True)

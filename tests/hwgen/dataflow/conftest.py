@@ -9,6 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 import bitwright
+from bitwright import targets
+from bitwright.fpga.netlist import synthesised
 from bitwright.hwgen import gated_add
 from bitwright.hwgen.dataflow import golden, host_words
 from bitwright.hwgen.dataflow.core import DataflowCore, host_memories
@@ -328,15 +330,20 @@ def _run(
 
 
 def _check(
-    pipeline: Pipeline, folder: Path, seed: int, *, images: int = 6, cells: bool = False
-) -> None:
+    pipeline: Pipeline, folder: Path, seed: int, *, images: int = 6, cells: bool = False,
+    netlist: bool = False,
+) -> None:  # fmt: skip
     """Simulates some images: results as golden says, cycles as the schedule says.
 
-    With `cells` the adders are carry cells of an ECP5, as they are in its synthesis.
+    With `cells` the adders are carry cells of an ECP5, as they are in its synthesis. With `netlist`
+    it is simulated as synthesis for an ECP5 makes it.
     """
     core = DataflowCore(pipeline=pipeline)
     top = WishboneTop(core=core)
-    files = emit(top, folder, name=top.module_name)
+    if netlist:
+        files = synthesised(top, top.module_name, targets.get_fpga("ulx3s-85f"), folder)
+    else:
+        files = emit(top, folder, name=top.module_name)
     if cells:
         adder = folder / gated_add.SOURCE.name
         adder.write_text("`define BITWRIGHT_ECP5\n" + adder.read_text())

@@ -1,15 +1,20 @@
 """Random pipelines in Verilator: results as the golden model's, cycles as the schedule's."""
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from bitwright.hwgen.dataflow.core import DataflowCore
+from bitwright.hwgen.tops import WishboneTop
+from bitwright.hwgen.verilog import emit, lint_arguments
 from bitwright.ir.dataflow import Pipeline
+from bitwright.rtl_sim import toolchain
 
 SEED = int(os.environ.get("BITWRIGHT_SEED", "1"))
-COUNT = 100 if os.environ.get("BITWRIGHT_ACCEPTANCE") else 4
+COUNT = 200 if os.environ.get("BITWRIGHT_ACCEPTANCE") else 3
 
 
 @pytest.mark.parametrize("number", range(COUNT))
@@ -20,4 +25,19 @@ def test_random_pipeline(
     check_pipeline: Callable[..., None],
 ) -> None:
     seed = SEED * 1000 + number
-    check_pipeline(random_pipeline(seed, 1 + number % 4), tmp_path, seed)
+    check_pipeline(random_pipeline(seed, 2 + number % 4), tmp_path, seed, cells=number % 2 == 1)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_lint(seed: int, tmp_path: Path, random_pipeline: Callable[[int, int], Pipeline]) -> None:
+    """No warnings but those with a documented reason."""
+    top = WishboneTop(core=DataflowCore(pipeline=random_pipeline(seed, 6)))
+    files = emit(top, tmp_path, name=top.module_name)
+    done = subprocess.run(
+        [
+            *toolchain.verilator(), "--lint-only", *lint_arguments(pipeline=True),
+            "--top-module", top.module_name, *map(str, files),
+        ],
+        env=toolchain.verilator_environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr

@@ -109,7 +109,7 @@ def test_least_use_for_an_interval() -> None:
     given, budget = pipeline(), Resources(lut=3000, ff=5000, bram=40, dsp=9)
     wanted = min(use for interval, use in _all(budget).items() if interval <= 100)
     found = fold(given, budget, costs, interval=100)
-    assert found.pipeline.interval == 100
+    assert found.pipeline.interval <= 100
     assert _use(found.pipeline, budget) == pytest.approx(wanted)
 
 

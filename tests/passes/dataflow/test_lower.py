@@ -19,7 +19,7 @@ from bitwright.passes.dataflow import UnsupportedInDataflow, lower
 from bitwright.passes.partition import partition
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "whole"))
-from random_networks import random_network
+from random_networks import random_network  # pyright: ignore[reportMissingImports]
 
 X = QuantParams((0.5,), 3, 8, -128, 127)
 W = QuantParams((1.0,), 0, 4, -7, 7)
@@ -64,7 +64,7 @@ def _check_range(tensor: Tensor, values: NDArray[np.int64]) -> None:
     assert values.max() < low + (1 << tensor.bits)
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(40))
 def test_random_networks(seed: int) -> None:
     module = random_network(seed)
     kinds = {operation.operation.name for operation in graph.operations(module)}

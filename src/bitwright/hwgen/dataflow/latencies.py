@@ -9,7 +9,6 @@ from bitwright.hwgen.serial_product import DigitSerial, SerialProduct, SharedBlo
 from bitwright.ir.dataflow import MatrixStage, Output, Requantize, Stage, Sums, Thresholds
 from bitwright.ir.machine import NARROW_MULTIPLIER_BITS, WIDE_MULTIPLIER_BITS
 
-LEAST_INTERVAL = 4  # cycles between the starts of two images
 SOURCE = 2  # from the start of an image to its first word
 OPERANDS = 2  # from a step to its operands
 ROM_LATENCY = 2  # from the address of a table of constants to the word

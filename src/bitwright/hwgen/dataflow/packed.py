@@ -15,7 +15,7 @@ h = (P >> S) - w a modulo 2^overlap. All three parts are added up over the lanes
 with A the sum of the activations, made once for all rows.
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from numpy.typing import NDArray
 
 from bitwright.hwgen.dataflow.adders import delayed, registered, tree
@@ -57,13 +57,18 @@ class PackedProducts(Products):
                 tree(m, [part[n] for part in parts], f"{name}_{which}")
                 for n, which in enumerate(("upper", "carried", "lower"))
             )
-            high = registered(m, upper - carried, f"{name}_high")
-            low = registered(m, (carried << self.shift) + lower, f"{name}_low")
-            low = registered(m, low - (whole << bits - 1), f"{name}_low_row")
-            m.d.comb += [
-                self.sums[2 * pair].eq(low),
-                self.sums[2 * pair + 1].eq(registered(m, high, f"{name}_high_row")),
+            rows = [
+                Signal(signed(self.sum_bits), name=f"{name}_{row}", reset_less=True)
+                for row in ("low", "high", "low_row", "high_row")
             ]
+            low, high, low_row, high_row = rows
+            m.d.sync += [
+                low.eq((carried << self.shift) + lower),
+                high.eq(upper - carried),
+                low_row.eq(low - (whole << bits - 1)),
+                high_row.eq(high),
+            ]
+            m.d.comb += [self.sums[2 * pair].eq(low_row), self.sums[2 * pair + 1].eq(high_row)]
         return m
 
     @property

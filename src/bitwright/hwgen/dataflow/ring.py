@@ -62,7 +62,11 @@ class Banks(wiring.Component):
             self.busy.eq(started != published),
             self.write_bank.eq(published),
             self.read_bank.eq(released),
-            self.shown.eq(Mux(whole > STATUS_COUNT_MASK, STATUS_COUNT_MASK, whole)),
+            self.shown.eq(
+                Mux(whole > STATUS_COUNT_MASK, STATUS_COUNT_MASK, whole)
+                if self.banks > STATUS_COUNT_MASK
+                else whole
+            ),
             starts.write_enable.eq(self.start),
             starts.write_address.eq(started),
             starts.write_data.eq(now),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bitwright.hwgen.dataflow import latencies
 from bitwright.hwgen.dataflow.check import PipelineError, check
 from bitwright.hwgen.dataflow.loops import Reads, reads
-from bitwright.ir.dataflow import Pipeline, Stage
+from bitwright.ir.dataflow import LEAST_INTERVAL, Pipeline, Stage
 
 Ints = NDArray[np.int64]
 _IMAGES = 3
@@ -82,7 +82,7 @@ class Schedule:
 def least_interval(pipeline: Pipeline) -> int:
     """The smallest interval that the pipeline's folding allows."""
     steps = (stage.tiles * stage.tile_steps for stage in pipeline.stages)
-    return max(latencies.LEAST_INTERVAL, _input_words(pipeline) * pipeline.pace, *steps)
+    return max(LEAST_INTERVAL, _input_words(pipeline) * pipeline.pace, *steps)
 
 
 def schedule(pipeline: Pipeline) -> Schedule:

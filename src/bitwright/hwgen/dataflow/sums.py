@@ -9,8 +9,6 @@ from bitwright.hwgen.ram import COPY_SUFFIX
 
 _ROWS_PER_COPY = 8  # rows that share one copy of the control registers
 
-_ROWS_PER_COPY = 8  # rows that share one copy of the control registers
-
 
 class TileSums(wiring.Component):
     """One accumulator per row (lane), and where a tile is several words, a copy to empty.

@@ -72,7 +72,12 @@ class Window(wiring.Component):
         if own.parts > 1:
             part = Signal.like(loops.part, name="part_read", reset_less=True)
             m.d.sync += part.eq(loops.part)
-            read = read.word_select(part, len(self.operands))
+            chosen = Signal(len(self.operands), name="part_of_word")
+            with m.Switch(part):
+                for number in range(own.parts):
+                    with m.Case(number):
+                        m.d.comb += chosen.eq(read.word_select(number, len(chosen)))
+            read = chosen
         if own.pads:
             pad = Signal(name="pad_read", reset_less=True)
             m.d.sync += pad.eq(loops.pad)

@@ -45,24 +45,28 @@ class Axi4LiteBridge(wiring.Component):
     changes nothing. The protection signals are left out, as a slave may.
 
     AMBA AXI protocol specification (ARM IHI 0022), chapter B1.
+
+    Attributes:
+        write_address, write_data, read_address: of the requests that wait; addresses count words.
+        write_complete, write_aligned, read_aligned: whether they are of whole words.
     """
 
     def __init__(self) -> None:
+        self.write_address, self.read_address = (
+            Signal(ADDRESS_BITS - 2, name=name) for name in ("write_address", "read_address")
+        )
+        self.write_data = Signal(32)
+        self.write_complete, self.write_aligned, self.read_aligned = (
+            Signal(name=name) for name in ("write_complete", "write_aligned", "read_aligned")
+        )
         super().__init__({"bus": In(axi4lite_signature()), "host": Out(HostSignature())})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         bus, host = self.bus, self.host
-        write_address = Signal(ADDRESS_BITS - 2)
-        write_data = Signal(32)
-        write_complete = Signal()
-        write_aligned = Signal()
-        read_address = Signal(ADDRESS_BITS - 2)
-        read_aligned = Signal()
         have_write_address = Signal()
         have_write_data = Signal()
         have_read_address = Signal()
-        wrote_last = Signal()
 
         m.d.comb += [
             bus.awready.eq(~have_write_address),
@@ -72,22 +76,24 @@ class Axi4LiteBridge(wiring.Component):
         with m.If(bus.awvalid & bus.awready):
             m.d.sync += [
                 have_write_address.eq(1),
-                write_address.eq(bus.awaddr[2:]),
-                write_aligned.eq(bus.awaddr[:2] == 0),
+                self.write_address.eq(bus.awaddr[2:]),
+                self.write_aligned.eq(bus.awaddr[:2] == 0),
             ]
         with m.If(bus.wvalid & bus.wready):
             m.d.sync += [
                 have_write_data.eq(1),
-                write_data.eq(bus.wdata),
-                write_complete.eq(bus.wstrb.all()),
+                self.write_data.eq(bus.wdata),
+                self.write_complete.eq(bus.wstrb.all()),
             ]
         with m.If(bus.arvalid & bus.arready):
             m.d.sync += [
                 have_read_address.eq(1),
-                read_address.eq(bus.araddr[2:]),
-                read_aligned.eq(bus.araddr[:2] == 0),
+                self.read_address.eq(bus.araddr[2:]),
+                self.read_aligned.eq(bus.araddr[:2] == 0),
             ]
 
+        # Neither direction is passed over: its transfer is followed by its answer, during which it
+        # does not wait and the other one begins.
         write_waits = have_write_address & have_write_data & ~bus.bvalid
         read_waits = have_read_address & ~bus.rvalid
         with m.If(bus.bvalid & bus.bready):
@@ -97,14 +103,13 @@ class Axi4LiteBridge(wiring.Component):
 
         with m.FSM():
             with m.State("IDLE"):
-                with m.If(write_waits & ~(read_waits & wrote_last)):
+                with m.If(write_waits):
                     m.d.sync += [
-                        host.addr.eq(Cat(C(0, 2), write_address)),
+                        host.addr.eq(Cat(C(0, 2), self.write_address)),
                         host.we.eq(1),
-                        host.wdata.eq(write_data),
-                        wrote_last.eq(1),
+                        host.wdata.eq(self.write_data),
                     ]
-                    with m.If(write_complete & write_aligned):
+                    with m.If(self.write_complete & self.write_aligned):
                         m.next = "WRITE"
                     with m.Else():
                         m.d.sync += [
@@ -115,11 +120,10 @@ class Axi4LiteBridge(wiring.Component):
                         ]
                 with m.Elif(read_waits):
                     m.d.sync += [
-                        host.addr.eq(Cat(C(0, 2), read_address)),
+                        host.addr.eq(Cat(C(0, 2), self.read_address)),
                         host.we.eq(0),
-                        wrote_last.eq(0),
                     ]
-                    with m.If(read_aligned):
+                    with m.If(self.read_aligned):
                         m.next = "READ"
                     with m.Else():
                         m.d.sync += [

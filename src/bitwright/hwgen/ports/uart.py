@@ -130,32 +130,30 @@ def _reply(good: Value) -> Value:
     )
 
 
-class UartBridge(wiring.Component):
-    """Serves write and read bursts that come as frames on a serial line.
+class FrameServer(wiring.Component):
+    """Carries out the requests in a stream of bytes and sends the replies.
+
+    A byte that comes while a request is carried out or answered is not taken.
 
     Args:
-        divisor: clock cycles per bit, at least 4.
-        silence_bytes: after this many byte times without a byte, a request that stopped in its
-            middle is forgotten.
+        silence_cycles: after this many cycles without a byte, a request that stopped in its middle
+            is forgotten.
     """
 
-    def __init__(self, *, divisor: int, silence_bytes: int = serial_frames.SILENCE_BYTES) -> None:
-        if divisor < MIN_DIVISOR:
-            raise UartDivisorError(
-                f"UART divisor is {divisor}; expected at least {MIN_DIVISOR} clock cycles per "
-                f"bit: lower the baud rate or raise the clock frequency"
-            )
-        self._divisor = divisor
-        self._silence_cycles = silence_bytes * _BITS_PER_BYTE * divisor
-        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "host": Out(HostSignature())})
+    def __init__(self, *, silence_cycles: int) -> None:
+        self._silence_cycles = silence_cycles
+        super().__init__(
+            {
+                "i": In(stream.Signature(8)),
+                "o": Out(stream.Signature(8)),
+                "host": Out(HostSignature()),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.receiver = receiver = UartReceiver(divisor=self._divisor)
-        m.submodules.transmitter = transmitter = UartTransmitter(divisor=self._divisor)
         m.submodules.crc = crc = Crc8()
-        m.d.comb += [receiver.rx.eq(self.rx), self.tx.eq(transmitter.tx)]
-        i, o, host = receiver.o, transmitter.i, self.host
+        i, o, host = self.i, self.o, self.host
 
         header = Signal(56)
         operation = header[0:8]
@@ -279,6 +277,37 @@ class UartBridge(wiring.Component):
                 m.d.comb += crc.start.eq(1)
                 m.d.sync += position.eq(0)
                 m.next = "HEADER"
+        return m
+
+
+class UartBridge(wiring.Component):
+    """Serves write and read bursts that come as frames on a serial line.
+
+    Args:
+        divisor: clock cycles per bit, at least 4.
+        silence_bytes: after this many byte times without a byte, a request that stopped in its
+            middle is forgotten.
+    """
+
+    def __init__(self, *, divisor: int, silence_bytes: int = serial_frames.SILENCE_BYTES) -> None:
+        if divisor < MIN_DIVISOR:
+            raise UartDivisorError(
+                f"UART divisor is {divisor}; expected at least {MIN_DIVISOR} clock cycles per "
+                f"bit: lower the baud rate or raise the clock frequency"
+            )
+        self._divisor = divisor
+        self._silence_cycles = silence_bytes * _BITS_PER_BYTE * divisor
+        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "host": Out(HostSignature())})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.receiver = receiver = UartReceiver(divisor=self._divisor)
+        m.submodules.transmitter = transmitter = UartTransmitter(divisor=self._divisor)
+        m.submodules.frames = frames = FrameServer(silence_cycles=self._silence_cycles)
+        m.d.comb += [receiver.rx.eq(self.rx), self.tx.eq(transmitter.tx)]
+        wiring.connect(m, receiver.o, frames.i)
+        wiring.connect(m, frames.o, transmitter.i)
+        wiring.connect(m, frames.host, wiring.flipped(self.host))
         return m
 
 

@@ -19,7 +19,15 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
 from bitwright.errors import BitwrightError
-from bitwright.ir.dataflow import AddStage, Fold, MatrixStage, Pipeline, Stage, Tensor
+from bitwright.ir.dataflow import (
+    LEAST_INTERVAL,
+    AddStage,
+    Fold,
+    MatrixStage,
+    Pipeline,
+    Stage,
+    Tensor,
+)  # fmt: skip
 from bitwright.passes.dataflow.options import divisors, fits, folds, readers
 from bitwright.targets.target import Resources
 
@@ -88,10 +96,10 @@ def fold(
     if objective != "interval" or interval is not None:
         longest = candidates[-1] if interval is None else interval
         chosen = program.solve(longest, objective)
-        if chosen is None:
+        made = None if chosen is None else _folded(pipeline, chosen)
+        if made is None or (interval is not None and made.interval > interval):
             raise _does_not_fit(pipeline, budget, interval)
-        steps = max(option.steps for option in chosen)
-        return Folding(_folded(pipeline, chosen, interval or steps), None, program.solved)
+        return Folding(made, None, program.solved)
     if program.solve(candidates[-1], None) is None:
         raise _does_not_fit(pipeline, budget, interval)
     low, high = 0, len(candidates) - 1
@@ -104,7 +112,7 @@ def fold(
     best = program.solve(candidates[high], "use")
     assert best is not None, "it fits, as was found before"
     below = candidates[high - 1] if high else None
-    return Folding(_folded(pipeline, best, candidates[high]), below, program.solved)
+    return Folding(_folded(pipeline, best), below, program.solved)
 
 
 def with_folds(pipeline: Pipeline, chosen: Sequence[Fold], interval: int | None = None) -> Pipeline:
@@ -117,22 +125,26 @@ def with_folds(pipeline: Pipeline, chosen: Sequence[Fold], interval: int | None 
     )
     made = replace(pipeline, stages=stages)
     source, first = pipeline.input, readers(made, pipeline.input.name)
-    lanes = _input_lanes(source, [stage.fold.lanes for stage in first])
+    steps = max(LEAST_INTERVAL, *(stage.tiles * stage.tile_steps for stage in stages))
+    lanes = _input_lanes(source, gcd(*(stage.fold.lanes for stage in first)), steps)
     words = source.height * source.width * (source.channels // lanes)
     pace = max(1, min(stage.tiles * stage.tile_steps for stage in first) // words)
-    least = max(words * pace, *(stage.tiles * stage.tile_steps for stage in stages))
+    least = max(words * pace, steps)
     return replace(made, input_lanes=lanes, pace=pace, interval=interval or least)
 
 
-def _input_lanes(source: Tensor, lanes: Sequence[int]) -> int:
-    """Channels of an input word: as few as fill a word of the host, if that divides all lanes."""
-    whole = gcd(*lanes)
-    wide = [d for d in divisors(whole) if d * source.bits > _HOST_BITS // 2]
-    return min(wide, default=whole)
+def _input_lanes(source: Tensor, whole: int, steps: int) -> int:
+    """Channels of an input word: as few as fill a word of the host and come within `steps`."""
+    elements = source.height * source.width * source.channels
+    enough = [
+        lanes for lanes in divisors(whole)
+        if lanes * source.bits > _HOST_BITS // 2 and elements // lanes <= steps
+    ]  # fmt: skip
+    return min(enough, default=whole)
 
 
-def _folded(pipeline: Pipeline, chosen: Sequence[Option], interval: int) -> Pipeline:
-    return with_folds(pipeline, [option.fold for option in chosen], interval)
+def _folded(pipeline: Pipeline, chosen: Sequence[Option]) -> Pipeline:
+    return with_folds(pipeline, [option.fold for option in chosen])
 
 
 def _options(pipeline: Pipeline, stage: Stage, costs: Costs) -> list[Option]:
@@ -234,7 +246,7 @@ class _Rows:
         size = options + len(waits)
         self.integral = np.array([1] * options + [0] * len(waits))
         upper = np.array([1.0] * options + [np.inf] * len(waits))
-        self.bounds = Bounds(np.zeros(size), upper)
+        self.bounds = Bounds(np.zeros(size), upper)  # pyright: ignore[reportArgumentType]
         self.objective: NDArray[np.float64] = np.zeros(size)
 
     def add(self, terms: dict[int, float], low: float, high: float) -> None:
@@ -255,7 +267,9 @@ class _Rows:
         rows, columns, values = zip(*entries, strict=True)
         matrix = csr_array((values, (rows, columns)), shape=(len(self._rows), len(self.objective)))
         return LinearConstraint(
-            matrix, [low for _, low, _ in self._rows], [high for _, _, high in self._rows]
+            matrix,
+            [low for _, low, _ in self._rows],  # pyright: ignore[reportArgumentType]
+            [high for _, _, high in self._rows],  # pyright: ignore[reportArgumentType]
         )
 
 

@@ -194,7 +194,7 @@ class _Lowering:
             table = np.asarray(ints(users[0].table))[np.clip(np.arange(256), low + 128, high + 128)]
             value = users[0].result
             self._fused.add(value)
-            output = Requantize(**{**vars(output), "clamp": (LEAST, GREATEST), "table": table})
+            output = replace(output, clamp=(LEAST, GREATEST), table=table)
         self._stage(value, layer, view, output)
 
     def _per_channel(self, operation: Any, view: View, rows: Array) -> Array:

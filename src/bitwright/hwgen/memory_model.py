@@ -1,0 +1,211 @@
+"""Exact cycles of transfers from external memory, as `SimulatedMemory` takes them.
+
+The exactness claim for external memory is: these functions equal the simulation of
+`WishboneMaster` with `SimulatedMemory`, cycle for cycle, where the master's data streams never make
+it wait. A real memory behind another controller takes other times.
+
+Cycle 0 is the first one after reset.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import ceil
+
+from bitwright.ir.machine import MachineError
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedLatency:
+    """Every burst takes the same time.
+
+    Attributes:
+        first: cycles from the first cycle of a burst's first beat to its acknowledgement.
+        following: cycles from one acknowledgement to the next of the same burst.
+    """
+
+    first: int
+    following: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("first", "following"):
+            if getattr(self, name) < 1:
+                raise MachineError(
+                    f"FixedLatency has {name} = {getattr(self, name)} cycles; expected at least 1"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sdram:
+    """An SDRAM whose rows stay open until another row of their bank, or a refresh, is due.
+
+    A word of the bus is `columns_per_word` columns. A read word takes `cas_latency` cycles and one
+    per column; in a burst within an open row, and when writing, only the columns. To open a row
+    takes `t_rcd`, to close another one before it `t_rp`, and `t_wr` if that one has been written. A
+    refresh is due every `refresh_interval` cycles, closes all rows and takes `t_rfc`; it begins
+    before the next beat, or at once where none is under way.
+
+    All times are in cycles.
+    """
+
+    banks: int
+    columns: int
+    columns_per_word: int
+    cas_latency: int
+    t_rcd: int
+    t_rp: int
+    t_wr: int
+    t_rfc: int
+    refresh_interval: int
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value < 1:
+                raise MachineError(f"Sdram has {name} = {value}; expected at least 1")
+        for name in ("banks", "columns", "columns_per_word"):
+            value = getattr(self, name)
+            if value & (value - 1):
+                raise MachineError(f"Sdram has {name} = {value}; expected a power of two")
+        if self.slowest >= self.refresh_interval:
+            raise MachineError(
+                f"Sdram has a refresh every {self.refresh_interval} cycles and beats of up to "
+                f"{self.slowest}; expected the beats to be shorter: check the times or raise the "
+                f"clock frequency"
+            )
+
+    @property
+    def words_per_row(self) -> int:
+        """Words of the bus in a row of a bank."""
+        return self.columns // self.columns_per_word
+
+    @property
+    def slowest(self) -> int:
+        """Cycles of the slowest beat: a refresh, and a row to open."""
+        access = self.t_rcd + self.cas_latency + self.columns_per_word
+        return self.t_wr + self.t_rp + self.t_rfc + access
+
+
+def mt48lc16m16(clock_mhz: float, *, word_bits: int = 32) -> Sdram:
+    """The SDRAM of the ULX3S (32 MiB: 4 banks, 8192 rows, 512 columns of 16 bits), grade -7E.
+
+    Micron, "256Mb: x4, x8, x16 SDRAM" (MT48LC16M16A2), tables of electrical characteristics:
+    t_rcd and t_rp 15 ns, t_wr 14 ns, t_rfc 66 ns, 8192 refreshes in 64 ms, CAS latency 2 up to
+    133 MHz.
+    """
+    if not 20 <= clock_mhz <= 133:
+        raise MachineError(
+            f"The SDRAM MT48LC16M16 has a clock of {clock_mhz} MHz; expected 20 to 133 MHz"
+        )
+
+    def cycles(nanoseconds: float) -> int:
+        return ceil(nanoseconds * clock_mhz / 1000)
+
+    return Sdram(
+        banks=4, columns=512, columns_per_word=max(word_bits // 16, 1), cas_latency=2,
+        t_rcd=cycles(15), t_rp=cycles(15), t_wr=cycles(14), t_rfc=cycles(66),
+        refresh_interval=int(64e6 / 8192 * clock_mhz / 1000),
+    )  # fmt: skip
+
+
+MemoryTiming = FixedLatency | Sdram
+
+
+@dataclass
+class MemoryState:
+    """A memory at one moment of its time; beats must come in the order of their cycles.
+
+    Attributes:
+        timing: what it is.
+    """
+
+    timing: MemoryTiming
+    _rows: dict[int, int] = field(default_factory=dict[int, int])  # bank to its open row
+    _written: set[int] = field(default_factory=set[int])  # banks whose open row has been written
+    _refresh_due: int = 0  # refreshes that have begun
+    _idle_from: int = 0  # first cycle after the last beat
+
+    def beat(self, cycle: int, address: int, *, write: bool, announced: bool) -> int:
+        """The cycle in which a beat is acknowledged.
+
+        Args:
+            cycle: first one of the beat, or, where it is `announced`, that of the acknowledgement
+                of the beat that announced it.
+            address: in words of the bus.
+        """
+        if isinstance(self.timing, FixedLatency):
+            return cycle + (self.timing.following if announced else self.timing.first)
+        acknowledged = cycle + self._sdram(self.timing, cycle, address, write, announced)
+        self._idle_from = acknowledged + 1
+        return acknowledged
+
+    def _sdram(self, sdram: Sdram, cycle: int, address: int, write: bool, announced: bool) -> int:
+        wait = 0
+        while True:
+            due = (self._refresh_due + 1) * sdram.refresh_interval
+            begin = due if announced else max(due, self._idle_from)
+            if begin > cycle:
+                break
+            takes = self._refresh(sdram)
+            wait = takes if announced or begin == cycle else max(0, takes - (cycle - begin - 1))
+        bank = address // sdram.words_per_row % sdram.banks
+        row = address // sdram.words_per_row // sdram.banks
+        hit = self._rows.get(bank) == row
+        opening = 0
+        if not hit:
+            opening = sdram.t_rcd
+            if bank in self._rows:
+                opening += sdram.t_rp + (sdram.t_wr if bank in self._written else 0)
+            self._written.discard(bank)
+            self._rows[bank] = row
+        if write:
+            self._written.add(bank)
+        streaming = write or (announced and hit and not wait)
+        return wait + opening + (0 if streaming else sdram.cas_latency) + sdram.columns_per_word
+
+    def _refresh(self, sdram: Sdram) -> int:
+        takes = sdram.t_rfc
+        if self._rows:
+            takes += sdram.t_rp
+        if self._written:
+            takes += sdram.t_wr
+        self._rows.clear()
+        self._written.clear()
+        self._refresh_due += 1
+        return takes
+
+
+def wishbone_transfer(
+    memory: MemoryState, cycle: int, address: int, words: int, *, write: bool, burst_words: int
+) -> int:
+    """The cycle in which `WishboneMaster` gets the last acknowledgement of a command.
+
+    Read words leave `port.read_data` one cycle after their acknowledgement. The next command may be
+    taken one cycle after the last one.
+
+    Args:
+        cycle: in which the command is taken. The words of a write are offered without a gap, and
+            the first three (or all) of them are in the buffer one cycle later.
+    """
+    beat = cycle + 2
+    acknowledged = cycle
+    for number in range(words):
+        announced = number % burst_words != 0
+        start = acknowledged if announced else beat
+        acknowledged = memory.beat(start, address + number, write=write, announced=announced)
+        beat = acknowledged + 2
+    return acknowledged
+
+
+def wishbone_transfers(
+    timing: MemoryTiming, commands: Iterable[tuple[int, int, bool]], *, burst_words: int,
+    cycle: int = 0,
+) -> list[int]:  # fmt: skip
+    """Last acknowledgements of commands (address, words, write), of which the first is taken in
+    `cycle` and each other one as soon as it can be."""
+    memory = MemoryState(timing)
+    ends: list[int] = []
+    for address, words, write in commands:
+        ends.append(
+            wishbone_transfer(memory, cycle, address, words, write=write, burst_words=burst_words)
+        )
+        cycle = ends[-1] + 1
+    return ends

@@ -1,0 +1,80 @@
+"""Every hardware unit is in a design whose Verilog Verilator has nothing to say against."""
+
+import inspect
+import pkgutil
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from amaranth.lib import wiring
+
+from bitwright import hwgen
+from bitwright.hwgen.core import Core
+from bitwright.hwgen.memory_model import FixedLatency, mt48lc16m16
+from bitwright.hwgen.ports.axi4_master import Axi4Master
+from bitwright.hwgen.ports.wishbone_master import WishboneMaster
+from bitwright.hwgen.prefetch import WeightStreamer
+from bitwright.hwgen.simulated_memory import SimulatedMemory
+from bitwright.hwgen.tops import Axi4LiteTop, UartTop, WishboneTop
+from bitwright.hwgen.verilog import emit, lint_arguments
+from bitwright.ir.machine import Machine
+from bitwright.rtl_sim import toolchain
+
+MACHINE = Machine(
+    lanes=4, rows=8, requant_lanes=2, acc_bits=24, act_words=300, in_words=80,
+    out_words=50, weight_words=400, param_words=128, tables=2, program_words=256,
+)  # fmt: skip
+DESIGNS: dict[str, Callable[[], wiring.Component]] = {
+    "bitwright_wb": lambda: WishboneTop(core=Core(machine=MACHINE)),
+    "bitwright_axil": lambda: Axi4LiteTop(core=Core(machine=MACHINE)),
+    "bitwright_uart": lambda: UartTop(core=Core(machine=MACHINE), divisor=12),
+}
+# Units that stand alone, without what a standard bus has and they do not need.
+UNITS: dict[str, Callable[[], wiring.Component]] = {
+    "wishbone_master": lambda: WishboneMaster(),
+    "axi4_master": lambda: Axi4Master(data_bits=64),
+    "weight_streamer": lambda: WeightStreamer(width=200, depth=100, data_bits=64),
+    "fixed_memory": lambda: SimulatedMemory(timing=FixedLatency(first=3), depth=256),
+    "sdram": lambda: SimulatedMemory(timing=mt48lc16m16(100), depth=256),
+}
+
+
+def _units() -> set[type[wiring.Component]]:
+    """All components of the room `hwgen`, without the bases of others.
+
+    Those of pipelines are in the designs of `dataflow/test_random_pipelines.py`.
+    """
+    found: set[type[wiring.Component]] = set()
+    for module in pkgutil.walk_packages(hwgen.__path__, f"{hwgen.__name__}."):
+        if module.name.startswith(f"{hwgen.__name__}.dataflow."):
+            continue
+        for _, value in inspect.getmembers(import_module(module.name), inspect.isclass):
+            if issubclass(value, wiring.Component) and value.__module__ == module.name:
+                found.add(value)
+    return {unit for unit in found if not unit.__subclasses__()}
+
+
+@pytest.mark.parametrize("name", [*DESIGNS, *UNITS])
+def test_lint(name: str, tmp_path: Path) -> None:
+    files = emit((DESIGNS | UNITS)[name](), tmp_path, name=name)
+    command = [*toolchain.verilator(), "--lint-only", *lint_arguments(), "--top-module", name]
+    command += ["-Wno-UNUSEDSIGNAL"] if name in UNITS else []
+    toolchain.call(
+        "Verilator", [*command, *map(str, files)], tmp_path, toolchain.verilator_environment()
+    )
+
+
+def test_every_unit_is_in_a_design(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made: set[type] = set()
+    construct = wiring.Component.__init__
+
+    def noted(self: wiring.Component, *arguments: object, **options: object) -> None:
+        made.add(type(self))
+        construct(self, *arguments, **options)
+
+    monkeypatch.setattr(wiring.Component, "__init__", noted)
+    for make in (DESIGNS | UNITS).values():
+        emit(make(), tmp_path, name="design")
+    missing = sorted(f"{unit.__module__}.{unit.__name__}" for unit in _units() - made)
+    assert not missing, f"in no design of this test, so its Verilog is not checked: {missing}"

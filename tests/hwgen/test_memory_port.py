@@ -1,0 +1,108 @@
+"""The parameters of the units for external memory, and cycles that can be counted by hand."""
+
+import pytest
+
+from bitwright.hwgen.memory_model import FixedLatency, Sdram, mt48lc16m16, wishbone_transfers
+from bitwright.hwgen.ports.axi4_master import Axi4Master
+from bitwright.hwgen.ports.memory_port import MemoryPortSignature
+from bitwright.hwgen.ports.wishbone_master import WishboneMaster
+from bitwright.hwgen.prefetch import Layer, Span, WeightStreamer, predict
+from bitwright.hwgen.stream_buffer import StreamBuffer
+from bitwright.ir.machine import MachineError
+
+SDRAM = {
+    "banks": 4, "columns": 512, "columns_per_word": 2, "cas_latency": 2, "t_rcd": 2, "t_rp": 2,
+    "t_wr": 2, "t_rfc": 7, "refresh_interval": 781,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: StreamBuffer(width=8, depth=1),
+            "StreamBuffer has depth 1; expected at least 2, with which it passes an element every "
+            "cycle",
+        ),
+        (
+            lambda: MemoryPortSignature(data_bits=24, address_bits=20, words_bits=10),
+            "Memory port has words of 24 bits; expected a power of two, at least 8",
+        ),
+        (
+            lambda: MemoryPortSignature(data_bits=32, address_bits=20, words_bits=21),
+            "Memory port has commands of 21 bits of words and 20 bits of address; expected at "
+            "least 1 and no more than the address",
+        ),
+        (
+            lambda: WishboneMaster(burst_words=0),
+            "WishboneMaster has bursts of 0 words; expected at least 1",
+        ),
+        (
+            lambda: Axi4Master(burst_words=12),
+            "Axi4Master has bursts of 12 words of 32 bits; expected a power of two, at most 256",
+        ),
+        (
+            lambda: Axi4Master(data_bits=256, burst_words=256),
+            "Axi4Master has bursts of 256 words of 256 bits; expected a power of two, at most 128",
+        ),
+        (
+            lambda: Axi4Master(outstanding=0),
+            "Axi4Master has 0 outstanding bursts; expected at least 1",
+        ),
+        (
+            lambda: FixedLatency(first=3, following=0),
+            "FixedLatency has following = 0 cycles; expected at least 1",
+        ),
+        (lambda: Sdram(**SDRAM | {"t_rp": 0}), "Sdram has t_rp = 0; expected at least 1"),
+        (lambda: Sdram(**SDRAM | {"banks": 3}), "Sdram has banks = 3; expected a power of two"),
+        (
+            lambda: Sdram(**SDRAM | {"refresh_interval": 17}),
+            "Sdram has a refresh every 17 cycles and beats of up to 17; expected the beats to be "
+            "shorter: check the times or raise the clock frequency",
+        ),
+        (
+            lambda: mt48lc16m16(150),
+            "The SDRAM MT48LC16M16 has a clock of 150 MHz; expected 20 to 133 MHz",
+        ),
+        (
+            lambda: WeightStreamer(width=0, depth=4),
+            "WeightStreamer has width 0 and depth 4; expected both to be at least 1",
+        ),
+        (
+            lambda: WeightStreamer(width=64, depth=8, words_bits=4),
+            "WeightStreamer fills 8 words of 2 port words each; expected fewer than 16 port words, "
+            "as many as a command can ask for",
+        ),
+    ],
+)
+def test_parameters_that_no_unit_has(make, message: str) -> None:
+    with pytest.raises(MachineError) as caught:
+        make()
+    assert str(caught.value) == message
+
+
+def test_the_sdram_of_the_ulx3s() -> None:
+    assert mt48lc16m16(100) == Sdram(**SDRAM)
+
+
+def test_a_row_is_opened_once() -> None:
+    # Taken in cycle 0, first beat in 2: row opened (2), CAS latency (2), two columns a word.
+    first = 2 + 2 + 2 + 2
+    assert wishbone_transfers(Sdram(**SDRAM), [(0, 16, False)], burst_words=16) == [first + 15 * 2]
+    # A second burst has the CAS latency again, a second row of the bank is opened after the first.
+    again = first + 15 * 2 + 2 + 2 + 2
+    assert wishbone_transfers(Sdram(**SDRAM), [(0, 17, False)], burst_words=16) == [again]
+    other = first + 3 + 2 + 2 + 2 + 2
+    two = [(0, 1, False), (4 * 256, 1, False)]
+    assert wishbone_transfers(Sdram(**SDRAM), two, burst_words=16) == [first, other]
+
+
+def test_loading_under_computing() -> None:
+    layers = [Layer(0, 10, 100), Layer(10, 10, 5), Layer(20, 10, 5)]
+    spans = predict(layers, FixedLatency(first=1), width=32)
+    # 10 words: 2 cycles to the first beat, 10 beats, 3 cycles to `loaded`.
+    assert spans == [
+        Span(0, 15, 15, 115),
+        Span(15, 30, 115, 120),
+        Span(115, 130, 130, 135),
+    ]
