@@ -34,15 +34,15 @@ TABLE = Path(__file__).with_name("resource_table.jsonl")
 TOP = "machine"
 # Engine and lanes of the random machines of a round.
 KINDS: dict[Family, tuple[tuple[str, int], ...]] = {
-    "ecp5": ((WEIGHT_SERIAL, 2), (WEIGHT_SERIAL, 4), (WEIGHT_SERIAL, 8), (DSP, 2), (DSP, 4)),
     "ice40": ((WEIGHT_SERIAL, 2), (WEIGHT_SERIAL, 4)),
+    "ecp5": ((WEIGHT_SERIAL, 2), (DSP, 2), (WEIGHT_SERIAL, 4), (WEIGHT_SERIAL, 8), (DSP, 4)),
 }
 # Engine, lanes, rows and pixels of the large machines after the last round.
 LARGE = (
     (WEIGHT_SERIAL, 16, 16, 1), (DSP, 8, 8, 2), (WEIGHT_SERIAL, 16, 32, 1), (DSP, 8, 8, 4),
     (WEIGHT_SERIAL, 8, 128, 1), (DSP, 8, 16, 4), (WEIGHT_SERIAL, 16, 64, 1),
 )  # fmt: skip
-MOST_WEIGHTS = {WEIGHT_SERIAL: 256, DSP: 32}
+MOST_WEIGHTS = {WEIGHT_SERIAL: 128, DSP: 32}
 # Of a module's name: where it is, and which of several.
 _PLACE = re.compile(rf"^\\{TOP}(_core)?_?|_?\d+$")
 
@@ -82,8 +82,8 @@ def wanted(rounds: int, large: int) -> Iterator[tuple[Family, Machine, str, bool
         for family, kinds in KINDS.items():
             for engine, lanes in kinds:
                 rng = random.Random(f"{family} {engine} {lanes} {number}")
-                rows = [r for r in (8, 16, 32) if r * lanes <= MOST_WEIGHTS[engine]]
-                pixels = rng.choice((1, 2, 4)) if engine == DSP else 1
+                rows = [r for r in (8, 16) if r * lanes <= MOST_WEIGHTS[engine]]
+                pixels = rng.choice((2, 2, 4)) if engine == DSP else 1
                 machine = _machine(rng, engine, lanes, rng.choice(rows), pixels)
                 bus = rng.choice(("", "", "wishbone", "axi4lite", "uart"))
                 yield family, machine, bus, number % 2 == 0

@@ -397,7 +397,7 @@ def _resized(value: Value, bits: int) -> Value:
 
 def resources(machine: Machine) -> dict[str, Structure]:
     """Each unit of a machine, and what lies between them."""
-    layouts = [control_layout(machine), field_layout(machine, address.FIELDS),
+    layouts = [control_layout(machine), field_layout(machine, address.fields(machine)),
                field_layout(machine, output.FIELDS)]  # fmt: skip
     fields = sum(layout.size for layout in layouts)
     word, banks = machine.activation_bits, machine.banks

@@ -224,14 +224,14 @@ def resources(machine: Machine) -> Structure:
     return Structure(
         lut={
             "block_pairs": 68 * machine.multiplier_blocks,
-            "table_products": 95 * of_tables,
+            "table_products": 90 * of_tables,
             "multiples": 20 * pixels * lanes,
             "packed": 10 * packed,
             "trees": trees,
         },
         ff={
             "block_pairs": 90 * machine.multiplier_blocks,
-            "table_products": 58 * of_tables,
+            "table_products": 56 * of_tables,
             "multiples": 27 * pixels * lanes,
             "packed": 34 * packed,
             "trees": trees,
