@@ -61,8 +61,8 @@ def random_style(seed: int, wide: bool) -> Style:
     pixels = banks = 1
     if engine == DSP:
         rows = min(rows, max(64 // lanes, 8))
-        pixels = choice(1, 2, 4)
-        banks = pixels * choice(1, 2, 4) if pixels > 1 else 1
+        pixels = choice(2, 4)
+        banks = pixels * choice(1, 2, 4)
     tile = Tile(
         lanes, rows, choice(*(v for v in (1, 2, 4, 8) if v <= lanes)), acc_bits=32,
         multiplier_bits=31 if wide else 16, engine=engine, pixels=pixels, banks=banks,
