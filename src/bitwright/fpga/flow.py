@@ -29,10 +29,12 @@ from bitwright.targets.target import FpgaTarget
 Progress = Callable[[str, int, int], None]
 """Called when a step begins: its title, its number from 1, and the number of steps."""
 
-_SYNTHESIS = {
+SYNTHESIS = {
     # -no-rw-check: what a memory gives when a word is read while it is written is never used by the
     # machine; without it every read port gets a bypass of flip-flops and multiplexers.
-    "ecp5": "synth_ecp5 -no-rw-check -top {top}",
+    # -nowidelut: a function of 5 to 7 inputs becomes few tables, one behind the other, and not
+    # 2 to 8 with multiplexers: 4 to 14 % fewer in all, and the clock is the same.
+    "ecp5": "synth_ecp5 -no-rw-check -nowidelut -top {top}",
     "ice40": "synth_ice40 -device u -dsp -no-rw-check -top {top}",
 }
 _ROUTER = {"ecp5": "nextpnr-ecp5", "ice40": "nextpnr-ice40"}
@@ -139,7 +141,7 @@ def _synthesise(
     results = {"netlist.json": "", "netlist.v": "", "statistics.json": ""}
     script = [
         *reads,
-        _SYNTHESIS[target.family].format(top=top),
+        SYNTHESIS[target.family].format(top=top),
         "write_json {netlist.json}",
         "write_verilog -noattr {netlist.v}",
         "tee -q -o {statistics.json} stat -json",

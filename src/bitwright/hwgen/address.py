@@ -4,7 +4,14 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from bitwright.hwgen.isa import Instruction, address_bits, coordinate_bits, field_layout
+from bitwright.hwgen.isa import (
+    Instruction,
+    address_bits,
+    coordinate_bits,
+    field_layout,
+    kept_bits,
+)
+from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import Machine
 
 LOOPS = ("block", "oy", "ox", "plane", "cb", "ky", "kx")
@@ -277,3 +284,27 @@ def _select(*choices: tuple[Value, Value]) -> Value:
         total = gated if total is None else total | gated
     assert total is not None
     return total
+
+
+def resources(machine: Machine) -> Structure:
+    """Counters, the source address with its six beginnings, coordinates and the weight address."""
+    bits = kept_bits(machine)
+    counters = sum(bits[f"n_{loop}"][1] for loop in LOOPS)
+    source = address_bits(max(machine.act_words, machine.in_words))
+    coordinates, weight = coordinate_bits(machine), address_bits(machine.weight_words)
+    return Structure(
+        lut={
+            "nests": 60,
+            "counters": 3 * counters,
+            "sources": 8 * source,
+            "coordinates": 12 * coordinates,
+            "weights": 4 * weight,
+        },
+        ff={
+            "nests": 26,
+            "counters": counters,
+            "sources": 6 * source,
+            "coordinates": 4 * coordinates,
+            "weights": 3 * weight,
+        },
+    )

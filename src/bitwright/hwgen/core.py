@@ -4,11 +4,11 @@ from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
-from bitwright.hwgen import address, datapath, operands, output
+from bitwright.hwgen import address, datapath, host, operands, output, requantize, sequencer
 from bitwright.hwgen.address import AccOp, Flags, LoopNest
 from bitwright.hwgen.banks import PingPong
 from bitwright.hwgen.datapath import Datapath
-from bitwright.hwgen.engines import channelwise, weightserial
+from bitwright.hwgen.engines import accumulator, channelwise, weightserial
 from bitwright.hwgen.engines.accumulator import Accumulators
 from bitwright.hwgen.engines.channelwise import Channelwise
 from bitwright.hwgen.engines.weightserial import WeightSerial
@@ -18,6 +18,7 @@ from bitwright.hwgen.operands import Operands
 from bitwright.hwgen.output import OutputStage
 from bitwright.hwgen.ram import Ram
 from bitwright.hwgen.sequencer import Fetch, Sequencer
+from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import ChannelOp, Opcode
 from bitwright.ir.machine import Machine
 from bitwright.targets.host_interface import Window
@@ -392,3 +393,44 @@ def _connect_write(m: Module, ram: Ram, port: HostPort, window: Window) -> None:
 def _resized(value: Value, bits: int) -> Value:
     """The low `bits` bits, zero-extended where there are fewer: bits of an address."""
     return Cat(value, Const(0, max(bits - len(value), 0) or 0))[:bits]
+
+
+def resources(machine: Machine) -> dict[str, Structure]:
+    """Each unit of a machine, and what lies between them."""
+    layouts = [control_layout(machine), field_layout(machine, address.fields(machine)),
+               field_layout(machine, output.FIELDS)]  # fmt: skip
+    fields = sum(layout.size for layout in layouts)
+    word, banks = machine.activation_bits, machine.banks
+    memories = (
+        *((word, operands.bank_depth(machine, machine.act_words)),) * banks,
+        *((word, bank_words(operands.bank_depth(machine, machine.in_words))),) * banks,
+        (word, bank_words(machine.out_words)),
+        (machine.weight_bits, machine.weight_words),
+        (machine.param_bits, machine.param_words),
+        (program_bits(machine), machine.program_words),
+    )
+    units = {
+        "loops": address.resources(machine),
+        "fetch": sequencer.resources(machine),
+        "port": host.resources(host.memories(machine)),
+        "output": output.resources(machine),
+        "requantizer": requantize.resources(machine, machine.requant_lanes),
+    }
+    registers = {"cores": 105, "fields": fields}
+    if machine.dsp:
+        units["core"] = Structure(
+            lut={"cores": 70, "banks": 4 * (banks - 1)}, ff=registers, memories=memories
+        )
+        units["operands"] = operands.resources(machine)
+        return units | datapath.resources(machine)
+    stages = term_latency(machine, Opcode.MATMUL)
+    units["core"] = Structure(
+        lut={"cores": 85, "operands": 2 * word},
+        ff=registers | {"operands": word, "flags": 6 * stages},
+        memories=memories,
+    )
+    return units | {
+        "weightserial": weightserial.resources(machine),
+        "channelwise": channelwise.resources(machine),
+        "accumulators": accumulator.resources(machine),
+    }

@@ -6,11 +6,12 @@ from amaranth.lib.wiring import In, Out
 
 from bitwright.hwgen import operands
 from bitwright.hwgen.address import AccOp, Flags, RowFlags
-from bitwright.hwgen.engines import dsp, window
+from bitwright.hwgen.engines import dsp, tile_sums, window
 from bitwright.hwgen.engines.dsp import Dsp
 from bitwright.hwgen.engines.tile_sums import TileSums
 from bitwright.hwgen.engines.window import Window
 from bitwright.hwgen.isa import address_bits, field_layout
+from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import ChannelOp, Opcode
 from bitwright.ir.machine import WINDOW_TAPS, Machine
 
@@ -157,3 +158,22 @@ class Datapath(wiring.Component):
             m.d.sync += later.eq(found)
             found = later
         return found
+
+
+def resources(machine: Machine) -> dict[str, Structure]:
+    """The engine, the window, the tile's sums, and the weights' way to the engine."""
+    row = WINDOW_TAPS * 8 * machine.lanes
+    between = Structure(
+        lut={"datapaths": 8, "kernel_rows": machine.window_rows * row * 2 // 3},
+        ff={
+            "weights": machine.weight_bits,
+            "addresses": (WEIGHTS - 1) * address_bits(machine.weight_words),
+            "flags": 6 * term_latency(machine, Opcode.MATMUL),
+        },
+    )
+    return {
+        "datapath": between,
+        "dsp": dsp.resources(machine),
+        "window": window.resources(machine),
+        "tile_sums": tile_sums.resources(machine),
+    }

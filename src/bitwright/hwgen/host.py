@@ -12,6 +12,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from bitwright.hwgen.isa import address_bits, program_bits
+from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import TABLE_ENTRIES, Machine
 from bitwright.targets.host_interface import (
     ADDRESS_BITS,
@@ -255,3 +256,13 @@ class HostPort(wiring.Component):
             with m.Case(Register.INFERENCES >> 2):
                 m.d.comb += value.eq(self.inferences)
         return value
+
+
+def resources(shown: Mapping[Window, HostMemory]) -> Structure:
+    """Registers, the slices of wide words, and the choice among the slices of an output word."""
+    early = max(memory.slices for memory in shown.values()) - 1
+    output = shown[Window.OUTPUT]
+    return Structure(
+        lut={"ports": 115, "slices": 6 * early, "outputs": 24 * (output.slices - 1)},
+        ff={"ports": 130, "slices": 32 * early, "outputs": min(output.width, DATA_BITS)},
+    )

@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from bitwright.hwgen.isa import address_bits, coordinate_bits, field_layout
+from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import Machine
 
 FIELDS = ("src_space", "pad_value", "width", "s_pixel", "x_pixel")
@@ -117,3 +118,27 @@ def _multiple(m: Module, value: Value, count: int, place: Signal) -> Signal:
     terms = [value.as_unsigned() << shift for shift in shifts]
     m.d.sync += total.eq(sum(terms[1:], terms[0]))
     return total
+
+
+def resources(machine: Machine) -> Structure:
+    """Places and columns of the pixels, their choice by each bank, and of a bank by each pixel."""
+    source, column = (
+        address_bits(max(machine.act_words, machine.in_words)), coordinate_bits(machine),
+    )  # fmt: skip
+    row = max(source - (machine.banks - 1).bit_length(), 1)
+    word, pixels, banks = machine.activation_bits, machine.pixels, machine.banks
+    return Structure(
+        lut={
+            "places": (pixels - 1) * (source + column),
+            "rows": banks * (pixels - 1) * (row + 2),
+            "reads": banks * word,
+            "words": 2 * pixels * word,
+            "choices": pixels * (banks - 1) * word * 2 // 3,
+        },
+        ff={
+            "places": pixels * (source + column),
+            "multiples": (pixels - 1) * source,
+            "rows": banks * row,
+            "words": (pixels + banks) * word,
+        },
+    )

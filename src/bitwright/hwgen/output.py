@@ -10,6 +10,7 @@ from bitwright.hwgen.engines import accumulator
 from bitwright.hwgen.isa import PIXEL_FIELDS, address_bits, field_layout
 from bitwright.hwgen.ram import Ram
 from bitwright.hwgen.requantize import Requantizer, flip_sign
+from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import SHIFT_BITS, TABLE_ENTRIES, Machine
 
 FIELDS = (
@@ -255,3 +256,29 @@ class OutputStage(wiring.Component):
         m.d.sync += fresh.eq(self.start)
         with m.If(fresh | tile_end):
             m.d.sync += [words_left.eq(f.dst_words), words_left_last.eq(f.dst_words_last)]
+
+
+def resources(machine: Machine) -> Structure:
+    """Counters, addresses and the word that is packed; without its requantizers."""
+    address = address_bits(max(machine.act_words, machine.out_words))
+    params_address = address_bits(machine.param_words)
+    tables = machine.requant_lanes if machine.tables else 0
+    return Structure(
+        lut={
+            "stages": 40,
+            "addresses": 7 * address,
+            "params_address": 3 * params_address,
+            "tables": 8 * tables,
+            "pixels": 15 * (machine.pixels > 1),
+        },
+        ff={
+            "stages": 45,
+            "addresses": 3 * address,
+            "params_address": 2 * params_address,
+            "tables": 16 * tables,
+            "words": machine.activation_bits,
+            "params": machine.param_bits,
+            "pixels": 4 * (machine.pixels > 1),
+        },
+        memories=((8, TABLE_ENTRIES * machine.tables),) * tables,
+    )

@@ -8,6 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from bitwright.hwgen.serial_product import SerialProduct
+from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import Rounding
 from bitwright.ir.machine import SHIFT_BITS
 
@@ -288,3 +289,20 @@ def _narrow_shift(
 
 def _differs(bits: Value, sign: Value) -> Value:
     return (bits ^ sign.replicate(len(bits))).any() if len(bits) else Const(0)
+
+
+def resources(machine: Widths, channels: int) -> Structure:
+    """So many channels, each with its multipliers."""
+    bits = machine.acc_bits
+    high = channels * (bits - min(HALF_WORD, bits - 8))
+    if machine.wide:
+        return Structure(
+            lut={"wide": 320 * channels, "wide_acc_bits": 5 * channels * bits},
+            ff={"wide": 271 * channels, "wide_acc_bits": 5 * channels * bits, "wide_high": high},
+            dsp=4 * channels,
+        )
+    return Structure(
+        lut={"narrow": 145 * channels, "narrow_acc_bits": 5 * channels * bits},
+        ff={"narrow": 132 * channels, "narrow_acc_bits": 3 * channels * bits, "narrow_high": high},
+        dsp=2 * channels,
+    )

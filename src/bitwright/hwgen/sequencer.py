@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from bitwright.hwgen.isa import address_bits, field_layout, kept_bits, program_bits
+from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import FIELDS, Opcode
 from bitwright.ir.machine import Machine
 
@@ -154,3 +155,13 @@ class Sequencer(wiring.Component):
                 with m.If(self.finished):
                     m.next = "next"
         return m
+
+
+def resources(machine: Machine) -> Structure:
+    """`Fetch` and `Sequencer`."""
+    fields = sum(bits for _, bits in kept_bits(machine).values())
+    address = address_bits(machine.program_words)
+    return Structure(
+        lut={"sequencers": 135, "addresses": 2 * address},
+        ff={"sequencers": 50, "addresses": address, "fields": fields},
+    )

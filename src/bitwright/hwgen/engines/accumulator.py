@@ -10,6 +10,7 @@ from bitwright.hwgen.address import AccOp
 from bitwright.hwgen.engines import channelwise, weightserial
 from bitwright.hwgen.ram import COPY_SUFFIX
 from bitwright.hwgen.requantize import add_with_carry
+from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import Machine
 
 LATENCY = 2  # from the cycle of the last term of a tile to its first group at `head`
@@ -121,3 +122,18 @@ class _Control:
     last: Signal
     full: Signal
     use_terms: Signal
+
+
+def resources(machine: Machine) -> Structure:
+    """Per row an adder with its choice of operands, and a copy that is loaded or shifted."""
+    bits, rows = machine.acc_bits, machine.rows
+    copies = -(-rows // ROWS_PER_COPY)
+    return Structure(
+        lut={
+            "adders": 2 * rows * bits,
+            "copies": (rows - machine.requant_lanes) * bits,
+            "terms": machine.lanes * channelwise.TERM_BITS,
+            "controls": 8 * copies,
+        },
+        ff={"rows": 2 * rows * bits, "controls": 6 * copies},
+    )

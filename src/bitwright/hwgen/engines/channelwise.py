@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
+from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import Machine
 
 LATENCY = 2
@@ -61,3 +62,10 @@ class Channelwise(wiring.Component):
                 m.d.sync += largest.eq(a)
             m.d.comb += self.terms[lane].eq(product | largest)
         return m
+
+
+def resources(machine: Machine) -> Structure:
+    """Per lane a multiplier and a comparison; the matrix engine has the same operands."""
+    return Structure(
+        lut={"lanes": 32 * machine.lanes}, ff={"lanes": 40 * machine.lanes}, dsp=machine.lanes
+    )

@@ -15,6 +15,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
+from bitwright.hwgen.structure import Structure, adder_tree_bits
 from bitwright.ir.machine import WINDOW_TAPS, Machine
 
 PRODUCT_BITS = 16
@@ -213,3 +214,27 @@ def _registered(m: Module, value: Value, bits: int, name: str) -> Signal:
     later = Signal(signed(bits), name=name, reset_less=True)
     m.d.sync += later.eq(value)
     return later
+
+
+def resources(machine: Machine) -> Structure:
+    """Products in blocks and of tables, the multiples of activations, and each row's tree."""
+    lanes, rows, pixels = machine.lanes, machine.rows, machine.pixels
+    of_tables = 2 * (machine.product_pairs - machine.multiplier_blocks)
+    packed, trees = rows * lanes // 2, pixels * rows * adder_tree_bits(lanes, PRODUCT_BITS)
+    return Structure(
+        lut={
+            "block_pairs": 68 * machine.multiplier_blocks,
+            "table_products": 90 * of_tables,
+            "multiples": 20 * pixels * lanes,
+            "packed": 10 * packed,
+            "trees": trees,
+        },
+        ff={
+            "block_pairs": 90 * machine.multiplier_blocks,
+            "table_products": 56 * of_tables,
+            "multiples": 27 * pixels * lanes,
+            "packed": 34 * packed,
+            "trees": trees,
+        },
+        dsp=machine.multiplier_blocks,
+    )

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from bitwright.hwgen.engines import dsp
 from bitwright.hwgen.engines.window import CARRIED
 from bitwright.hwgen.ram import COPY_SUFFIX
+from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import Machine
 
 LATENCY = 2  # from the cycle of the last term of a tile to its first group at `head`
@@ -110,3 +111,18 @@ class _Control:
                  "offset_early")  # fmt: skip
         for name in names:
             setattr(self, name, Signal(name=f"{name}{group}{COPY_SUFFIX}", reset_less=True))
+
+
+def resources(machine: Machine) -> Structure:
+    """Per pixel and row an accumulator, and a copy that is loaded or shifted."""
+    bits, sums = machine.acc_bits, machine.pixels * machine.rows
+    copies = -(-sums // ROWS_PER_COPY)
+    return Structure(
+        lut={
+            "adders": 2 * sums * bits,
+            "copies": (sums - machine.requant_lanes) * bits,
+            "lanes": machine.pixels * machine.lanes * bits,
+            "controls": 8 * copies,
+        },
+        ff={"sums": 2 * sums * bits, "controls": 5 * copies},
+    )

@@ -10,6 +10,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
+from bitwright.hwgen.structure import Structure, adder_tree_bits
 from bitwright.ir.machine import Machine
 
 
@@ -89,3 +90,18 @@ class WeightSerial(wiring.Component):
                 registers.append(total)
             terms = registers
         return terms[0]
+
+
+def resources(machine: Machine) -> Structure:
+    """A choice of four per row and pair, and the adders of the pairs and of each row's tree."""
+    rows, lanes = machine.rows, machine.lanes
+    pairs = lanes // 2
+    tree = adder_tree_bits(pairs, 9) if pairs > 1 else 9
+    return Structure(
+        lut={
+            "choices": 2 * rows * pairs * 9,
+            "pairs": pairs * 10,
+            "trees": rows * adder_tree_bits(pairs, 9),
+        },
+        ff={"operands": lanes * 8 + pairs * 9 + machine.weight_bits, "sums": rows * tree},
+    )

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from bitwright.hwgen.address import AccOp
 from bitwright.hwgen.engines import dsp
 from bitwright.hwgen.requantize import add_with_carry
+from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import WINDOW_TAPS, Machine, plane_bits
 
 LATENCY = dsp.PRODUCTS + 1  # from the operands to what the sums add
@@ -130,3 +131,18 @@ class Window(wiring.Component):
             m.d.comb += add_with_carry(total, base, term, op == AccOp.NEGATE)
         with m.If(valid):
             m.d.sync += acc.eq(total)
+
+
+def resources(machine: Machine) -> Structure:
+    """Per lane the taps' adders, the sums and the maxima."""
+    lanes, pixels = machine.lanes, machine.pixels
+    sums = (pixels + CARRIED) * lanes
+    taps = (WINDOW_TAPS * pixels - (pixels + CARRIED)) * lanes
+    return Structure(
+        lut={
+            "sums": 2 * sums * machine.acc_bits, "taps": 17 * taps, "peaks": 22 * pixels * lanes,
+        },
+        ff={
+            "sums": sums * machine.acc_bits, "terms": 16 * sums, "peaks": 40 * pixels * lanes,
+        },
+    )  # fmt: skip

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from bitwright.errors import BitwrightError
 from bitwright.hwgen.host import HostSignature
+from bitwright.hwgen.structure import Structure
 from bitwright.targets import serial_frames
 from bitwright.targets.host_interface import ADDRESS_BITS
 
@@ -308,3 +309,8 @@ class UartBridge(wiring.Component):
         wiring.connect(m, frames.o, transmitter.i)
         wiring.connect(m, frames.host, wiring.flipped(self.host))
         return m
+
+
+def resources() -> Structure:
+    """The same on every machine, but for a few bits of the divisor."""
+    return Structure(lut={"bridges": 320}, ff={"bridges": 190})

@@ -1,0 +1,170 @@
+"""Synthesises random machines, whole and unit by unit: the table that costs are fitted to.
+
+`python benchmarks/resource_table.py` adds what `resource_table.jsonl` has not yet; a machine whose
+Verilog or whose yosys has changed is made anew, one that the script does not ask for is dropped. A
+machine takes 10 to 200 s; a run that is stopped goes on where it was. `resource_costs.py` fits.
+
+Each line: the family, the machine's parameters, its bus, a digest of the Verilog, the yosys,
+`whole` (resources as the flow synthesises it, flattened) and, of every second round, `units` (LUT
+and FF of each module where the hierarchy is kept, modules of one name but for its numbers taken
+together).
+"""
+
+import argparse
+import hashlib
+import json
+import random
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bitwright.fpga import tools
+from bitwright.fpga.flow import SYNTHESIS
+from bitwright.fpga.report import synthesised_resources
+from bitwright.hwgen.core import Core
+from bitwright.hwgen.tops import Axi4LiteTop, UartTop, WishboneTop
+from bitwright.hwgen.verilog import emit
+from bitwright.ir.machine import DSP, WEIGHT_SERIAL, Machine
+from bitwright.targets.target import Family
+
+TABLE = Path(__file__).with_name("resource_table.jsonl")
+TOP = "machine"
+# Engine and lanes of the random machines of a round.
+KINDS: dict[Family, tuple[tuple[str, int], ...]] = {
+    "ice40": ((WEIGHT_SERIAL, 2), (WEIGHT_SERIAL, 4)),
+    "ecp5": ((WEIGHT_SERIAL, 2), (DSP, 2), (WEIGHT_SERIAL, 4), (WEIGHT_SERIAL, 8), (DSP, 4)),
+}
+# Engine, lanes, rows and pixels of the large machines after the last round.
+LARGE = (
+    (WEIGHT_SERIAL, 16, 16, 1), (DSP, 8, 8, 2), (WEIGHT_SERIAL, 16, 32, 1), (DSP, 8, 8, 4),
+    (WEIGHT_SERIAL, 8, 128, 1), (DSP, 8, 16, 4), (WEIGHT_SERIAL, 16, 64, 1),
+)  # fmt: skip
+MOST_WEIGHTS = {WEIGHT_SERIAL: 128, DSP: 32}
+# Of a module's name: where it is, and which of several.
+_PLACE = re.compile(rf"^\\{TOP}(_core)?_?|_?\d+$")
+
+
+def _machine(rng: random.Random, engine: str, lanes: int, rows: int, pixels: int) -> Machine:
+    def words(low: int, high: int) -> int:
+        return int(low * (high / low) ** rng.random())
+
+    banks = pixels * rng.choice((1, 2)) if pixels > 1 else 1
+    pairs = pixels * rows * lanes // 2 if engine == DSP else 0
+    return Machine(
+        lanes=lanes,
+        rows=rows,
+        requant_lanes=rng.choice([v for v in (1, 1, 2, 2, 4, 8) if v <= lanes]),
+        acc_bits=rng.randint(16, 32),
+        multiplier_bits=rng.choice((16, 31)),
+        engine=engine,
+        pixels=pixels,
+        banks=banks,
+        multiplier_blocks=min(pairs, rng.choice((pairs, pairs // 2, 100))),
+        act_words=words(200, 16384),
+        in_words=words(50, 4096),
+        out_words=words(8, 512),
+        weight_words=words(128, 4096),
+        param_words=words(32, 2048),
+        tables=rng.choice((0, 0, 1, 2, 3)),
+        program_words=words(128, 2048),
+    )
+
+
+def wanted(rounds: int, large: int) -> Iterator[tuple[Family, Machine, str, bool]]:
+    """Family, machine and bus of each line, and whether its units are looked at too.
+
+    A round has a machine of each kind, and its number gives the same ones.
+    """
+    for number in range(rounds):
+        for family, kinds in KINDS.items():
+            for engine, lanes in kinds:
+                rng = random.Random(f"{family} {engine} {lanes} {number}")
+                rows = [r for r in (8, 16) if r * lanes <= MOST_WEIGHTS[engine]]
+                pixels = rng.choice((2, 2, 4)) if engine == DSP else 1
+                machine = _machine(rng, engine, lanes, rng.choice(rows), pixels)
+                bus = rng.choice(("", "", "wishbone", "axi4lite", "uart"))
+                yield family, machine, bus, number % 2 == 0
+    for number, kind in enumerate(LARGE[:large]):
+        yield "ecp5", _machine(random.Random(number), *kind), "", False
+
+
+def write_verilog(machine: Machine, bus: str, folder: Path) -> list[Path]:
+    """The machine behind a bus, or for no bus the core alone."""
+    core = Core(machine=machine)
+    tops = {
+        "": lambda: core,
+        "wishbone": lambda: WishboneTop(core=core),
+        "axi4lite": lambda: Axi4LiteTop(core=core),
+        "uart": lambda: UartTop(core=core, divisor=80),
+    }
+    return emit(tops[bus](), folder, name=TOP)
+
+
+def synthesise(family: Family, files: list[Path], folder: Path, *, units: bool) -> dict[str, Any]:
+    """Resources of the flattened design, and of each module of one that keeps its hierarchy.
+
+    Runs in `folder`, which holds the files.
+    """
+    recipes = {"whole": SYNTHESIS[family].format(top=TOP)}
+    if units:
+        recipes["units"] = recipes["whole"].replace(" -top", " -noflatten -top")
+    script = [f"read_verilog -defer {file.name}" for file in files]
+    for name, recipe in recipes.items():
+        script += ["design -push-copy", recipe, f"tee -q -o {name}.json stat -json", "design -pop"]
+    command = [*tools.find("yosys").command, "-q", "-p", "; ".join(script)]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    cells = json.loads((folder / "whole.json").read_text())["design"]["num_cells_by_type"]
+    whole = dict(synthesised_resources(family, cells).items())
+    found: dict[str, Any] = {"whole": {name: count for name, count in whole.items() if count}}
+    if units:
+        sums: dict[str, list[int]] = {}
+        modules = json.loads((folder / "units.json").read_text())["modules"]
+        for name, module in modules.items():
+            part = "memories" if "bitwright_ram" in name else _PLACE.sub("", name) or "core"
+            count = synthesised_resources(family, module["num_cells_by_type"])
+            before = sums.get(part, [0, 0])
+            sums[part] = [before[0] + count.lut, before[1] + count.ff]
+        found["units"] = {part: counts for part, counts in sorted(sums.items()) if any(counts)}
+    return found
+
+
+def main() -> None:
+    """Make what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=10, help="machines of each kind")
+    parser.add_argument("--large", type=int, default=len(LARGE), help="how many large machines")
+    arguments = parser.parse_args()
+    version = tools.find("yosys").version
+    lines = TABLE.read_text().splitlines() if TABLE.exists() else []
+    known = {line["key"]: line for line in map(json.loads, lines)}
+    asked: dict[str, dict[str, Any]] = {}
+    for family, machine, bus, units in wanted(arguments.rounds, arguments.large):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            files = write_verilog(machine, bus, folder)
+            recipe = f"{SYNTHESIS[family]} {version}\n".encode()
+            text = b"".join(file.read_bytes() for file in files)
+            key = hashlib.sha256(recipe + text).hexdigest()[:16]
+            if key not in known:
+                line = {"key": key, "family": family, "yosys": version, "bus": bus}
+                line |= {"machine": vars(machine)}
+                known[key] = line | synthesise(family, files, folder, units=units)
+                with TABLE.open("a") as table:
+                    table.write(json.dumps(known[key]) + "\n")
+                print(
+                    family,
+                    machine.engine,
+                    machine.lanes,
+                    machine.rows,
+                    known[key]["whole"],
+                    flush=True,
+                )
+        asked[key] = known[key]
+    TABLE.write_text("".join(json.dumps(line) + "\n" for line in asked.values()))
+
+
+if __name__ == "__main__":
+    main()

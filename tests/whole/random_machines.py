@@ -1,0 +1,155 @@
+"""Random machines for random networks, and one pair of them through the whole way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch_mlir import ir
+
+from bitwright.flows.accelerators import Accelerator, Dataflow, Overlay
+from bitwright.flows.dataflow import DataflowBuild, build_dataflow
+from bitwright.flows.simulate import run_machine
+from bitwright.hwgen.assemble import Assembled, assemble
+from bitwright.hwgen.core import Core
+from bitwright.hwgen.cycles import predict
+from bitwright.hwgen.tops import Axi4LiteTop, WishboneTop
+from bitwright.hwgen.verilog import emit
+from bitwright.ir import graph, reference
+from bitwright.ir.machine import DSP, ENGINES, WEIGHT_SERIAL
+from bitwright.passes.allocate import Allocate
+from bitwright.passes.legalize import Legalize
+from bitwright.passes.partition import Parts, partition
+from bitwright.passes.tile import Tile
+from bitwright.progress import silent
+from bitwright.rtl_sim.bus import VerilatorBus
+from bitwright.rtl_sim.verilate import PortKind, build_simulator
+from bitwright.targets import get_fpga
+
+Arrays = Mapping[str, NDArray[np.integer]]
+
+# Enough for every random network, so that all networks share a machine.
+DEPTHS = Allocate(
+    act_words=4096, in_words=512, out_words=1024, weight_words=16384, param_words=1024,
+    program_words=2048, tables=8,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Style:
+    """A machine that several networks share, and the port that the host takes."""
+
+    tile: Tile
+    port: PortKind
+
+    def __str__(self) -> str:
+        pixels = f" x {self.tile.pixels}" if self.tile.pixels > 1 else ""
+        return f"{self.tile.engine} {self.tile.lanes} x {self.tile.rows}{pixels}"
+
+
+def random_style(seed: int, wide: bool) -> Style:
+    """A small machine; `wide` for networks with the operations of models that came quantized."""
+    random = np.random.default_rng(seed)
+
+    def choice(*values: int) -> int:
+        return int(random.choice(values))
+
+    engine = ENGINES[seed % len(ENGINES)]
+    lanes = choice(2, 4, 4, 8, 8, 16) if engine == WEIGHT_SERIAL else choice(2, 4, 4, 8)
+    rows = choice(*(rows for rows in (8, 16, 32) if not rows % lanes and rows * lanes <= 256))
+    pixels = banks = 1
+    if engine == DSP:
+        rows = min(rows, max(64 // lanes, 8))
+        pixels = choice(2, 4)
+        banks = pixels * choice(1, 2, 4)
+    tile = Tile(
+        lanes, rows, choice(*(v for v in (1, 2, 4, 8) if v <= lanes)), acc_bits=32,
+        multiplier_bits=31 if wide else 16, engine=engine, pixels=pixels, banks=banks,
+        multiplier_blocks=pixels * rows * lanes // choice(2, 4) if engine == DSP else 0,
+    )  # fmt: skip
+    return Style(tile, (PortKind.WISHBONE, PortKind.AXI4LITE)[choice(0, 1)])
+
+
+class Machines:
+    """One simulator for each machine that the programs turn out to need."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._programs: dict[tuple[int, PortKind], Path] = {}
+
+    def simulator(self, assembled: Assembled, port: PortKind) -> Path:
+        key = (assembled.machine.fingerprint, port)
+        if key not in self._programs:
+            top = WishboneTop if port is PortKind.WISHBONE else Axi4LiteTop
+            core = Core(machine=assembled.machine)
+            files = emit(top(core=core), self._folder / str(len(self._programs)),
+                         name=top.module_name)  # fmt: skip
+            self._programs[key] = build_simulator(files, top.module_name, port=port)
+        return self._programs[key]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a machine gave, and what it should.
+
+    Attributes:
+        wrong: outputs that differ from the reference.
+        simulated: cycles of each sample.
+    """
+
+    wrong: tuple[str, ...]
+    predicted: int
+    simulated: tuple[int, ...]
+
+
+def run_overlay(module: ir.Module, inputs: Arrays, style: Style, machines: Machines) -> Outcome:
+    """Compile a network for the overlay of `style`, and simulate its RTL on `inputs`."""
+    parts = partition(module)
+    assembled = assemble(DEPTHS.run(style.tile.run(Legalize().run(parts.core))))
+    predicted = predict(assembled.machine, assembled.instructions).total
+    simulator = machines.simulator(assembled, style.port)
+    return _outcome(module, inputs, parts, Overlay(assembled), simulator, predicted)
+
+
+def random_pipeline(module: ir.Module, seed: int) -> DataflowBuild:
+    """A network folded into a random board, for the least interval or a random longer one.
+
+    Raises:
+        UnsupportedInDataflow: a layer that no stage can be.
+    """
+    random = np.random.default_rng(seed)
+    target = get_fpga(str(random.choice(["ulx3s-12f", "ulx3s-25f", "ulx3s-85f"])))
+    least = build_dataflow(module, target)
+    if random.random() < 0.5:
+        return least
+    longer = int(least.pipeline.interval * 2 ** random.uniform(0.5, 5))
+    return build_dataflow(module, target, interval=longer)
+
+
+def run_dataflow(module: ir.Module, inputs: Arrays, build: DataflowBuild, folder: Path) -> Outcome:
+    """Simulate the RTL of a pipeline on `inputs`."""
+    accelerator = Dataflow(build.pipeline, graph.outputs(build.parts.core)[0].name)
+    top = WishboneTop(core=accelerator.core())
+    files = emit(top, folder, name=top.module_name)
+    simulator = build_simulator(files, top.module_name, port=PortKind.WISHBONE)
+    return _outcome(module, inputs, build.parts, accelerator, simulator, build.times.latency)
+
+
+def _outcome(
+    module: ir.Module, inputs: Arrays, parts: Parts, accelerator: Accelerator, simulator: Path,
+    predicted: int,
+) -> Outcome:  # fmt: skip
+    wanted = reference.run(module, inputs)
+    entering = reference.run(parts.before, inputs)
+    core = {item.name: entering[item.name] for item in graph.inputs(parts.core)}
+    with VerilatorBus(simulator) as bus:
+        bus.reset()
+        ran = run_machine(accelerator, core, bus, load=True, progress=silent)
+    shapes = {name: array.shape for name, array in reference.run(parts.core, core).items()}
+    leaving = {name: array.reshape(shapes[name]) for name, array in ran.outputs.items()}
+    after_inputs = {item.name for item in graph.inputs(parts.after)}
+    given = {n: a for n, a in {**entering, **leaving}.items() if n in after_inputs}
+    found = reference.run(parts.after, given)
+    wrong = [name for name, array in found.items() if (array != wanted[name]).any()]
+    return Outcome(tuple(wrong), predicted, ran.cycles)
