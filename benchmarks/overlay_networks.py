@@ -1,6 +1,6 @@
 """The int8 models of MLPerf Tiny on the overlay: cycles, and how busy the multipliers are.
 
-Prints, for each model on the largest preset of a board that fits: exact cycles of an inference,
+Prints, for each model on the fastest machine that fits a board: exact cycles of an inference,
 images a second at a clock, and in which part of all cycles the matrix engine is fed by matrix
 instructions and by any instruction (depthwise windows, pools and additions use its multipliers).
 With `--layers` also what bounds each instruction. With `--check N` the programs run N samples on a
