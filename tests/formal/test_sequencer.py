@@ -246,19 +246,23 @@ def test_fetch(prove) -> None:
         *refuted(
             lambda unit: Program(unit(machine=MACHINE)),
             Fetch,
-            FETCH_CYCLES_COMPUTE + 2,
-            ("a field is left out", "count == len(FIELDS) - 1", "count == len(FIELDS) - 2"),
+            10,
+            ("fields are left out", "count == len(FIELDS) - 1", "count == 0"),
             ("it goes on after the end", "m.d.sync += self.address.eq(0)", "pass"),
         ),
-        *refuted(
-            lambda unit: Program(unit(machine=MACHINE), fields=True),
-            Fetch,
-            FETCH_CYCLES_COMPUTE + 2,
-            (
-                "fields are not shifted",
-                "m.d.sync += [a.eq(b) for a, b in pairwise(stages)]",
-                "pass",
-            ),
+        *(
+            refuted(
+                lambda unit: Program(unit(machine=MACHINE), fields=True),
+                Fetch,
+                FETCH_CYCLES_COMPUTE + 2,
+                (
+                    "fields are not shifted",
+                    "m.d.sync += [a.eq(b) for a, b in pairwise(stages)]",
+                    "pass",
+                ),
+            )
+            if ACCEPTANCE
+            else []
         ),
     )
 
