@@ -73,7 +73,8 @@ class Feeder:
 
 
 class Writes(Elaboratable):
-    """A write of one word; host and line are always ready (that they may wait: `AnyBytes`)."""
+    """A write of one word. Host and line are always ready, except with `damaged`; that they may wait
+    at any time is in `AnyBytes`."""
 
     def __init__(self, frames: FrameServer, *, begun: bool = False, damaged: bool = False) -> None:
         self._frames = frames
@@ -83,8 +84,9 @@ class Writes(Elaboratable):
         m = Module()
         m.submodules.frames = frames = self._frames
         feeder = Feeder(m, frames, WRITE, 1, **self._options)
-        served = slow_host(m, frames.host, 0)
-        m.d.comb += frames.o.ready.eq(1)
+        waits = SLOWEST if self._options["damaged"] else 0
+        served = slow_host(m, frames.host, waits)
+        m.d.comb += frames.o.ready.eq(free(m, name="line_ready") if waits else 1)
         written, replied, late = Signal(), Signal(), Signal(4)
         replies = frames.o.valid & frames.o.ready
         m.d.sync += [
@@ -105,7 +107,7 @@ class Writes(Elaboratable):
             Assert(~replies | ~replied),
             Assert(~replies | (frames.o.payload == Mux(feeder.intact, ACK, NAK))),
             Assert(~replies | ~feeder.intact | written),
-            Assert(late <= 3),
+            Assert(late <= 3 + waits),
         ]
         return m
 
