@@ -21,6 +21,7 @@ from amaranth.hdl import ClockDomain, Elaboratable, Module
 
 Method = Literal["induction", "bounded", "reachable", "refuted"]
 SCRIPTS = Path(sys.executable).parent
+ACCEPTANCE = bool(os.environ.get("BITWRIGHT_ACCEPTANCE"))  # also what takes many seconds
 # As SymbiYosys prepares a design that has one clock.
 _SCRIPT = """\
 read_rtlil design.il

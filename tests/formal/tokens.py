@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from amaranth.asserts import AnySeq
 from amaranth.hdl import Assert, Assume, Cat, Module, Mux, Signal, Value
 
-MARK_BITS = 2
-
 
 def free(m: Module, bits: int = 1, *, name: str) -> Signal:
     """A signal of any value in every cycle."""

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from bitwright import hwgen
@@ -17,7 +18,7 @@ from bitwright.hwgen.ports.wishbone_master import WishboneMaster
 from bitwright.hwgen.prefetch import WeightStreamer
 from bitwright.hwgen.simulated_memory import SimulatedMemory
 from bitwright.hwgen.tops import Axi4LiteTop, UartTop, WishboneTop
-from bitwright.hwgen.verilog import emit, lint_arguments
+from bitwright.hwgen.verilog import VerilogPlatform, emit, lint_arguments
 from bitwright.ir.machine import Machine
 from bitwright.rtl_sim import toolchain
 
@@ -30,6 +31,7 @@ DESIGNS: dict[str, Callable[[], wiring.Component]] = {
     "bitwright_axil": lambda: Axi4LiteTop(core=Core(machine=MACHINE)),
     "bitwright_uart": lambda: UartTop(core=Core(machine=MACHINE), divisor=12),
 }
+PIPELINES = ("bitwright.hwgen.dataflow.", "bitwright.hwgen.serial_product")
 # Units that stand alone, without what a standard bus has and they do not need.
 UNITS: dict[str, Callable[[], wiring.Component]] = {
     "wishbone_master": lambda: WishboneMaster(),
@@ -43,11 +45,11 @@ UNITS: dict[str, Callable[[], wiring.Component]] = {
 def _units() -> set[type[wiring.Component]]:
     """All components of the room `hwgen`, without the bases of others.
 
-    Those of pipelines are in the designs of `dataflow/test_random_pipelines.py`.
+    Those of pipelines are in the designs of `dataflow/`.
     """
     found: set[type[wiring.Component]] = set()
     for module in pkgutil.walk_packages(hwgen.__path__, f"{hwgen.__name__}."):
-        if module.name.startswith(f"{hwgen.__name__}.dataflow."):
+        if module.name.startswith(PIPELINES):
             continue
         for _, value in inspect.getmembers(import_module(module.name), inspect.isclass):
             if issubclass(value, wiring.Component) and value.__module__ == module.name:
@@ -65,7 +67,7 @@ def test_lint(name: str, tmp_path: Path) -> None:
     )
 
 
-def test_every_unit_is_in_a_design(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_every_unit_is_in_a_design(monkeypatch: pytest.MonkeyPatch) -> None:
     made: set[type] = set()
     construct = wiring.Component.__init__
 
@@ -75,6 +77,6 @@ def test_every_unit_is_in_a_design(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
     monkeypatch.setattr(wiring.Component, "__init__", noted)
     for make in (DESIGNS | UNITS).values():
-        emit(make(), tmp_path, name="design")
+        rtlil.convert(make(), platform=VerilogPlatform())
     missing = sorted(f"{unit.__module__}.{unit.__name__}" for unit in _units() - made)
     assert not missing, f"in no design of this test, so its Verilog is not checked: {missing}"

@@ -25,5 +25,5 @@ def test_random_programs(
 ) -> None:
     top = WishboneTop(core=Core(machine=MACHINE))
     files = synthesised(top, top.module_name, targets.get_fpga("ulx3s-85f"), tmp_path)
-    with open_bus(files, top.module_name) as bus:
+    with open_bus(files, top.module_name, short_run=True) as bus:
         check_programs(bus, MACHINE, 4, 4)

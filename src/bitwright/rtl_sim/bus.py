@@ -252,13 +252,20 @@ def open_bus(
     waves: Waves | None = None,
     folder: Path | None = None,
     cache: Path | None = None,
+    short_run: bool = False,
 ) -> VerilatorBus:
     """Verilog files to a bus of their simulation; see `build_simulator` for the arguments.
 
     `folder` is the working folder of the simulation, where $readmemh files are looked up.
     """
     program = build_simulator(
-        sources, top, port=port, pins=pins, waves=waves.format if waves else None, folder=cache
+        sources,
+        top,
+        port=port,
+        pins=pins,
+        waves=waves.format if waves else None,
+        folder=cache,
+        short_run=short_run,
     )
     return VerilatorBus(program, waves.arguments() if waves else (), folder=folder)
 

@@ -25,7 +25,7 @@ _VERILATOR_FLAGS = (
     "--cc", "--exe", "-Wno-fatal", "-O3", "--x-assign", "fast", "--x-initial", "fast",
     "--noassert", "--no-timing", "--output-split", "100000",
 )  # fmt: skip
-_MAKE_FLAGS = ("OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1")
+_MAKE_FLAGS = ("OPT_SLOW=-O0", "OPT_GLOBAL=-O1")
 
 
 class PortKind(Enum):
@@ -85,6 +85,7 @@ def build_simulator(
     pins: Pins | None = None,
     waves: WaveFormat | None = None,
     folder: Path | None = None,
+    short_run: bool = False,
 ) -> Path:
     """Builds the simulator of a design, or finds it in the cache.
 
@@ -96,6 +97,8 @@ def build_simulator(
         waves: file format of the waveforms that the simulator can write; None for none, which
             is several times faster.
         folder: where simulators are kept; `cache_folder()` if None.
+        short_run: compile the design without optimisation, which for a netlist takes far longer
+            than to simulate some thousand cycles.
 
     Returns:
         The program, for `VerilatorBus` and `VerilatorSerial`.
@@ -106,11 +109,12 @@ def build_simulator(
     """
     pins = pins or Pins()
     folder = folder or cache_folder()
+    make_flags = (*_MAKE_FLAGS, "OPT_FAST=-O0" if short_run else "OPT_FAST=-O2")
     trace = [f"--trace-{waves.name.lower()}"] if waves else []
     definitions = pins.definitions(port)
     harness = sorted(path for path in _HARNESS.rglob("*") if path.is_file())
     key = _digest(
-        toolchain.versions(), top, *_VERILATOR_FLAGS, *_MAKE_FLAGS, *trace, *definitions,
+        toolchain.versions(), top, *_VERILATOR_FLAGS, *make_flags, *trace, *definitions,
         *(path.read_bytes() for path in [*sources, *harness]),
     )  # fmt: skip
     program = folder / f"simulator-{key}"
@@ -129,7 +133,7 @@ def build_simulator(
     ]  # fmt: skip
     toolchain.call("Verilator", command, work, toolchain.verilator_environment())
     runtime = folder / f"runtime-{_digest(toolchain.versions(), *_MAKE_FLAGS, *trace)}"
-    _compile(work, runtime)
+    _compile(work, runtime, make_flags)
     (work / "simulator").replace(program)
     shutil.rmtree(work)
     _prune(folder)
@@ -145,14 +149,14 @@ def _compression(waves: WaveFormat | None, work: Path) -> list[str]:
     return ["-CFLAGS", "-Iharness/store_only", "-LDFLAGS", "-L."]
 
 
-def _compile(work: Path, runtime: Path) -> None:
+def _compile(work: Path, runtime: Path, make_flags: Sequence[str]) -> None:
     """Runs make; Verilator's own library is compiled once for all designs."""
     for name in _RUNTIME_OBJECTS:
         if (runtime / name).exists():
             shutil.copy(runtime / name, work / name)
     variables = [f"{name}={value}" for name, value in toolchain.make_variables().items()]
     command = [
-        toolchain.make(), "-f", "Vtop.mk", "-j", str(os.cpu_count() or 1), *_MAKE_FLAGS, *variables,
+        toolchain.make(), "-f", "Vtop.mk", "-j", str(os.cpu_count() or 1), *make_flags, *variables,
         f"VERILATOR_ROOT={toolchain.verilator_root()}",
     ]  # fmt: skip
     toolchain.call("The C++ compiler", command, work, toolchain.verilator_environment())

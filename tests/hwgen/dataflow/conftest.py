@@ -356,7 +356,7 @@ def _check(
         files.append(CARRY_CELL)
     draw = np.random.default_rng(seed)
     inputs = [_random_image(pipeline.input, draw) for _ in range(images)]
-    with open_bus(files, top.module_name) as bus:
+    with open_bus(files, top.module_name, short_run=netlist) as bus:
         results, cycles = _run(bus, pipeline, inputs, random.Random(seed))
     for image, result in zip(inputs, results, strict=True):
         expected = golden.run(pipeline, image)[pipeline.output.name]

@@ -14,4 +14,4 @@ def test_a_random_pipeline(
     random_pipeline: Callable[[int, int], Pipeline],
     check_pipeline: Callable[..., None],
 ) -> None:
-    check_pipeline(random_pipeline(1, 3), tmp_path, 1, netlist=True)
+    check_pipeline(random_pipeline(5, 1), tmp_path, 1, netlist=True)
