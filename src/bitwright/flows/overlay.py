@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from torch_mlir import ir
 
@@ -94,7 +95,7 @@ def _check_names(machine: Mapping[str, int]) -> None:
 
 
 def _program(legal: ir.Module, preset: MachinePreset, fixed: dict[str, int]) -> ir.Module:
-    array = {name: fixed.pop(name, value) for name, value in asdict(preset).items()}
+    array: dict[str, Any] = {name: fixed.pop(name, value) for name, value in asdict(preset).items()}
     tile = Tile(
         **array,
         acc_bits=fixed.pop("acc_bits", 0),
