@@ -130,20 +130,20 @@ def machine(lanes: int, rows: int, requant_lanes: int, acc_bits: int, tables: in
     )  # fmt: skip
 
 
-def whole_weights(requant_lanes: int, **engine: int) -> Machine:
+def whole_weights(rows: int, requant_lanes: int, **engine: int) -> Machine:
     """A small machine with the engine `dsp`."""
-    return dataclasses.replace(
-        machine(4, 16, requant_lanes, 24, 1), engine="dsp", program_words=400, **engine
-    )
+    return dataclasses.replace(machine(4, rows, requant_lanes, 24, 1), engine="dsp", **engine)
 
 
 MACHINES = [
     machine(4, 8, 1, 24, 2),
-    whole_weights(4, pixels=4, banks=8, multiplier_blocks=100),
+    whole_weights(8, 4, pixels=4, banks=8, multiplier_blocks=50),
     pytest.param(machine(2, 8, 2, 16, 0), marks=pytest.mark.slow),
     pytest.param(machine(8, 16, 4, 32, 1), marks=pytest.mark.slow),
     pytest.param(machine(16, 32, 4, 24, 1), marks=pytest.mark.slow),
-    pytest.param(whole_weights(2, pixels=2, banks=2, multiplier_blocks=64), marks=pytest.mark.slow),
+    pytest.param(
+        whole_weights(16, 2, pixels=2, banks=2, multiplier_blocks=64), marks=pytest.mark.slow
+    ),
 ]
 
 
@@ -179,7 +179,7 @@ def test_random_programs(design, tmp_path):
     "design",
     [
         machine(4, 8, 1, 24, 2), machine(2, 8, 2, 16, 0), machine(8, 16, 4, 32, 1),
-        whole_weights(2, pixels=4, banks=8, multiplier_blocks=100),
+        whole_weights(8, 2, pixels=4, banks=8, multiplier_blocks=50),
     ],
 )  # fmt: skip
 def test_lint(design, tmp_path):

@@ -20,7 +20,11 @@ from bitwright.runtime.layout import tensor_to_words, words_to_tensor
 sys.path.insert(0, str(Path(__file__).parent))
 from random_networks import random_inputs, random_network
 
-SHAPES = ((4, 8, 1), (8, 8, 2), (16, 32, 4), (8, 16, 8), (2, 8, 2))
+TILES = (
+    Tile(4, 8, 1), Tile(8, 8, 2), Tile(16, 32, 4), Tile(8, 16, 8), Tile(2, 8, 2),
+    Tile(4, 16, 4, engine="dsp", pixels=4, banks=4), Tile(2, 8, 1, engine="dsp", pixels=2, banks=8),
+    Tile(8, 16, 8, engine="dsp", pixels=4, banks=8), Tile(4, 8, 2, engine="dsp", pixels=8, banks=8),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("seed", range(1000, 1100))
@@ -30,8 +34,8 @@ def test_program(seed: int) -> None:
     before = reference.run(parts.before, random_inputs(module, seed))
     core = {item.name: before[item.name] for item in graph.inputs(parts.core)}
     wanted = reference.run(parts.core, core)
-    lanes, rows, requant_lanes = SHAPES[seed % len(SHAPES)]
-    tile = Tile(lanes=lanes, rows=rows, requant_lanes=requant_lanes)
+    tile = TILES[seed % len(TILES)]
+    lanes = tile.lanes
     program = Allocate().run(tile.run(Legalize().run(parts.core)))
     assembled = assemble(program)
     assert assemble(parse(str(program))) == assembled

@@ -331,7 +331,7 @@ class Program:
         stage: OutputStage, op: ChannelOp, *, bias: NDArray[np.int64] | None = None,
         fields: dict[str, int] | None = None, source2: str = "",
     ) -> None:  # fmt: skip
-        """`weight` is [channels, steps]; one instruction a block where that shares its words."""
+        """`weight` is [channels, steps]; equal blocks share their words, and equal steps."""
         shared: dict[str, int] = {}
         if (weight == weight[0]).all():  # every block has the same words
             weight, shared["w_same_blocks"] = weight[:1].repeat(self.array.lanes, axis=0), 1
