@@ -3,8 +3,9 @@
 Prints, for each model on the largest preset of a board that fits: exact cycles of an inference,
 images a second at a clock, and in which part of all cycles the matrix engine is fed by matrix
 instructions and by any instruction (depthwise windows, pools and additions use its multipliers).
-With `--layers` also what bounds each instruction; with `--simulate N`, N samples run on the RTL and
-every element is compared with LiteRT's answers, every cycle with the predicted one.
+With `--layers` also what bounds each instruction. With `--check N` the programs run N samples on a
+functional model of the machine, with `--simulate N` on the RTL in Verilator, and every element is
+compared with LiteRT's answers (RTL: every cycle with the predicted one).
 Models and answers are `<name>_int8.tflite` and `<name>_golden.npz` in DATA/mlperf_tiny.
 """
 
@@ -17,14 +18,17 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+from torch_mlir import ir
 
 from bitwright import api
 from bitwright.flows.models import import_model
 from bitwright.flows.overlay import OverlayBuild, build_overlay
+from bitwright.hwgen import golden
 from bitwright.hwgen.isa import COMPUTE, groups
-from bitwright.ir import graph
+from bitwright.ir import graph, reference
 from bitwright.ir.instructions import Opcode
 from bitwright.ir.types import shape_of
+from bitwright.runtime.layout import tensor_to_words, words_to_tensor
 from bitwright.targets import get_fpga
 
 MODELS = {"ic": "ResNet8", "kws": "keyword spotting", "vww": "wake words", "ad": "autoencoder"}
@@ -37,6 +41,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--clock", type=float, help="MHz; default: the target's")
     parser.add_argument("--models", default=",".join(MODELS), help="of ic,kws,vww,ad")
     parser.add_argument("--layers", action="store_true")
+    parser.add_argument("--check", type=int, default=0, metavar="N")
     parser.add_argument("--simulate", type=int, default=0, metavar="N")
     return parser.parse_args()
 
@@ -64,6 +69,28 @@ def print_layers(build: OverlayBuild) -> None:
             f"  {layer[-40:]:40} {i.opcode.name:11} {cycles:6}  {i.tiles:5} tiles of {i.steps:3} "
             f"steps, {output:2} output groups: {bound}"
         )
+
+
+def check(data: Path, name: str, build: OverlayBuild, module: ir.Module, samples: int) -> str:
+    """Every element of some samples on the functional model of the machine."""
+    assembled = build.assembled
+    (item,) = graph.inputs(module)
+    golden_file = np.load(data / f"{name}_golden.npz")
+    x, wanted = golden_file["x"][:samples], golden_file["y"][:samples]
+    entering = reference.run(
+        build.parts.before, {item.name: x.reshape(len(x), *shape_of(item.value)[1:])}
+    )
+    (source,), (target,) = assembled.inputs, assembled.outputs
+    leaving = []
+    for sample in entering[source.name]:
+        words = tensor_to_words(sample.reshape(source.shape), assembled.machine.lanes)
+        found = golden.run(assembled.image, words)[target.base :]
+        leaving.append(words_to_tensor(found, target.shape, assembled.machine.lanes))
+    (after,) = graph.inputs(build.parts.after)
+    core = {after.name: np.stack(leaving).reshape(len(x), *shape_of(after.value)[1:])}
+    (found,) = reference.run(build.parts.after, core).values()
+    same = np.array_equal(found.reshape(len(x), -1), wanted.reshape(len(x), -1))
+    return f"  functional model, {len(x)} sample(s): {'equal to LiteRT' if same else 'DIFFERENT'}"
 
 
 def simulate(data: Path, name: str, target: str, samples: int) -> str:
@@ -98,7 +125,8 @@ def main() -> None:
     print(f"{'model':18} {'lanes x rows x pixels':22} {'cycles':>7} {'images/s':>9} "
           f"{'matrix busy':>12} {'array busy':>11} {'LUT':>6} {'BRAM':>5} {'DSP':>4}")  # fmt: skip
     for name in given.models.split(","):
-        build = build_overlay(import_model(data / f"{name}_int8.tflite").module, target)
+        module = import_model(data / f"{name}_int8.tflite").module
+        build = build_overlay(module, target)
         machine, cycles, used = build.assembled.machine, build.prediction.total, build.resources
         matrix, array = busy(build)
         shape = f"{machine.lanes} x {machine.rows} x {machine.pixels} {machine.engine}"
@@ -107,6 +135,8 @@ def main() -> None:
               f"{used.dsp:4}", flush=True)  # fmt: skip
         if given.layers:
             print_layers(build)
+        if given.check:
+            print(check(data, name, build, module, given.check), flush=True)
         if given.simulate:
             print(simulate(data, name, given.target, given.simulate), flush=True)
 

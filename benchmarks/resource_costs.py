@@ -27,9 +27,11 @@ SYNTHESIS = {
 # Counts that each cell type depends on.
 MODEL = {
     "lut": ("one", "pair_bits", "tree_bits", "accumulator_bits", "requantizer_bits", "lane_bits",
-            "wide_requantizers"),
+            "block_pairs", "table_products", "sum_bits", "tile_bits", "window_bits", "bank_bits",
+            "operand_bits", "wide_requantizers"),
     "ff": ("one", "weight_bits", "tree_bits", "accumulator_bits", "requantizer_bits", "field_bits",
-           "wide_requantizers"),
+           "block_pairs", "table_products", "sum_bits", "tile_bits", "window_bits", "bank_bits",
+           "operand_bits", "wide_requantizers"),
 }  # fmt: skip
 SMALL = {
     "act_words": 512,
@@ -49,12 +51,16 @@ LARGE = {
     "tables": 2,
     "program_words": 1024,
 }
-SHAPES = {  # lanes, rows, requant_lanes, acc_bits, multiplier_bits, memories
+SHAPES = {  # lanes, rows, requant_lanes, acc_bits, multiplier_bits, memories (, dsp parameters)
     "ecp5": (
         (4, 8, 1, 24, 16, SMALL), (4, 16, 1, 20, 16, LARGE), (8, 8, 2, 24, 16, LARGE),
         (8, 16, 1, 24, 16, SMALL), (8, 32, 2, 24, 16, LARGE), (16, 16, 4, 24, 16, SMALL),
         (16, 32, 4, 24, 16, LARGE), (4, 8, 1, 24, 31, SMALL), (8, 8, 2, 32, 31, SMALL),
         (16, 16, 4, 20, 31, SMALL),
+        (8, 8, 2, 24, 16, SMALL, {"pixels": 2, "banks": 2, "multiplier_blocks": 64}),
+        (8, 8, 2, 24, 16, SMALL, {"pixels": 2, "banks": 4, "multiplier_blocks": 20}),
+        (4, 16, 4, 24, 16, SMALL, {"pixels": 2, "banks": 2}),
+        (4, 8, 2, 20, 16, SMALL, {"pixels": 4, "banks": 8, "multiplier_blocks": 64}),
     ),
     "ice40": (
         (2, 8, 1, 20, 16, SMALL), (4, 8, 1, 24, 16, SMALL), (4, 16, 1, 20, 16, SMALL),
@@ -102,8 +108,9 @@ def main() -> None:
                 acc_bits=acc_bits,
                 multiplier_bits=bits,
                 **memories,
+                **({"engine": "dsp", **dsp[0]} if dsp else {}),
             )
-            for lanes, rows, v, acc_bits, bits, memories in shapes
+            for lanes, rows, v, acc_bits, bits, memories, *dsp in shapes
         ]
         found = []
         for shape, machine in zip(shapes, machines, strict=True):
@@ -113,7 +120,8 @@ def main() -> None:
             print(family, shape[:5], found[-1], "computed", exact, flush=True)
         costs[family] = {}
         for cell, names in MODEL.items():
-            table = np.array([[resources.features(m)[name] for name in names] for m in machines])
+            counted = [resources.features(machine) for machine in machines]
+            table = np.array([[counts.get(name, 0) for name in names] for counts in counted])
             goal = np.array([counts[cell] for counts in found], float)
             narrow = np.array([not machine.wide for machine in machines])
             fit, _ = nnls((table / goal[:, None])[narrow], np.ones(narrow.sum()))  # relative errors

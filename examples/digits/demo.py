@@ -26,6 +26,8 @@ FOLDER = Path(__file__).parent
 MODEL = FOLDER / "digits.onnx"
 CALIBRATION = FOLDER / "calibration.npz"
 BOARD = "ulx3s-12f"
+# Smaller than what `compile` would choose, so that place and route takes a minute and not five.
+MACHINE = {"engine": "weightserial", "lanes": 8, "rows": 16, "requant_lanes": 1}
 SIMULATED = 36
 NETLIST = 1
 
@@ -42,8 +44,9 @@ def demo(folder: Path, progress: ProgressCallback) -> list[Report]:
 
     for target, build in (("cpu", cpu), (BOARD, fpga)):
         api.compile_model(
-            MODEL, target, CALIBRATION, weights=4, activations=8, output=build, progress=progress
-        )
+            MODEL, target, CALIBRATION, weights=4, activations=8, output=build,
+            machine=MACHINE if target == BOARD else None, progress=progress,
+        )  # fmt: skip
 
     images, outputs = cpu / "held-out.npz", cpu / "logits.npz"
     np.savez_compressed(images, image=test["image"])

@@ -136,9 +136,7 @@ def main(debug: bool) -> None:
 @click.option(
     "--objective",
     type=click.Choice(["latency", "throughput", "luts"]),
-    default="latency",
-    show_default=True,
-    help="What the design is chosen by.",
+    help="What the design is chosen by; default: latency, with --style dataflow throughput.",
 )
 @click.option(
     "--style",
@@ -174,7 +172,7 @@ def compile_command(
     activations: int,
     ranges: str,
     machine: dict[str, int | str] | Path | None,
-    objective: Literal["latency", "throughput", "luts"],
+    objective: Literal["latency", "throughput", "luts"] | None,
     style: Literal["overlay", "dataflow"] | None,
     interval: int | None,
     fps: float | None,

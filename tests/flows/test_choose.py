@@ -13,6 +13,7 @@ from bitwright.flows import machine_file
 from bitwright.flows.choices_plot import pareto, plot
 from bitwright.flows.choose import Choice, Fixed
 from bitwright.flows.choose import choose as choose_any
+from bitwright.flows.dataflow import DataflowBuild
 from bitwright.flows.machine_file import (
     MachineFileError,
     MachineParameterType,
@@ -24,7 +25,8 @@ from bitwright.ir import serialize
 from bitwright.ir.builder import Builder
 from bitwright.ir.machine import Machine, MachineError
 from bitwright.ir.types import QuantParams
-from bitwright.passes.search.candidate import Objective, Parameters
+from bitwright.passes.dataflow.fold import NoFolding
+from bitwright.passes.search.candidate import ROUTABLE, Objective, Parameters
 from bitwright.passes.search.overlay import Array
 from bitwright.passes.tile_program import UnsupportedOnOverlay
 from bitwright.report import Report
@@ -97,7 +99,7 @@ def test_no_program_needs_less_than_its_bound() -> None:
     """Otherwise the search would leave out machines that fit."""
     maker = OverlayMaker(network(40), SMALL, {})
     arrays = [Array(2, 8), Array(4, 32), Array(8, 8), Array(16, 64), Array(64, 64)]
-    arrays += [Array(2, 8, "dsp"), Array(8, 16, "dsp", 4, 8), Array(16, 16, "dsp", 2, 2)]
+    arrays += [Array(2, 8, "dsp", 2, 2), Array(8, 16, "dsp", 4, 8), Array(16, 16, "dsp", 2, 2)]
     for array in arrays:
         least, made = maker.least(array), maker.machine(array)
         bound, need = (dict(maker.resources(m).items()) for m in (least, made))
@@ -118,13 +120,13 @@ def test_a_fixed_size_may_take_all_of_the_device() -> None:
     module = network()
     whole = choose(module, SMALL)
     chosen = whole.build
-    assert chosen.resources.lut <= 0.75 * SMALL.resources.lut
+    assert chosen.resources.lut <= ROUTABLE["lut"] * SMALL.resources.lut
     tight = replace(SMALL, resources=replace(SMALL.resources, lut=chosen.resources.lut + 1))
     parameters = whole.candidates[0].parameters
     fixed = {name: parameters[name] for name in ("lanes", "rows", "requant_lanes")}
     kept = choose(module, tight, fixed=fixed).build.assembled.machine
     assert kept == chosen.assembled.machine
-    assert choose(module, tight).build.resources.lut <= 0.75 * tight.resources.lut
+    assert choose(module, tight).build.resources.lut <= ROUTABLE["lut"] * tight.resources.lut
 
 
 def test_routing_gets_no_room_where_nothing_would_fit() -> None:
@@ -159,6 +161,33 @@ def test_a_machine_that_there_cannot_be() -> None:
     assert str(caught.value) == (
         "Machine parameter requant_lanes is 3; expected a power of two that is at most lanes (8)"
     )
+
+
+def test_the_styles_compete() -> None:
+    module = network()
+    fastest = choose_any(module, SMALL)
+    assert {item.style for item in fastest.candidates} == {"overlay", "dataflow"}
+    assert fastest.candidates[0].cycles == min(item.cycles for item in fastest.candidates)
+    busiest = choose_any(module, SMALL, objective="throughput")
+    assert isinstance(busiest.build, DataflowBuild)
+    assert busiest.build.times.interval == busiest.candidates[0].interval
+    assert busiest.candidates[0].interval == min(item.interval for item in busiest.candidates)
+
+
+def test_a_style_that_has_no_design_leaves_the_other() -> None:
+    tight = replace(SMALL, resources=replace(SMALL.resources, lut=2500))
+    assert {item.style for item in choose_any(network(), tight).candidates} == {"overlay"}
+    with pytest.raises(NoFolding):
+        choose_any(network(), tight, style="dataflow")
+
+
+def test_what_is_fixed_says_which_style_is_meant() -> None:
+    assert Fixed().styles == ["overlay", "dataflow"]
+    assert Fixed({"lanes": 8}).styles == ["overlay"]
+    assert Fixed(interval=900).styles == ["dataflow"]
+    (only,) = choose_any(network(), SMALL, fixed=Fixed(interval=9000)).candidates
+    assert only.style == "dataflow"
+    assert only.interval <= 9000
 
 
 @pytest.fixture(scope="module")

@@ -80,6 +80,49 @@ def test_check_names_field_and_bound(small_machine, compute, opcode, changes, me
     assert str(caught.value) == message
 
 
+WINDOW = {
+    "channel_op": 2, "w_same_steps": 1, "s_pixel": 1, "x_pixel": 1, "pixels": 4, "pixels_first": 2,
+    "n_ox": 2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("opcode", "changes", "message"),
+    [
+        (3, {"n_plane": 2},
+         "MATMUL field n_plane is 2; the engine dsp has whole weights, expected 1"),
+        (3, {"n_ox": 2, "pixels": 4, "pixels_first": 2, "s_pixel": 1},
+         "MATMUL field pixels_first is 2; expected 4, the field pixels, without a window"),
+        (3, {"pixels_first": 0},
+         "MATMUL field pixels_first is 0 with one tile a row; expected 1 to 4"),
+        (3, {"pixels": 2, "pixels_first": 3, "s_pixel": 1},
+         "MATMUL has a tile of 3 pixels; expected at most 2, the field pixels"),
+        (3, {"pixels": 4, "pixels_first": 4, "s_pixel": 2},
+         "MATMUL reads 4 pixels at distances of 2 words; 4 banks hold 2 of them side by side"),
+        (4, WINDOW | {"n_ky": 3},
+         "CHANNELWISE field n_ky is 3 with a window; this machine holds 1 to 2"),
+        (4, WINDOW | {"w_same_steps": 0},
+         "CHANNELWISE field w_same_steps is 0 with a window; expected 1: all kernel rows are in "
+         "one weight word"),
+        (4, WINDOW | {"pixels": 3},
+         "CHANNELWISE field pixels is 3 with a window; expected 4 or 2"),
+        (4, WINDOW | {"pixels_first": 3},
+         "CHANNELWISE field pixels_first is 3 with a window; a row's first tile has at most 2"),
+        (4, WINDOW | {"x_pixel": 2},
+         "CHANNELWISE field x_pixel is 2 with a window or columns; expected 1"),
+        (4, WINDOW | {"channel_op": 3},
+         "CHANNELWISE field n_ox is 2 with a window or columns; expected 1"),
+    ],
+)  # fmt: skip
+def test_pixels_that_a_machine_cannot_read_or_make(
+    small_machine, compute, opcode, changes, message
+):
+    machine = small_machine(engine="dsp", pixels=4, banks=4)
+    with pytest.raises(InstructionError) as caught:
+        encode(machine, [compute(Opcode(opcode), **changes)])
+    assert str(caught.value) == message
+
+
 def test_a_table_needs_tables(small_machine, compute):
     with pytest.raises(InstructionError) as caught:
         encode(small_machine(tables=0), [compute(table_enable=1)])
@@ -95,7 +138,7 @@ def test_a_missing_field(small_machine):
 def test_a_program_that_is_too_long(small_machine, compute, program):
     with pytest.raises(InstructionError) as caught:
         encode(small_machine(), program(*[compute()] * 4))
-    assert str(caught.value) == ("The program has 159 words; the machine has program_words = 128")
+    assert str(caught.value) == ("The program has 187 words; the machine has program_words = 128")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +148,7 @@ def test_a_program_that_is_too_long(small_machine, compute, program):
         ([1, 2], "The program of 2 words has no END"),
         (
             [1, 3, 0],
-            "The program ends inside of the MATMUL at word 1; expected 38 fields, got 1",
+            "The program ends inside of the MATMUL at word 1; expected 45 fields, got 1",
         ),
     ],
 )

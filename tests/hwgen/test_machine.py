@@ -28,6 +28,17 @@ from bitwright.ir.machine import MachineError
         ({"acc_bits": 15}, "acc_bits is 15; expected 16 to 32"),
         ({"multiplier_bits": 18}, "multiplier_bits is 18; expected 16 or 31"),
         ({"in_words": 1}, "in_words is 1; expected 2 to 1048576"),
+        ({"engine": "dps"}, "engine is 'dps'; expected one of weightserial, dsp"),
+        ({"pixels": 2}, "pixels is 2; expected 1 with the engine weightserial"),
+        ({"engine": "dsp"}, "pixels is 1; expected 2 or 4 or 8 with the engine dsp"),
+        (
+            {"engine": "dsp", "pixels": 4, "banks": 2},
+            "banks is 2; expected a power of two from 4 to 16 with pixels = 4",
+        ),
+        (
+            {"engine": "dsp", "pixels": 4, "banks": 4, "multiplier_blocks": 65},
+            "multiplier_blocks is 65; expected 0 to 64, the pairs of products of the engine dsp",
+        ),
         ({"tables": -1}, "tables is -1; expected 0 to 256"),
     ],
 )

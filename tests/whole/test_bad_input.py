@@ -46,13 +46,14 @@ def compiled(tmp_path: Path) -> Callable[..., tuple[int, str]]:
     ) -> tuple[int, str]:  # fmt: skip
         (tmp_path / "m.onnx").write_bytes(model)
         np.savez(tmp_path / "s.npz", **samples)  # pyright: ignore[reportArgumentType]
+        style = () if target == "cpu" else ("--style", "overlay")
         before = sorted(tmp_path.iterdir())
         folder = tmp_path / "build" if output is None else output
         result = CliRunner().invoke(
             main,
             [
                 *("compile", str(tmp_path / "m.onnx"), "--target", target),
-                *("--calibration", str(tmp_path / "s.npz"), "-o", str(folder), *options),
+                *("--calibration", str(tmp_path / "s.npz"), "-o", str(folder), *style, *options),
             ],
         )
         assert sorted(tmp_path.iterdir()) == before, "something was left behind"

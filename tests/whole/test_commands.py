@@ -58,7 +58,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(path / "x.npz", x=x, label=np.arange(12))
     np.save(path / "x.npy", x[:3])
     for target in ("cpu", "icebreaker"):
-        _ok("compile", path / "m.onnx", "-t", target, "-c", path / "x.npz", "-o", path / target)
+        _ok(
+            *("compile", path / "m.onnx", "-t", target, "--style", "overlay"),
+            *("-c", path / "x.npz", "-o", path / target),
+        )
     return path
 
 
@@ -161,7 +164,10 @@ def _compile_and_simulate(path: Path, nodes: list[onnx.NodeProto], shape: tuple[
     (path / "m.onnx").write_bytes(model.SerializeToString())
     x = np.random.default_rng(0).normal(size=(6, *shape)).astype(np.float32)
     np.savez(path / "x.npz", x=x)
-    _ok("compile", path / "m.onnx", "-t", "icebreaker", "-c", path / "x.npz", "-o", path / "b")
+    _ok(
+        *("compile", path / "m.onnx", "-t", "icebreaker", "--style", "overlay"),
+        *("-c", path / "x.npz", "-o", path / "b"),
+    )
     _ok("simulate", path / "b", "-i", path / "x.npz", "--limit", 2)
 
 

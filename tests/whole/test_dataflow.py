@@ -126,6 +126,10 @@ def test_a_folding_makes_the_same_machine_again(folder: Path) -> None:
             ("--style", "dataflow", "--fps", "100", "--interval", "9"),
             "--interval is 9 and --fps is 100.0; expected one of them",
         ),
+        (
+            ("--machine", "lanes=8", "--interval", "9"),
+            "--machine is {'lanes': 8} and --interval is 9; expected one of them",
+        ),
     ],
 )
 def test_options_of_the_other_style_are_refused(

@@ -62,7 +62,7 @@ def test_given_samples_are_what_the_library_is_checked_on(folder: Path, real: bo
 
 @pytest.mark.parametrize("board", ["ulx3s-85f", "icebreaker"])
 def test_the_overlay_takes_the_wide_multiplier(folder: Path, board: str) -> None:
-    result = _compile(folder, "-t", board)
+    result = _compile(folder, "-t", board, "--style", "overlay")
     assert result.exit_code == 0, result.stderr
     report = json.loads((folder / "build" / "report.json").read_text())
     assert report["target"]["machine"]["multiplier_bits"] == 31

@@ -57,28 +57,30 @@ class Choice:
 
 def choose(
     module: ir.Module, target: FpgaTarget, *, name: str = "model", fixed: Fixed | None = None,
-    objective: Objective = "latency", style: Style | None = None,
+    objective: Objective | None = None, style: Style | None = None,
     progress: ProgressCallback = silent,
 ) -> Choice:  # fmt: skip
     """The best design for a quantized `module` on `target`.
 
     Args:
         name: of the model.
+        objective: by default latency, or throughput where only pipelines are asked for.
         style: the only one to ask; else those that have what is `fixed`.
 
     Raises:
         BitwrightError: no style has a design; the error of the first one asked.
     """
     fixed = fixed or Fixed()
+    kinds: list[Style] = fixed.styles if style is None else [style]
+    goal = objective or ("throughput" if kinds == ["dataflow"] else "latency")
     asked: Mapping[Style, Callable[[], Offer]] = {
         "overlay": lambda: offer_overlay(module, target, fixed.machine, progress),
         "dataflow": lambda: offer_dataflow(
-            module, target, name, fixed.folding, fixed.interval, objective, progress
+            module, target, name, fixed.folding, fixed.interval, goal, progress
         ),
     }
     offers: dict[Style, Offer] = {}
     refused: list[BitwrightError] = []
-    kinds: list[Style] = fixed.styles if style is None else [style]
     for kind in kinds:
         try:
             offers[kind] = asked[kind]()
@@ -86,6 +88,6 @@ def choose(
             refused.append(error)
     if not offers:
         raise refused[0]
-    candidates = ranked([c for offer in offers.values() for c in offer.candidates], objective)
+    candidates = ranked([c for offer in offers.values() for c in offer.candidates], goal)
     best = candidates[0]
     return Choice(offers[best.style].build(best), tuple(candidates))

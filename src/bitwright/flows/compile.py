@@ -74,7 +74,7 @@ def compile_model(
     output: Path = Path("build"),
     seed: int = 0,
     machine: Parameters | Path | None = None,
-    objective: Objective = "latency",
+    objective: Objective | None = None,
     style: Style | None = None,
     folding: Path | None = None,
     interval: int | None = None,
@@ -92,7 +92,7 @@ def compile_model(
 
     Args:
         machine: parameters that are fixed, or a TOML file of them; the others are chosen.
-        objective: what the design is chosen by.
+        objective: what the design is chosen by; by default latency, of a pipeline throughput.
         style: one machine that runs the layers one after the other, or an engine for each; by
             default the better one.
         folding: of a pipeline, fixed: the folding.json of a build folder, or such a file.

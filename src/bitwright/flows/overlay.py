@@ -19,8 +19,9 @@ from bitwright.hwgen.resources import estimate
 from bitwright.hwgen.spent import spent
 from bitwright.hwgen.tops import Axi4LiteTop, UartTop, WishboneTop
 from bitwright.hwgen.verilog import emit
-from bitwright.ir import serialize
+from bitwright.ir import graph, serialize
 from bitwright.ir.machine import Machine, MachineError
+from bitwright.ir.types import shape_of
 from bitwright.passes.allocate import Allocate
 from bitwright.passes.legalize import Legalize
 from bitwright.passes.partition import Parts, partition
@@ -64,12 +65,17 @@ class OverlayMaker:
         Allocate(**_only(_MEMORIES, fixed))
         self._split = SplitSums().run(module)
         self._instructions: dict[Array, tuple[Instruction, ...]] = {}
+        self._legal: dict[tuple[tuple[int, ...], ...], tuple[Parts, ir.Module, int]] = {}
         self._prepared = cache(self._prepare)
 
     def _prepare(self, lanes: int) -> tuple[Parts, ir.Module, int]:
-        parts = partition(SpaceToDepth(lanes).run(self._split))
-        legal = Legalize().run(parts.core)
-        return parts, legal, least_weight_bits(legal)
+        moved = SpaceToDepth(lanes).run(self._split)  # which is done or not, whatever the lanes
+        shapes = tuple(shape_of(operation.result) for operation in graph.operations(moved))
+        if shapes not in self._legal:
+            parts = partition(moved)
+            legal = Legalize().run(parts.core)
+            self._legal[shapes] = parts, legal, least_weight_bits(legal)
+        return self._legal[shapes]
 
     def least(self, array: Array) -> Machine:
         """See `Maker`."""

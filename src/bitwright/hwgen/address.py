@@ -17,6 +17,11 @@ FIELDS = (
 BASES = ("src_base", "w_base")
 
 
+def fields(machine: Machine) -> tuple[str, ...]:
+    """Those that the loops of a machine need: `dsp` has its columns compared elsewhere."""
+    return tuple(name for name in FIELDS if name != "width" or not machine.dsp)
+
+
 class AccOp:
     """What the accumulators do with the term of a step."""
 
@@ -65,9 +70,9 @@ class LoopNest(wiring.Component):
     Members:
         start: one cycle; `bases` is taken. From the next cycle on `fields` must hold still.
         gap: output groups of the tile of this cycle's step, minus one; 0 for none.
-        flags, row, acc_op: of the step in this cycle; `last` only of a tile that gives pixels.
+        flags, acc_op: of the step in this cycle; `last` only of a tile that gives pixels.
         source: activation word of the step. `padding` (one cycle later): outside of the source.
-        column, row_outside: of the step in this cycle: column; the row is outside of the source.
+        row, column, row_outside: with the engine `dsp` instead of padding, in the step's cycle.
         weight (one cycle later): weight word of the step.
         finished: the last step of the instruction is in this cycle.
     """
@@ -75,19 +80,23 @@ class LoopNest(wiring.Component):
     def __init__(self, *, machine: Machine) -> None:
         self.machine = machine
         self._source_bits = address_bits(max(machine.act_words, machine.in_words))
+        place: dict[str, wiring.Member] = {"padding": Out(1)}
+        if machine.dsp:
+            place = {
+                "row": Out(RowFlags),
+                "column": Out(signed(coordinate_bits(machine))),
+                "row_outside": Out(1),
+            }
         super().__init__(
             {
                 "start": In(1),
                 "bases": In(field_layout(machine, BASES)),
-                "fields": In(field_layout(machine, FIELDS)),
+                "fields": In(field_layout(machine, fields(machine))),
                 "gap": In(range(max(machine.matmul_groups * machine.pixels, 2))),
                 "flags": Out(Flags),
-                "row": Out(RowFlags),
                 "acc_op": Out(2),
                 "source": Out(self._source_bits),
-                "padding": Out(1),
-                "column": Out(signed(coordinate_bits(machine))),
-                "row_outside": Out(1),
+                **place,
                 "weight": Out(address_bits(machine.weight_words)),
                 "finished": Out(1),
             }
@@ -199,10 +208,12 @@ class LoopNest(wiring.Component):
                 m.d.sync += begin.eq(moved)
             with m.If(setup | (step & (restart | on[outer] | rewind | on[kernel]))):
                 m.d.sync += now.eq(moved)
+            if axis == "x" and self.machine.dsp:
+                m.d.comb += [self.column.eq(now), self.row_outside.eq(outside)]
+                return
             limit = f["height" if axis == "y" else "width"]
             over = Signal(name=f"{axis}_outside")  # negative is large
             m.d.comb += over.eq(now >= limit)
-            m.d.comb += self.row_outside.eq(over) if axis == "y" else self.column.eq(now)
             outside = outside | over
         m.d.sync += self.padding.eq(outside)
 
@@ -241,16 +252,16 @@ class LoopNest(wiring.Component):
             m.d.comb += self.acc_op.eq(AccOp.ADD)
         with m.Else():
             m.d.comb += self.acc_op.eq(Mux(after_sign, AccOp.NEGATE, AccOp.DOUBLE))
-        row_first, silent = Signal(init=1), Const(0)
-        with m.If(setup):
-            m.d.sync += row_first.eq(1)
-        with m.Elif(step & last[3:].all()):
-            m.d.sync += row_first.eq(last[2])
-        if self.machine.pixels > 1:
+        silent: Value = Const(0)
+        if self.machine.dsp:
+            row_first = Signal()
+            with m.If(setup):
+                m.d.sync += row_first.eq(1)
+            with m.Elif(step & last[3:].all()):
+                m.d.sync += row_first.eq(last[2])
             silent = row_first & (self.fields.pixels_first == 0)
+            m.d.comb += [self.row.first.eq(row_first), self.row.last.eq(last[2])]
         m.d.comb += [
-            self.row.first.eq(row_first),
-            self.row.last.eq(last[2]),
             self.flags.valid.eq(step),
             self.flags.last.eq(last[3:].all() & ~silent),
             self.flags.block_end.eq(last[1:].all()),

@@ -112,7 +112,7 @@ class Core(wiring.Component):
         kept: list[tuple[str, Value]] = [
             (name, running[name]) for name, _ in control_layout(machine)
         ]
-        for unit, names in ((loops, address.FIELDS), (stage, output.FIELDS)):
+        for unit, names in ((loops, address.fields(machine)), (stage, output.FIELDS)):
             layout = field_layout(machine, names)
             held = Signal(layout, name="loop_fields" if unit is loops else "output_fields")
             m.d.comb += unit.fields.eq(held)
@@ -188,22 +188,17 @@ class Core(wiring.Component):
             stage.tile.eq(path.tile),
             stage.head.eq(path.head),
         ]
-        if machine.pixels == 1:
-            m.d.comb += loops.gap.eq(stage.groups_last)
-        else:
-            gaps = {name: self._gap(m, running[name], matmul, name) for name in PIXEL_FIELDS}
-            inner = Mux(loops.row.last, gaps["pixels_last"], gaps["pixels"])
-            m.d.comb += [
-                loops.gap.eq(Mux(loops.row.first, gaps["pixels_first"], inner)),
-                stage.row.eq(path.tile_row),
-            ]
+        gaps = {name: self._gap(m, running[name], matmul, name) for name in PIXEL_FIELDS}
+        inner = Mux(loops.row.last, gaps["pixels_last"], gaps["pixels"])
+        m.d.comb += [
+            loops.gap.eq(Mux(loops.row.first, gaps["pixels_first"], inner)),
+            stage.row.eq(path.tile_row),
+        ]
 
     def _gap(self, m: Module, pixels: Value, matmul: Value, name: str) -> Signal:
         """Groups of so many pixels, minus one; 0 for no pixels."""
         machine = self.machine
-        groups = Mux(
-            matmul, pixels * machine.matmul_groups, pixels * machine.channelwise_groups
-        )
+        groups = Mux(matmul, pixels * machine.matmul_groups, pixels * machine.channelwise_groups)
         gap = Signal(range(machine.pixels * machine.matmul_groups), name=f"gap_{name}")
         m.d.sync += gap.eq(Mux(pixels == 0, 0, groups - 1))
         return gap

@@ -65,8 +65,7 @@ class Datapath(wiring.Component):
         m.submodules.tile_sums = sums = TileSums(machine=machine)
         maximum = self.fields.channel_op == ChannelOp.MAX
         is_window = Signal()
-        if machine.window_rows:
-            m.d.comb += is_window.eq(~self.matmul & (self.fields.channel_op >= ChannelOp.WINDOW))
+        m.d.comb += is_window.eq(~self.matmul & (self.fields.channel_op >= ChannelOp.WINDOW))
         flags, rows, ops = self._follow(m)
         words = Cat(self.words)
         m.d.comb += [
@@ -92,11 +91,10 @@ class Datapath(wiring.Component):
             sums.valid.eq(self.tile.valid & self.run),
             sums.first.eq(ops[long] == AccOp.LOAD),
             sums.last.eq(self.tile.last),
+            sums.every_other.eq(is_window & (self.fields.pixels != machine.pixels)),
             sums.offset.eq(~is_window | self.tile_row.first),
             self.head.eq(sums.head),
         ]
-        if machine.window_rows:
-            m.d.comb += sums.every_other.eq(is_window & (self.fields.pixels != machine.pixels))
         return m
 
     def _follow(self, m: Module) -> tuple[list[data.View], list[data.View], list[Value]]:
@@ -127,21 +125,23 @@ class Datapath(wiring.Component):
             m.d.sync += later.eq(address)
             address = later
         m.d.comb += self.weight_address.eq(address)
-        word = Signal(machine.weight_bits, name="weights", reset_less=True)
-        m.d.sync += word.eq(self.weight_data)
         row_size = 8 * machine.lanes
         size = WINDOW_TAPS * row_size
-        with m.If(~self.matmul & ~is_window):
-            m.d.sync += word[row_size:size].eq(0)
-        with m.If(~self.matmul & (self.fields.channel_op == ChannelOp.MAX)):
-            m.d.sync += word[:row_size].eq(0)
-        if machine.window_rows:
-            row: Value = self._kernel_row(m)
-            with m.Switch(row):
-                for number in range(1, machine.window_rows):
-                    with m.Case(number):
-                        m.d.sync += word[:size].eq(self.weight_data.word_select(number, size))
-        return word
+        first = Signal(size, name="first_weights", reset_less=True)
+        others = Signal(machine.weight_bits - size, name="other_weights", reset_less=True)
+        chosen = Signal(size, name="chosen_weights")
+        m.d.comb += chosen.eq(self.weight_data)
+        with m.Switch(self._kernel_row(m)):
+            for number in range(1, machine.window_rows):
+                with m.Case(number):
+                    m.d.comb += chosen.eq(self.weight_data.word_select(number, size))
+        maximum = ~self.matmul & (self.fields.channel_op == ChannelOp.MAX)
+        kept = [~maximum, *[self.matmul | is_window] * (WINDOW_TAPS - 1)]
+        m.d.sync += [
+            first.eq(chosen & Cat(keep.replicate(row_size) for keep in kept)),
+            others.eq(self.weight_data[size:]),
+        ]
+        return Cat(first, others)
 
     def _kernel_row(self, m: Module) -> Value:
         """Number of a window's step in its tile, beside its weights; otherwise 0."""

@@ -138,7 +138,7 @@ def field_bits(machine: Machine) -> dict[str, int]:
         "w_base": address_bits(machine.weight_words),
         "w_same_steps": 1,
         "w_same_blocks": 1,
-        "channel_op": 2 if machine.window_rows else 1,
+        "channel_op": 2 if machine.dsp else 1,
         "p_base": address_bits(machine.param_words),
         "dst_base": result,
         "dst_word_stride": result,
@@ -164,7 +164,7 @@ def kept_bits(machine: Machine) -> dict[str, tuple[int, int]]:
     kept["dst_space"] = (1, 1)  # 1: output bank
     if not machine.wide:
         kept["rounding"] = (0, 0)
-    if machine.pixels == 1:
+    if not machine.dsp:
         kept |= dict.fromkeys((*PIXEL_FIELDS, "s_pixel", "x_pixel"), (0, 0))
     if machine.tables < 2:
         kept["table"] = (0, 0)
@@ -204,7 +204,7 @@ def _field_range(machine: Machine, name: str, bits: int, signed: bool) -> tuple[
     if name.startswith("n_") or name in ones:
         low = 1
     if name in PIXEL_FIELDS:
-        return low if machine.pixels > 1 else 1, machine.pixels
+        return low if machine.dsp else 1, machine.pixels
     return low, (1 << bits - signed) - 1
 
 

@@ -1,6 +1,6 @@
 """The words that a step reads: one for each pixel of a tile, out of banked memories."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Array, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -62,8 +62,8 @@ class Operands(wiring.Component):
             m.d.sync += place.eq(self.source)
             m.d.sync += column.eq(self.column)
             if pixel:
-                m.d.sync += place.eq(self.source + _multiple(m, f.s_pixel, pixel, "s_pixel"))
-                m.d.sync += column.eq(self.column + _multiple(m, f.x_pixel, pixel, "x_pixel"))
+                m.d.sync += place.eq(self.source + _multiple(m, f.s_pixel, pixel, place))
+                m.d.sync += column.eq(self.column + _multiple(m, f.x_pixel, pixel, column))
             places.append(place)
             outside = Signal(name=f"outside{pixel}_1", reset_less=True)
             m.d.sync += outside.eq(row_outside | (column.as_unsigned() >= f.width))
@@ -87,7 +87,7 @@ class Operands(wiring.Component):
         machine = self.machine
         bank: Value = place[: self._bank_bits]
         for cycle in range(3):
-            later = Signal(max(self._bank_bits, 1), name=f"bank{pixel}_{cycle}", reset_less=True)
+            later = Signal(self._bank_bits, name=f"bank{pixel}_{cycle}", reset_less=True)
             m.d.sync += later.eq(bank)
             bank = later
         for cycle in (2, 3):
@@ -96,10 +96,7 @@ class Operands(wiring.Component):
             outside = later
         pad = self.fields.pad_value.as_unsigned().replicate(machine.lanes)
         word = Signal(machine.activation_bits, name=f"word{pixel}", reset_less=True)
-        answer: Value = read[0]
-        if machine.banks > 1:
-            answer = Cat(read).word_select(bank, machine.activation_bits)
-        m.d.sync += word.eq(Mux(outside, pad, answer))
+        m.d.sync += word.eq(Mux(outside, pad, Array(read)[bank]))
         m.d.comb += self.words[pixel].eq(word)
 
     def _read(self, m: Module) -> list[Signal]:
@@ -112,9 +109,10 @@ class Operands(wiring.Component):
         return found
 
 
-def _multiple(m: Module, value: Value, count: int, name: str) -> Signal:
-    """`count * value` in a register, made of shifts: no multiplier block."""
-    total = Signal(len(value) + count.bit_length(), name=f"{name}_{count}", reset_less=True)
+def _multiple(m: Module, value: Value, count: int, place: Signal) -> Signal:
+    """`count * value` in a register, made of shifts (no multiplier block), as wide as `place`."""
+    bits = min(len(value) + (count - 1).bit_length(), len(place))
+    total = Signal(bits, name=f"{place.name}_offset", reset_less=True)
     shifts = [bit for bit in range(count.bit_length()) if count >> bit & 1]
     terms = [value.as_unsigned() << shift for shift in shifts]
     m.d.sync += total.eq(sum(terms[1:], terms[0]))

@@ -49,7 +49,7 @@ class OutputStage(wiring.Component):
         self.machine = machine
         self._result_bits = address_bits(max(machine.act_words, machine.out_words))
         head = data.ArrayLayout(signed(machine.acc_bits), machine.requant_lanes)
-        members = {"row": In(RowFlags)} if machine.pixels > 1 else {}
+        members = {"row": In(RowFlags)} if machine.dsp else {}
         super().__init__(
             {
                 **members,
@@ -98,20 +98,23 @@ class OutputStage(wiring.Component):
         left = Signal.like(self.groups_last)
         address, begin = Signal.like(self.params_address), Signal.like(self.params_address)
         following = Signal.like(self.params_address)
-        last = Signal()
+        last, block_end = Signal(), Signal()
+        fewer = Signal.like(left)
         m.d.comb += [
+            fewer.eq(left - 1),
             following.eq(address + 1),
             self.params_address.eq(address),
             group.valid.eq(tile.valid),
             group.last.eq(last),
-            group.block_end.eq(tile.block_end & pixel_last),
+            block_end.eq(tile.block_end & pixel_last),
+            group.block_end.eq(block_end),
             group.last_block.eq(tile.last_block),
         ]
         with m.If(self.start):
             m.d.sync += [address.eq(self.bases.p_base), begin.eq(self.bases.p_base)]
         with m.Elif(tile.valid):
-            m.d.sync += address.eq(Mux(last & ~group.block_end, begin, following))
-            with m.If(last & group.block_end):
+            m.d.sync += address.eq(Mux(last & ~block_end, begin, following))
+            with m.If(last & block_end):
                 m.d.sync += begin.eq(following)
         with m.If(self.tile.valid & self.tile.last):
             m.d.sync += [
@@ -122,22 +125,23 @@ class OutputStage(wiring.Component):
         with m.Elif(last & ~pixel_last):
             m.d.sync += [left.eq(self.groups_last), last.eq(self.groups_last == 0)]
         with m.Else():
-            m.d.sync += [tile.valid.eq(tile.valid & ~last), left.eq(left - 1), last.eq(left == 1)]
+            m.d.sync += [tile.valid.eq(tile.valid & ~last), left.eq(fewer), last.eq(left == 1)]
 
     def _pixels(self, m: Module, group: data.View) -> Value:
         """Counts through the pixels of a tile: 1 in the groups of its last pixel."""
-        if self.machine.pixels == 1:
+        if not self.machine.dsp:
             return Const(1)
         f, tile, row = self.fields, self.tile, self.row
-        count, left = Signal.like(f.pixels), Signal.like(f.pixels)
-        pixel_last = Signal()
-        m.d.comb += count.eq(
-            Mux(row.first, f.pixels_first, Mux(row.last, f.pixels_last, f.pixels))
+        count, left, fewer = (
+            Signal.like(f.pixels, name=f"pixels_{name}") for name in ("of_tile", "left", "fewer")
         )
+        m.d.comb += fewer.eq(left - 1)
+        pixel_last = Signal()
+        m.d.comb += count.eq(Mux(row.first, f.pixels_first, Mux(row.last, f.pixels_last, f.pixels)))
         with m.If(tile.valid & tile.last):
             m.d.sync += [left.eq(count), pixel_last.eq(count == 1)]
-        with m.Elif(group.valid & group.last):
-            m.d.sync += [left.eq(left - 1), pixel_last.eq(left == 2)]
+        with m.Elif(group.last):
+            m.d.sync += [left.eq(fewer), pixel_last.eq(left == 2)]
         return pixel_last
 
     def _requantize(self, m: Module) -> list[Value]:

@@ -48,8 +48,8 @@ class Machine:
             more multiplier blocks a requantize lane) has every rounding.
         engine: matrix engine: `weightserial` (one bit of every weight a cycle) or `dsp` (whole
             weights of 8 bits, in multiplier blocks).
-        pixels: neighbouring pixels that are computed side by side, with the same weights; a power
-            of two, more than 1 only for `dsp`.
+        pixels: neighbouring pixels that are computed side by side, with the same weights: 2, 4 or
+            8 for `dsp`, else 1.
         banks: banks of each activation memory that is read, neighbouring words in neighbouring
             banks; a power of two, at least `pixels`.
         multiplier_blocks: pairs of products that the `dsp` engine makes in multiplier blocks; the
@@ -120,17 +120,17 @@ class Machine:
             raise MachineError(
                 f"Machine parameter engine is {self.engine!r}; expected one of {', '.join(ENGINES)}"
             )
-        most = 8 if self.dsp else 1
-        if not _is_power_of_two(self.pixels) or self.pixels > most:
+        counts = (2, 4, 8) if self.dsp else (1,)
+        if self.pixels not in counts:
             raise MachineError(
-                f"Machine parameter pixels is {self.pixels}; expected a power of two that is at "
-                f"most {most} with the engine {self.engine}"
+                f"Machine parameter pixels is {self.pixels}; expected "
+                f"{' or '.join(map(str, counts))} with the engine {self.engine}"
             )
-        most = 4 * self.pixels if self.pixels > 1 else 1
+        most = 4 * self.pixels if self.dsp else 1
         if not _is_power_of_two(self.banks) or not self.pixels <= self.banks <= most:
             raise MachineError(
                 f"Machine parameter banks is {self.banks}; expected a power of two from "
-                f"{self.pixels} to {most} with {self.pixels} pixels"
+                f"{self.pixels} to {most} with pixels = {self.pixels}"
             )
         if not 0 <= self.multiplier_blocks <= self.product_pairs:
             raise MachineError(
@@ -151,7 +151,7 @@ class Machine:
     @property
     def window_rows(self) -> int:
         """Kernel rows that the channelwise window can have; 0 where there is no window."""
-        return self.rows // WINDOW_TAPS if self.pixels > 1 else 0
+        return self.rows // WINDOW_TAPS if self.dsp else 0
 
     @property
     def out_lanes(self) -> int:

@@ -44,8 +44,8 @@ def whole_weights(weight: NDArray[np.int8], lanes: int, rows: int) -> Words:
     Words are ordered block of rows, block of lanes, kernel row, kernel column; byte r * lanes + l
     of a word belongs to row r and lane l.
     """
-    return np.ascontiguousarray(_ordered(weight, lanes, rows)).reshape(-1, rows * lanes).view(
-        np.uint8
+    return (
+        np.ascontiguousarray(_ordered(weight, lanes, rows)).reshape(-1, rows * lanes).view(np.uint8)
     )
 
 

@@ -356,7 +356,7 @@ class Program:
         array = self.array
         stride, width = fields["x_ox"], target.shape[2]
         if (
-            array.pixels == 1 or weight.shape[2] != WINDOW_TAPS or stride not in (1, 2)
+            not array.dsp or weight.shape[2] != WINDOW_TAPS or stride not in (1, 2)
             or fields["x_kx"] != 1 or weight.shape[1] * WINDOW_TAPS > array.rows
         ):  # fmt: skip
             return False
@@ -384,7 +384,7 @@ class Program:
         """
         taps = min(WINDOW_TAPS, self.array.pixels)
         steps = pack.blocks(source.pixels, taps)
-        if taps == 1 or steps > MAX_KERNEL:
+        if not self.array.dsp or steps > MAX_KERNEL:
             return False
         ones = np.ones((1, 1, taps), np.int8).repeat(self.array.lanes, axis=0)
         words = pack.window_words(ones, self.array.lanes, self.array.rows)
@@ -447,7 +447,7 @@ def _side_by_side(fields: dict[str, int], array: Array) -> None:
     whole = (fields["s_oy"], fields["y_oy"], fields["x_ox"]) == (fields["n_ox"], 1, fields["s_ox"])
     pixels = fields["n_oy"] * fields["n_ox"]
     if (
-        array.pixels > 1 and flat and whole and fields["s_ox"] == 1
+        array.dsp and flat and whole and fields["s_ox"] == 1
         and fields["height"] == fields["n_oy"] and pixels < 1 << MAX_SPATIAL_BITS
     ):  # fmt: skip
         fields.update(n_oy=1, n_ox=pixels, height=1, width=pixels)
@@ -460,7 +460,7 @@ def _side_by_side(fields: dict[str, int], array: Array) -> None:
         x_ox=count * fields["x_ox"], pixels=count, pixels_last=last,
         pixels_first=count if tiles > 1 else last,
     )  # fmt: skip
-    if array.pixels == 1:
+    if not array.dsp:
         fields.update(s_pixel=0, x_pixel=0)
 
 

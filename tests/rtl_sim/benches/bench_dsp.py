@@ -1,7 +1,5 @@
 """Matrix engine of whole weights: new random operands in every cycle, in blocks and in tables."""
 
-import random
-
 import cocotb
 import numpy as np
 from units import MACHINES, Pins, pack, random_byte, unpack

@@ -8,6 +8,8 @@ Pairs of rows beyond `multiplier_blocks` have both of their products made of loo
 the digits 0 to 3 of a weight and the multiples 0, a, 2a, 3a.
 """
 
+from collections.abc import Callable
+
 from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -19,6 +21,7 @@ PRODUCT_BITS = 16
 PRODUCTS = 4  # cycles from the operands to the products
 SHIFT = 9  # of the upper weight in a block's operand
 OVERLAP = PRODUCT_BITS - SHIFT
+HALF_BITS = 12  # of the product of half a weight
 
 
 def latency(machine: Machine) -> int:
@@ -65,25 +68,32 @@ class Dsp(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         machine = self.machine
-        operands = [
-            [_Multiples(m, self.activations[p][l], f"pixel{p}_lane{l}")
-             for l in range(machine.lanes)]
-            for p in range(machine.pixels)
-        ]  # fmt: skip
+        blocks, pairs = machine.multiplier_blocks, range(machine.rows // 2)
+
+        def in_block(pixel: int, pair: int, lane: int) -> bool:
+            return (pixel * len(pairs) + pair) * machine.lanes + lane < blocks
+
+        every = range(machine.pixels)
+        packed = self._packed(m, in_block)
         weights = [
-            [_delayed(m, self.weights[r][l], f"weight{r}_{l}") for l in range(machine.lanes)]
-            for r in range(machine.rows)
+            [
+                self._weight(m, row, lane, {in_block(p, row // 2, lane) for p in every})
+                for lane in range(machine.lanes)
+            ]
+            for row in range(machine.rows)
         ]
-        packed = self._packed(m)
-        blocks = machine.multiplier_blocks
-        for p in range(machine.pixels):
+        for p in every:
+            operands = [
+                _Multiples(m, self.activations[p][lane], f"pixel{p}_lane{lane}",
+                           all(in_block(p, pair, lane) for pair in pairs))
+                for lane in range(machine.lanes)
+            ]  # fmt: skip
             products: list[list[Value]] = [[] for _ in range(machine.rows)]
-            for pair in range(machine.rows // 2):
+            for pair in pairs:
                 upper, lower = 2 * pair, 2 * pair + 1
-                for lane in range(machine.lanes):
-                    a, name = operands[p][lane], f"product{p}_{pair}_{lane}"
-                    if blocks:
-                        blocks -= 1
+                for lane, a in enumerate(operands):
+                    name = f"product{p}_{pair}_{lane}"
+                    if in_block(p, pair, lane):
                         both = _in_block(m, a, weights[upper][lane], packed[pair][lane], name)
                     else:
                         both = tuple(
@@ -99,7 +109,7 @@ class Dsp(wiring.Component):
                         m.d.comb += self.products[p][row][lane].eq(value)
         return m
 
-    def _packed(self, m: Module) -> list[list[Signal]]:
+    def _packed(self, m: Module, in_block: Callable[[int, int, int], bool]) -> list[list[Signal]]:
         """Both weights of each pair of rows in one operand, for all pixels."""
         packed: list[list[Signal]] = []
         for pair in range(self.machine.rows // 2):
@@ -107,22 +117,32 @@ class Dsp(wiring.Component):
             for lane in range(self.machine.lanes):
                 upper, lower = self.weights[2 * pair][lane], self.weights[2 * pair + 1][lane]
                 operand = Signal(signed(18), name=f"packed{pair}_{lane}", reset_less=True)
-                m.d.sync += operand.eq(Cat(Const(0, SHIFT), upper).as_signed() + lower)
+                if in_block(0, pair, lane):
+                    m.d.sync += operand.eq(Cat(Const(0, SHIFT), upper).as_signed() + lower)
                 packed[-1].append(operand)
         return packed
+
+    def _weight(self, m: Module, row: int, lane: int, blocks: set[bool]) -> Signal:
+        """The bits of a weight that are used beside the operands of blocks."""
+        bits = 8 if False in blocks else OVERLAP if row % 2 == 0 else 0
+        weight = Signal(bits, name=f"weight{row}_{lane}", reset_less=True)
+        m.d.sync += weight.eq(self.weights[row][lane])
+        return weight
 
 
 class _Multiples:
     """An activation and what its products are put together from, one cycle later."""
 
-    def __init__(self, m: Module, value: Value, name: str) -> None:
+    def __init__(self, m: Module, value: Value, name: str, blocks_only: bool) -> None:
+        bits = OVERLAP if blocks_only else 10
         self.once = _delayed(m, value, name)
-        self.negative = _registered(m, -value, 9, f"{name}_negative")
-        self.thrice = _registered(m, value + (value << 1), 10, f"{name}_thrice")
+        self.thrice = _registered(m, value + (value << 1), bits, f"{name}_thrice")
+        if not blocks_only:
+            self.negative = _registered(m, -value, 9, f"{name}_negative")
 
-    def times(self, digit: Value, *, signed_digit: bool = False) -> Value:
-        """`digit` (two bits) times the value."""
-        bits, double = 10, Cat(Const(0, 1), self.once).as_signed()
+    def times(self, digit: Value, bits: int = 10, *, signed_digit: bool = False) -> Value:
+        """The low `bits` bits of `digit` (two bits) times the value."""
+        double = Cat(Const(0, 1), self.once).as_signed()
         if signed_digit:
             double = Cat(Const(0, 1), self.negative).as_signed()
         top = self.negative if signed_digit else self.thrice
@@ -141,11 +161,11 @@ def _in_block(
     m: Module, a: _Multiples, upper: Signal, packed: Signal, name: str
 ) -> tuple[Value, Value]:
     """Products of the upper and the lower weight of a pair, three cycles after the multiples."""
-    both = Signal(signed(PRODUCT_BITS + SHIFT + 1), name=f"{name}_both", reset_less=True)
+    both = Signal(signed(PRODUCT_BITS + SHIFT), name=f"{name}_both", reset_less=True)
     m.d.sync += both.eq(packed * a.once)
     # The lowest bits of upper * a, in two parts.
     digits = [upper[bit : bit + 2] for bit in (0, 2, 4)]
-    terms = [a.times(digit)[: OVERLAP - 2 * place] for place, digit in enumerate(digits)]
+    terms = [a.times(digit, OVERLAP - 2 * place) for place, digit in enumerate(digits)]
     low = _registered(m, terms[0] + (terms[1] << 2), OVERLAP, f"{name}_low")
     top = upper[6] & a.once[0]
     high = _registered(m, terms[2] + (top << 2), OVERLAP - 4, f"{name}_high")
@@ -161,8 +181,8 @@ def _of_tables(m: Module, a: _Multiples, weight: Signal, name: str) -> Value:
     """The product of one weight, three cycles after the multiples."""
     low = a.times(weight[:2]) + (a.times(weight[2:4]) << 2)
     high = a.times(weight[4:6]) + (a.times(weight[6:], signed_digit=True) << 2)
-    low_part = _registered(m, low, 13, f"{name}_low").as_signed()
-    high_part = _registered(m, high, 13, f"{name}_high").as_signed()
+    low_part = _registered(m, low, HALF_BITS, f"{name}_low").as_signed()
+    high_part = _registered(m, high, HALF_BITS, f"{name}_high").as_signed()
     total = _registered(m, low_part + (high_part << 4), PRODUCT_BITS, f"{name}_total")
     return _delayed(m, total, name).as_signed()
 

@@ -95,8 +95,6 @@ class TileSums(wiring.Component):
     def _of_lanes(self, pixel: int, lane: int, control: "_Control") -> Value:
         """The sum of a pixel of a channelwise tile."""
         sums = [column[lane] for column in self.lane_sums]
-        if not self.machine.window_rows:
-            return sums[pixel + CARRIED]
         near = Mux(control.offset, sums[pixel + CARRIED], sums[pixel])
         if 2 * pixel + CARRIED >= len(sums) or not pixel:
             return near

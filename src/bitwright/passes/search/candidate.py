@@ -10,7 +10,7 @@ Objective = Literal["latency", "throughput", "luts"]
 Style = Literal["overlay", "dataflow"]
 Parameters = Mapping[str, int | str]
 
-ROUTABLE = {"lut": 0.75, "ff": 0.75, "bram": 1.0, "dsp": 1.0, "spram": 1.0}
+ROUTABLE = {"lut": 0.8, "ff": 0.8, "bram": 1.0, "dsp": 1.0, "spram": 1.0}
 """Share of each resource that a design may be predicted to take.
 
 Place and route adds about a tenth to the look-up tables of the estimate, and the bus of the board;
