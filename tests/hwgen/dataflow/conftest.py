@@ -33,6 +33,7 @@ from bitwright.ir.dataflow import (
 )
 from bitwright.rtl_sim.bus import VerilatorBus, open_bus
 from bitwright.targets.host_interface import (
+    BANKS,
     STATUS_COUNT_MASK,
     STATUS_INPUT_FULL_SHIFT,
     STATUS_OUTPUT_FULL_SHIFT,
@@ -303,19 +304,24 @@ def _run(
     output, lanes = pipeline.output, pipeline.stages[-1].fold.out_lanes
     shown = host_memories(pipeline)[HostWindow.OUTPUT]
     assert bus.read(Register.MACHINE_HASH, 1)[0] == fingerprint(pipeline)
-    bus.write(Register.CONTROL, np.array([1], np.uint32))
     results, cycles, sent = [], [], 0
+
+    def send() -> None:
+        nonlocal sent
+        slices = _to_slices(pipeline.input, pipeline.input_lanes, images[sent])
+        bus.write(HostWindow.INPUT.base, slices)
+        bus.write(Register.INPUT_COMMIT, np.array([1], np.uint32))
+        sent += 1
+
+    for _ in range(BANKS):  # these two start as close together as can be
+        send()
+    bus.write(Register.CONTROL, np.array([1], np.uint32))
     lazy = rng.random() < 0.5
     while len(results) < len(images):
         status = int(bus.read(Register.STATUS, 1)[0])
         full = status >> STATUS_INPUT_FULL_SHIFT & STATUS_COUNT_MASK
-        if full < 2 and sent < len(images):
-            bus.write(
-                HostWindow.INPUT.base,
-                _to_slices(pipeline.input, pipeline.input_lanes, images[sent]),
-            )
-            bus.write(Register.INPUT_COMMIT, np.array([1], np.uint32))
-            sent += 1
+        if full < BANKS and sent < len(images):
+            send()
         if lazy and rng.random() < 0.3:
             bus.step(rng.randint(1, 4 * pipeline.interval))
         if status >> STATUS_OUTPUT_FULL_SHIFT & STATUS_COUNT_MASK:

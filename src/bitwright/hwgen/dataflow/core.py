@@ -72,7 +72,7 @@ class DataflowCore(wiring.Component):
             streams[stage.result.name] = unit.valid, unit.word
         self._output(m, port, source, streams[pipeline.output.name])
         m.d.comb += [
-            source.input_ready.eq(input_banks.full != 0),
+            source.input_ready.eq(port.run & (input_banks.full != 0)),
             input_banks.fill.eq(port.commit),
             input_banks.drain.eq(source.done),
             port.input_full.eq(input_banks.full),

@@ -23,7 +23,7 @@ from bitwright.hwgen.dataflow.products import Products, pack
 from bitwright.hwgen.gated_add import gated_add
 
 _BLOCK_BITS = 18
-_SPLIT = 3  # cycles from the operands to the three parts of the product
+_SPLIT = 1  # cycles from the operands to the three parts of the product
 _JOIN = 2  # from their sums to the rows'
 
 
@@ -89,27 +89,23 @@ class PackedProducts(Products):
         operand = Cat(u, Const(0, self.shift - self.weight_bits), w).as_signed()
         width = _BLOCK_BITS + self.activation.width
         product = registered(m, (operand * activation)[:width].as_signed(), f"{name}_product")
-        product = delayed(m, product, 1, f"{name}_kept")
         upper, lower = product[self.shift :].as_signed(), product[: self.shift]
         if self.overlap:
             least = self._least_bits(m, platform, activation, w, name)
-            carried = (upper[: self.overlap] - least)[: self.overlap]
+            carried = Signal(self.overlap, name=f"{name}_carried")
+            m.d.comb += carried.eq(upper[: self.overlap] - least)
         else:  # the lower product ends below; its sign is borrowed from the upper one
             carried = product[self.shift - 1 : self.shift]
         if self.activation.signed:
             carried = carried.as_signed()
         elif not self.overlap:
             carried = Const(0, 1)
-        return (
-            registered(m, upper, f"{name}_upper"),
-            registered(m, carried, f"{name}_carried"),
-            registered(m, lower, f"{name}_lower"),
-        )
+        return upper, carried, lower
 
     def _least_bits(
         self, m: Module, platform: object, activation: Value, w: Value, name: str
     ) -> Value:
-        """The lowest `overlap` bits of w * activation, two cycles later."""
+        """The lowest `overlap` bits of w * activation, a cycle later."""
         terms: list[Value] = []
         for bit in range(0, self.overlap, 2):
             width = self.overlap - bit
@@ -121,7 +117,7 @@ class PackedProducts(Products):
                 total = gated_add(
                     m, platform, f"{name}_bits{bit}", a, on[0], doubled, on[1], unsigned(width)
                 )
-            terms.append(registered(m, total[:width], f"{name}_sum{bit}"))
+            terms.append(total)
         total: Value = Const(0)
         for value in reversed(terms):
             total = value + (total << 2)

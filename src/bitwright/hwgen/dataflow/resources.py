@@ -154,7 +154,7 @@ def _packed(rows: int, lanes: int, wide: int, bits: int, signed_bits: int) -> tu
     levels = lanes.bit_length()
     join = _adder(wide + bits + levels) * 2 + _adder(wide + bits + levels)
     luts = lanes * split + sum(tree[0] for tree in trees) + join
-    ffs = lanes * (3 * (_BLOCK_BITS + bits) + 2 * least) + sum(tree[1] for tree in trees) + join
+    ffs = lanes * (_BLOCK_BITS + bits + overlap) + sum(tree[1] for tree in trees) + join
     return rows // 2 * luts, rows // 2 * ffs, rows // 2 * lanes
 
 
