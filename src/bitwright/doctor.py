@@ -139,6 +139,7 @@ _PURPOSES = {
     "rich": "tables, progress",
     "fast-sugiyama": "draws graphs",
     "jsonschema": "checks reports",
+    "scipy": "folds pipelines",
     "platformdirs": "cache folder",
     "packaging": "compares versions",
 }

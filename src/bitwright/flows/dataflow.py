@@ -1,6 +1,6 @@
 """From a quantized module to a pipeline of one engine per layer that fits the target."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from bitwright.hwgen.verilog import emit
 from bitwright.ir import serialize
 from bitwright.ir.dataflow import AddStage, ChannelwiseStage, MatrixStage, Pipeline, Stage
 from bitwright.passes.dataflow import lower
-from bitwright.passes.dataflow.fold import Objective, fold, with_folds
+from bitwright.passes.dataflow.fold import NoFolding, Objective, fold, with_folds
 from bitwright.passes.partition import Parts, partition
 from bitwright.passes.search.candidate import Candidate, budget
 from bitwright.passes.search.candidate import Objective as SearchObjective
@@ -95,20 +95,23 @@ def build_dataflow(
         made = _priced(parts, pipeline, None, room, target.family)
         check_fits(f"the pipeline of {name!r} with this folding", made.resources, target)
         return made
-    costs, rounds = _Costs(target.family), 0
-    while True:
-        found = fold(flat, _less(room, _host(flat)), costs, interval=interval, objective=objective)
+    costs, reserved = _Costs(target.family), _host(flat)
+    for _ in range(ROUNDS):
+        found = fold(flat, _less(room, reserved), costs, interval=interval, objective=objective)
         pipeline = found.pipeline
         if interval is None:  # the input's words, or the units, may need more than the stages
             pipeline = replace(pipeline, interval=max(pipeline.interval, least_interval(pipeline)))
         made = _priced(parts, pipeline, found.below, room, target.family)
-        costs.learn(found.pipeline, made.times)
-        rounds += 1
-        pairs = zip(_counts(made.resources), _counts(room), strict=True)
-        if rounds == ROUNDS or all(need <= have for need, have in pairs):
-            break
-    check_fits(f"the pipeline of {name!r}", made.resources, target)
-    return made
+        over = _less(made.resources, room)
+        if not any(_counts(over)):
+            return made
+        reserved = _host(found.pipeline, made.times.banks)
+        if not costs.learn(found.pipeline, made.times):
+            reserved = _sum([reserved, over])
+    raise NoFolding(
+        f"The buffers of {name!r} need more block RAM with every folding that was tried; take a "
+        "longer interval with --interval, or compile with --style overlay"
+    )
 
 
 @dataclass
@@ -131,8 +134,9 @@ class _Costs:
         )  # of which only the buffers count
         return resources(pipeline, stage, self.family, times)
 
-    def learn(self, pipeline: Pipeline, times: Schedule) -> None:
-        """What an exact schedule needs, and no less than one before did: channels, by source."""
+    def learn(self, pipeline: Pipeline, times: Schedule) -> bool:
+        """What an exact schedule needs, and no less than one before did; whether that is new."""
+        known = dict(self.kept)
         for stage, stage_times in zip(pipeline.stages, times.stages, strict=True):
             found = [
                 buffer.occupancy * own.word_lanes
@@ -140,6 +144,7 @@ class _Costs:
             ]
             before = self.kept.get(stage.result.name, found)
             self.kept[stage.result.name] = [max(pair) for pair in zip(found, before, strict=True)]
+        return self.kept != known
 
 
 def _priced(
@@ -150,9 +155,8 @@ def _priced(
         resources(pipeline, stage, family, stage_times)
         for stage, stage_times in zip(pipeline.stages, times.stages, strict=True)
     ]
-    whole = [_host(pipeline, times.banks), *stages]
-    counts = {kind: sum(dict(item.items())[kind] for item in whole) for kind, _ in whole[0].items()}
-    return DataflowBuild(parts, pipeline, times, below, room, tuple(stages), Resources(**counts))
+    whole = _sum([_host(pipeline, times.banks), *stages])
+    return DataflowBuild(parts, pipeline, times, below, room, tuple(stages), whole)
 
 
 def _host(pipeline: Pipeline, banks: int = 2) -> Resources:
@@ -165,6 +169,12 @@ def _host(pipeline: Pipeline, banks: int = 2) -> Resources:
         )
     )
     return Resources(lut=_HOST_LUTS, ff=_HOST_FFS, bram=bram, dsp=0)
+
+
+def _sum(items: Sequence[Resources]) -> Resources:
+    return Resources(
+        **{kind: sum(dict(item.items())[kind] for item in items) for kind, _ in items[0].items()}
+    )
 
 
 def _counts(item: Resources) -> list[int]:

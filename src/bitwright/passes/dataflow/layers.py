@@ -51,22 +51,25 @@ class Layer:
 
     Attributes:
         bias: [channels], what the zero points of the inputs add with it.
-        sums: least and greatest of a channel's sums, the bias not yet added.
+        low, high: [channels], least and greatest sum, the bias not yet added.
         make: the stage of a result, an accumulator's width and an output.
     """
 
     bias: Array
-    sums: Interval
+    low: Array
+    high: Array
     make: Callable[[Tensor, int, Output], Stage]
+
+    @property
+    def biased(self) -> Interval:
+        """Least and greatest sum with the bias."""
+        return int((self.low + self.bias).min()), int((self.high + self.bias).max())
 
     @property
     def span(self) -> Interval:
         """Least and greatest sum, with the bias and without it."""
-        low, high = self.sums
-        return (
-            min(low, low + int(self.bias.min())),
-            max(high, high + int(self.bias.max())),
-        )
+        low, high = self.biased
+        return min(low, int(self.low.min())), max(high, int(self.high.max()))
 
 
 def plain(operation: Any, view: View, value: ir.Value) -> None:
@@ -152,7 +155,7 @@ def _matrix(
 
     return Layer(
         bias=bias - zero_point * dense.sum(axis=(1, 2, 3)),
-        sums=(int(low.min()), int(high.max())), make=make,
+        low=low, high=high, make=make,
     )  # fmt: skip
 
 
@@ -163,14 +166,14 @@ def _depthwise(
     zero_point = value_params(operation.input).zero_point
     return _channelwise(
         view, "mac", window, bias=bias - zero_point * weight.sum(axis=(1, 2, 3)),
-        sums=(int(low.min()), int(high.max())), pad_value=zero_point,
+        low=low, high=high, pad_value=zero_point,
         weights=weight[:, 0].transpose(1, 2, 0),
     )  # fmt: skip
 
 
 def _channelwise(
-    view: View, op: ChannelOp, window: Window, *, bias: Array, sums: Interval, pad_value: int,
-    weights: Array | None = None,
+    view: View, op: ChannelOp, window: Window, *, bias: Array, low: Array, high: Array,
+    pad_value: int, weights: Array | None = None,
 ) -> Layer:  # fmt: skip
     def make(result: Tensor, acc_bits: int, output: Output) -> Stage:
         return ChannelwiseStage(
@@ -180,17 +183,17 @@ def _channelwise(
             acc_bits=acc_bits, output=output, fold=ONE,
         )  # fmt: skip
 
-    return Layer(bias=bias, sums=sums, make=make)
+    return Layer(bias=bias, low=low, high=high, make=make)
 
 
 def summed(view: View, value: ir.Value, window: Window, *, pad_value: int, bias: int = 0) -> Layer:
     """The sum of the integers of a window."""
     low, high = value_range(value)
-    count = window.kernel[0] * window.kernel[1]
-    sums = (count * min(low, pad_value), count * max(high, pad_value))
+    count, each = window.kernel[0] * window.kernel[1], np.ones(view.shape[0], np.int64)
     return _channelwise(
-        view, "sum", window, bias=np.full(view.shape[0], bias), sums=sums, pad_value=pad_value
-    )
+        view, "sum", window, bias=bias * each, low=count * min(low, pad_value) * each,
+        high=count * max(high, pad_value) * each, pad_value=pad_value,
+    )  # fmt: skip
 
 
 def sum_pool2d(operation: Any, view: View) -> Layer:
@@ -230,8 +233,9 @@ def max_pool2d(operation: Any, view: View) -> Layer:
     if not _reach_inside(window, view.shape[1:], shape_of(operation.result)[2:]):
         refuse(operation, "one of its windows holds nothing but padding")
     low, high = value_range(operation.input)
+    each = np.ones(view.shape[0], np.int64)
     return _channelwise(
-        view, "max", window, bias=np.zeros(view.shape[0], np.int64), sums=(low, high), pad_value=low
+        view, "max", window, bias=0 * each, low=low * each, high=high * each, pad_value=low
     )
 
 
@@ -270,7 +274,8 @@ def weighted_sum(
             output=output, fold=ONE,
         )  # fmt: skip
 
+    each = np.ones(lhs.shape[0], np.int64)
     return Layer(
-        bias=np.full(lhs.shape[0], offset - centre),
-        sums=(ends[0][0] + ends[1][0], ends[0][1] + ends[1][1]), make=make,
+        bias=(offset - centre) * each, low=(ends[0][0] + ends[1][0]) * each,
+        high=(ends[0][1] + ends[1][1]) * each, make=make,
     )  # fmt: skip

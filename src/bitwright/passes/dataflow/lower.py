@@ -226,8 +226,9 @@ class _Lowering:
         """The stage of a layer whose sums lie as in `sums`, and its result `value`."""
         if value in self._views and is_accumulator(value):
             return
-        low, high = layer.span
-        if isinstance(output, Thresholds):
+        low, high = layer.biased
+        if isinstance(output, Thresholds):  # which are compared with sums without a bias
+            low, high = layer.span
             high = max(high, int(output.levels.max()))
         acc_bits = signed_bits(low, high)
         name = self._free(_name(value))
