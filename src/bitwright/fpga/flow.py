@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bitwright.fpga import tools
+from bitwright.fpga import carry, tools
 from bitwright.fpga.board import MACHINE_TOP, TOP, board_verilog
 from bitwright.fpga.constraints import constraints, file_name
 from bitwright.fpga.errors import MissingRtl, ToolFailed, UnwritableFolder
@@ -35,6 +35,8 @@ _SYNTHESIS = {
     "ecp5": "synth_ecp5 -no-rw-check -top {top}",
     "ice40": "synth_ice40 -device u -dsp -no-rw-check -top {top}",
 }
+# The body of `bitwright_add` that is carry cells.
+_DEFINES = {"ecp5": "-D BITWRIGHT_ECP5 ", "ice40": ""}
 _ROUTER = {"ecp5": "nextpnr-ecp5", "ice40": "nextpnr-ice40"}
 _PACKER = {"ecp5": "ecppack", "ice40": "icepack"}
 _LOG_TAIL_LINES = 15
@@ -134,7 +136,8 @@ def _synthesise(
 ) -> SynthesisReport:
     # Paths relative to the folder: the wheel's yosys sees a temporary folder of its own as /tmp.
     # Deferred: a module is elaborated with the parameters it is used with, not with its defaults.
-    reads = [f'read_verilog -defer "{runner.relative(path)}"' for path in rtl_files]
+    defines = _DEFINES[target.family]
+    reads = [f'read_verilog -defer {defines}"{runner.relative(path)}"' for path in rtl_files]
     results = {"netlist.json": "", "netlist.v": "", "statistics.json": ""}
     script = [
         *reads,
@@ -148,6 +151,8 @@ def _synthesise(
         text = text.replace(f"{{{name}}}", partial_name(name))
     runner.write("synthesis.ys", text)
     runner.run("synthesis", "yosys", ["-s", "synthesis.ys"], results=list(results))
+    if target.family == "ecp5":
+        carry.trim(runner.folder / "netlist.json")
     cells = read_cells(runner.folder / "statistics.json")
     return SynthesisReport(
         target=target.name,

@@ -10,6 +10,7 @@ from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from bitwright.errors import BitwrightError
+from bitwright.hwgen.add import ADD_MODULE, ADD_SOURCE
 from bitwright.hwgen.ram import COPY_SUFFIX, RAM_MODULE, RAM_SOURCE
 
 # What `verilator --lint-only -Wall` needs for the generated files, each with its reason.
@@ -70,7 +71,8 @@ def emit(
     name: str,
     init_image: str | Path | None = None,
 ) -> list[Path]:
-    """Write `component` as module `name` with all modules below it, and `bitwright_ram.v`.
+    """Write `component` as module `name` with all modules below it, and `bitwright_ram.v`,
+    `bitwright_add.v` where they use it.
 
     Args:
         component: any component; its ports are named by its signature's path (`host__addr`).
@@ -91,7 +93,9 @@ def emit(
             file = path / f"{module}.v"
             file.write_text(HEADER + body, encoding="ascii")
             files.append(file)
-        shutil.copyfile(RAM_SOURCE, path / RAM_SOURCE.name)
+        sources = [RAM_SOURCE, *([ADD_SOURCE] if ADD_MODULE in text else [])]
+        for source in sources:
+            shutil.copyfile(source, path / source.name)
         if init_image is not None:
             for contents, width in platform.widths.items():
                 _write_contents(Path(init_image), path, contents, width)
@@ -100,7 +104,7 @@ def emit(
             f"Verilog of {name} cannot be written to {path}: {error}; choose another folder"
         ) from error
     files.sort(key=lambda file: file.stem != name)
-    return [*files, path / RAM_SOURCE.name]
+    return [*files, *(path / source.name for source in sources)]
 
 
 def _verilog(text: str) -> str:
@@ -154,7 +158,7 @@ def _write_contents(image: Path, folder: Path, contents: str, width: int) -> Non
 def _modules(text: str) -> list[tuple[str, str]]:
     """Modules of one Verilog text, hierarchical names turned into plain ones."""
     names = {match[1]: _plain(match[1]) for match in _MODULE.finditer(text)}
-    taken: set[str] = {RAM_MODULE}
+    taken: set[str] = {RAM_MODULE, ADD_MODULE}
     modules: list[tuple[str, str]] = []
     starts = [match.start() for match in _MODULE.finditer(text)]
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
