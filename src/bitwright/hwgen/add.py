@@ -1,15 +1,21 @@
-"""Adders that fill a carry chain: each operand passes a gate or an inverter inside of it."""
+"""Adders and counters that fill the tables of an ECP5, as instances of Verilog modules.
+
+What synthesis makes of their plain description is half as large again: it puts gates and inverters
+in front of a carry chain, and spends tables on speed that nothing needs.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from amaranth.hdl import Const, Instance, Module, Signal, Value, signed
-from amaranth.hdl import ValueLike
+from amaranth.hdl import Const, Instance, Module, Signal, Value, ValueLike, signed
 
 from bitwright.hwgen.ram import RamPlatform
 
 ADD_MODULE = "bitwright_add"
-ADD_SOURCE = Path(__file__).with_name(f"{ADD_MODULE}.v")
+COUNT_MODULE = "bitwright_count7"
+SOURCES = {name: Path(__file__).with_name(f"{name}.v") for name in (ADD_MODULE, COUNT_MODULE)}
+COUNT_LANES = 7
+COUNT_LUTS = 12
 
 
 def chain_luts(width: int) -> int:
@@ -108,3 +114,16 @@ def adder_tree(
             left.append(rest)
         terms, pending, level = sums, left, level + 1
     return terms[0], pending[0]
+
+
+def count7(m: Module, platform: object, name: str, a: Value, b: Value, *, equal: bool) -> Signal:
+    """Three bits: how many of seven lanes have both bits set, or with `equal` equal bits."""
+    count = Signal(COUNT_LANES.bit_length(), name=f"{name}_count")
+    if isinstance(platform, RamPlatform):
+        m.submodules[name] = Instance(
+            COUNT_MODULE, p_EQUAL=int(equal), i_a=a, i_b=b, o_count=count
+        )
+    else:
+        products = ~(a ^ b) if equal else a & b
+        m.d.comb += count.eq(sum(products[lane] for lane in range(COUNT_LANES)))
+    return count

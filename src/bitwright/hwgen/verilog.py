@@ -10,7 +10,7 @@ from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from bitwright.errors import BitwrightError
-from bitwright.hwgen.add import ADD_MODULE, ADD_SOURCE
+from bitwright.hwgen.add import SOURCES
 from bitwright.hwgen.ram import COPY_SUFFIX, RAM_MODULE, RAM_SOURCE
 
 # What `verilator --lint-only -Wall` needs for the generated files, each with its reason.
@@ -71,8 +71,8 @@ def emit(
     name: str,
     init_image: str | Path | None = None,
 ) -> list[Path]:
-    """Write `component` as module `name` with all modules below it, and `bitwright_ram.v`,
-    `bitwright_add.v` where they use it.
+    """Write `component` as module `name` with all modules below it, and the modules that they
+    are made of, `bitwright_ram.v` and so on.
 
     Args:
         component: any component; its ports are named by its signature's path (`host__addr`).
@@ -93,7 +93,7 @@ def emit(
             file = path / f"{module}.v"
             file.write_text(HEADER + body, encoding="ascii")
             files.append(file)
-        sources = [RAM_SOURCE, *([ADD_SOURCE] if ADD_MODULE in text else [])]
+        sources = [RAM_SOURCE, *(own for module, own in SOURCES.items() if module in text)]
         for source in sources:
             shutil.copyfile(source, path / source.name)
         if init_image is not None:
@@ -158,7 +158,7 @@ def _write_contents(image: Path, folder: Path, contents: str, width: int) -> Non
 def _modules(text: str) -> list[tuple[str, str]]:
     """Modules of one Verilog text, hierarchical names turned into plain ones."""
     names = {match[1]: _plain(match[1]) for match in _MODULE.finditer(text)}
-    taken: set[str] = {RAM_MODULE, ADD_MODULE}
+    taken: set[str] = {RAM_MODULE, *SOURCES}
     modules: list[tuple[str, str]] = []
     starts = [match.start() for match in _MODULE.finditer(text)]
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):

@@ -10,7 +10,7 @@ from bitwright.hwgen.isa import address_bits
 from bitwright.hwgen.ram import Ram
 from bitwright.targets.host_interface import ADDRESS_BITS, WINDOW_SHIFT, slice_stride
 
-REGISTER_BITS = 12
+REGISTER_BITS = 16
 
 
 class WordMemory(wiring.Component):
@@ -55,7 +55,7 @@ class ArrayHost(wiring.Component):
     """Answers the host. A write takes 2 cycles, a read 6. What cannot be read reads as 0.
 
     Results can be read while the machine is not busy. They are the accumulators' plus their
-    correction, halved, where the job says so.
+    correction; a table engine's are halved where MODE bit 1 is set, else as they are.
 
     Members:
         host: the request port.
@@ -68,7 +68,7 @@ class ArrayHost(wiring.Component):
 
     def __init__(self, *, shape: ArrayShape) -> None:
         self._shape = shape
-        self._row_bits = (shape.row_stride - 1).bit_length()
+        self._number_bits = (shape.result_stride - 1).bit_length()
         word_bits = address_bits(shape.depth)
         super().__init__(
             {
@@ -87,15 +87,15 @@ class ArrayHost(wiring.Component):
                     if register >= ArrayRegister.OUTER
                 },
                 "result_word": Out(word_bits),
-                "results": In(shape.rows * shape.acc_bits),
+                "results": In(shape.results * shape.acc_bits),
                 "correction": In(signed(shape.acc_bits)),
             }
         )
 
     @property
-    def result_row(self) -> Value:
-        """The row whose result the host reads."""
-        return self.address[: self._row_bits]
+    def result_number(self) -> Value:
+        """Which result of the word the host reads."""
+        return self.address[: self._number_bits]
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -145,17 +145,21 @@ class ArrayHost(wiring.Component):
         return shown
 
     def _result(self, m: Module) -> Value:
-        """The memory, the choice of a row, the correction: a cycle each."""
+        """The memory, the choice of a result, the correction: a cycle each."""
         bits = self._shape.acc_bits
         chosen = Signal(signed(bits), reset_less=True)
         corrected = Signal(signed(bits), reset_less=True)
-        m.d.comb += self.result_word.eq(self.address[self._row_bits :])
-        with m.Switch(self.result_row):
-            for row in range(self._shape.rows):
-                with m.Case(row):
-                    m.d.sync += chosen.eq(self.results.word_select(row, bits))
+        m.d.comb += self.result_word.eq(self.address[self._number_bits :])
+        with m.Switch(self.result_number):
+            for number in range(self._shape.results):
+                with m.Case(number):
+                    m.d.sync += chosen.eq(self.results.word_select(number, bits))
+        result = Signal(signed(DATA_BITS))
+        if self._shape.engine == "bitserial":
+            m.d.sync += corrected.eq((chosen << self._shape.binary) + self.correction)
+            m.d.comb += result.eq(corrected)
+            return result
         halve = self.register_mode[1]
         m.d.sync += corrected.eq(chosen + (self.correction & halve.replicate(bits)).as_signed())
-        result = Signal(signed(DATA_BITS))
         m.d.comb += result.eq(Mux(halve, corrected >> 1, corrected))
         return result

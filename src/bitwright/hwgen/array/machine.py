@@ -169,7 +169,7 @@ class TableArray(wiring.Component):
         outer = port.result_word[INNER_BITS:]
         if isinstance(engine, WeightTable):
             m.d.comb += [
-                ram.read_address.eq(Cat(port.result_row, outer)),
+                ram.read_address.eq(Cat(port.result_number, outer)),
                 ram.write_enable.eq(port.write_corrections),
                 ram.write_address.eq(port.address),
                 ram.write_data.eq(port.word),

@@ -33,6 +33,9 @@ class ArrayRegister(IntEnum):
     PLANES = 0x18
     PERIOD = 0x1C
     MODE = 0x20
+    WEIGHT_STRIDE = 0x24
+    ACTIVATION_STRIDE = 0x28
+    OFFSET = 0x2C
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +45,9 @@ class ArrayShape:
     Attributes:
         engine: what multiplies.
         rows: rows of weights that are multiplied at once.
+        columns: columns of activations at once; more than one for `bitserial` only.
         lanes: products of a row at once.
+        binary: the bits of `bitserial` stand for +1 and -1.
         weight_bits: greatest width of a weight.
         activation_bits: greatest width of an activation.
         acc_bits: width of a result before its correction.
@@ -52,6 +57,8 @@ class ArrayShape:
     engine: Kind
     rows: int
     lanes: int
+    columns: int = 1
+    binary: bool = False
     weight_bits: int = 4
     activation_bits: int = 8
     acc_bits: int = 24
@@ -62,18 +69,22 @@ class ArrayShape:
             raise MachineError(f"ArrayShape has acc_bits {self.acc_bits}; expected 2 to 32")
 
     @property
-    def row_stride(self) -> int:
-        """Results of one word as the host addresses them: a power of two."""
-        return 1 << (self.rows - 1).bit_length()
+    def results(self) -> int:
+        """Results of one word."""
+        return self.rows * self.columns
+
+    @property
+    def result_stride(self) -> int:
+        """The same as the host addresses them: a power of two."""
+        return 1 << (self.results - 1).bit_length()
 
     def word_address(self, window: ArrayWindow, width: int, word: int, part: int = 0) -> int:
         """Byte address of slice `part` of a memory's word of `width` bits."""
         return (window << WINDOW_SHIFT) + (word * slice_stride(width) + part) * 4
 
-    def result_address(self, outer: int, inner: int, row: int) -> int:
-        """Byte address of a result."""
-        word = (outer << INNER_BITS | inner) * self.row_stride + row
-        return (ArrayWindow.RESULTS << WINDOW_SHIFT) + word * 4
+    def result_address(self, word: int, number: int) -> int:
+        """Byte address of result `number` of a word."""
+        return (ArrayWindow.RESULTS << WINDOW_SHIFT) + (word * self.result_stride + number) * 4
 
 
 def slices(width: int) -> list[int]:
