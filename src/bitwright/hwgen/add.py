@@ -1,19 +1,26 @@
-"""Adders and counters that fill the tables of an ECP5, as instances of Verilog modules.
+"""Adders, counters and small memories that fill the tables of an ECP5: Verilog modules.
 
 What synthesis makes of their plain description is half as large again: it puts gates and inverters
-in front of a carry chain, and spends tables on speed that nothing needs.
+in front of a carry chain, and spends tables on speed that nothing needs. For other platforms
+each is plain Amaranth.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from amaranth.hdl import Const, Instance, Module, Signal, Value, ValueLike, signed
+from amaranth.hdl import ClockSignal, Const, Instance, Module, Signal, Value, ValueLike, signed
+from amaranth.lib import memory
 
 from bitwright.hwgen.ram import RamPlatform
 
 ADD_MODULE = "bitwright_add"
 COUNT_MODULE = "bitwright_count7"
-SOURCES = {name: Path(__file__).with_name(f"{name}.v") for name in (ADD_MODULE, COUNT_MODULE)}
+RAM16_MODULE = "bitwright_lutram"
+SOURCES = {
+    name: Path(__file__).with_name(f"{name}.v")
+    for name in (ADD_MODULE, COUNT_MODULE, RAM16_MODULE)
+}
+RAM16_DEPTH = 16
 COUNT_LANES = 7
 COUNT_LUTS = 12
 
@@ -127,3 +134,36 @@ def count7(m: Module, platform: object, name: str, a: Value, b: Value, *, equal:
         products = ~(a ^ b) if equal else a & b
         m.d.comb += count.eq(sum(products[lane] for lane in range(COUNT_LANES)))
     return count
+
+
+def ram16(
+    m: Module, platform: object, name: str, *, write: Value, address: Value, value: Value,
+    read: Value,
+) -> Signal:  # fmt: skip
+    """What stands at address `read` of sixteen words, at once; `value` is written to `address`.
+
+    A word that is read and written in the same cycle reads as it was.
+    """
+    width = len(value)
+    word = Signal(width, name=f"{name}_word")
+    if isinstance(platform, RamPlatform):
+        m.submodules[name] = Instance(
+            RAM16_MODULE, p_WIDTH=width, i_clk=ClockSignal(), i_write_enable=write,
+            i_write_address=address, i_write_data=value, i_read_address=read, o_read_data=word,
+        )  # fmt: skip
+        return word
+    m.submodules[name] = ram = memory.Memory(shape=width, depth=RAM16_DEPTH, init=[])
+    writer, reader = ram.write_port(), ram.read_port(domain="comb")
+    m.d.comb += [
+        writer.en.eq(write),
+        writer.addr.eq(address),
+        writer.data.eq(value),
+        reader.addr.eq(read),
+        word.eq(reader.data),
+    ]
+    return word
+
+
+def ram16_luts(width: int) -> int:
+    """ECP5 look-up tables of `ram16`: a 16x4 RAM is four, and two carry its write port."""
+    return 6 * -(-width // 4)

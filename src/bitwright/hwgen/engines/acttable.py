@@ -10,18 +10,17 @@ read while the other is built. All rows' copies of a table are written at once b
 
 import numpy as np
 from amaranth.hdl import Cat, Module, Signal, Value, signed
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
-from bitwright.hwgen.add import add, adder_tree, chain_luts, tree_levels, tree_luts
+from bitwright.hwgen.add import add, adder_tree, chain_luts, ram16, ram16_luts, tree_levels, tree_luts
 from bitwright.hwgen.ram import COPY_SUFFIX
 from bitwright.ir.machine import MachineError
 
 GROUP = 4  # activations of a table
 ENTRIES = 1 << (GROUP - 1)
 FILL = ENTRIES + 2  # cycles from the first entry's operands to the first use of the new tables
-RAM_LUTS = 6  # of a 16x4 LUT RAM of the ECP5, write port included
 
 
 def latency(lanes: int) -> int:
@@ -75,7 +74,7 @@ def cycles(*, tables: int, uses: int) -> int:
 def resources(*, rows: int, lanes: int, activation_bits: int, activation_signed: bool) -> int:
     """Look-up tables of the engine on ECP5, as nextpnr counts them."""
     groups, bits = lanes // GROUP, table_bits(activation_bits, activation_signed)
-    row = groups * RAM_LUTS * -(-bits // 4) + tree_luts(groups, bits)
+    row = groups * ram16_luts(bits) + tree_luts(groups, bits)
     builder = 2 * chain_luts(bits - 1) + chain_luts(bits)
     return rows * row + groups * builder + tree_luts(groups, bits)
 
@@ -248,19 +247,14 @@ class _Row(wiring.Component):
             if group % 8 == 0:
                 bank = Signal(name=f"bank{group}{COPY_SUFFIX}", reset_less=True)
                 m.d.sync += bank.eq(self.bank)
-            table = memory.Memory(shape=signed(self._bits), depth=2 * ENTRIES, init=[])
-            m.submodules[f"table{group}"] = table
-            write, read = table.write_port(), table.read_port(domain="comb")
             own = index.word_select(group, GROUP)
             value = Signal(signed(self._bits), name=f"value{group}", reset_less=True)
             minus = Signal(name=f"minus{group}", reset_less=True)
-            m.d.comb += [
-                write.en.eq(self.write[group]),
-                write.addr.eq(self.address[group]),
-                write.data.eq(self.value[group]),
-                read.addr.eq(Cat(own[: GROUP - 1], bank)),
-            ]
-            m.d.sync += [value.eq(read.data), minus.eq(own[GROUP - 1])]
+            word = ram16(
+                m, platform, f"table{group}", write=self.write[group], address=self.address[group],
+                value=self.value[group], read=Cat(own[: GROUP - 1], bank),
+            )  # fmt: skip
+            m.d.sync += [value.eq(word), minus.eq(own[GROUP - 1])]
             values.append(value)
             negate.append(minus)
         total, carry = adder_tree(m, platform, "sum", values, negate)

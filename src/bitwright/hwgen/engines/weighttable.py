@@ -9,15 +9,14 @@ next tables. With constant weights a table is pure logic, one 4-input table per 
 
 import numpy as np
 from amaranth.hdl import Array, Cat, Const, Module, Signal, Value, signed
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
-from bitwright.hwgen.add import adder_tree, tree_levels, tree_luts
+from bitwright.hwgen.add import adder_tree, ram16, ram16_luts, tree_levels, tree_luts
 from bitwright.hwgen.engines.acttable import (
     ENTRIES,
     GROUP,
-    RAM_LUTS,
     check_shape,
     digits,
     latency,
@@ -90,7 +89,7 @@ def cycles(*, tables: int, uses: int, rows: int) -> int:
 def resources(*, rows: int, lanes: int, weight_bits: int) -> int:
     """Look-up tables of the engine on ECP5, as nextpnr counts them, without its write enables."""
     groups, bits = lanes // GROUP, table_bits(weight_bits, activation_signed=True)
-    bundle = groups * RAM_LUTS * -(-BUNDLE * bits // 4) + BUNDLE * tree_luts(groups, bits)
+    bundle = groups * ram16_luts(BUNDLE * bits) + BUNDLE * tree_luts(groups, bits)
     return rows // BUNDLE * bundle
 
 
@@ -203,7 +202,7 @@ class _Bundle(wiring.Component):
             own = index.word_select(group, GROUP)
             value = Signal(width, name=f"value{group}", reset_less=True)
             m.d.sync += [
-                value.eq(self._table(m, group, own[: GROUP - 1], bank)),
+                value.eq(self._table(m, platform, group, own[: GROUP - 1], bank)),
                 minus[group].eq(own[GROUP - 1]),
             ]
             values.append(value)
@@ -213,7 +212,9 @@ class _Bundle(wiring.Component):
             m.d.comb += [self.sums[row].eq(total), self.carries[row].eq(carry)]
         return m
 
-    def _table(self, m: Module, group: int, index: Value, bank: Value) -> Value:
+    def _table(
+        self, m: Module, platform: object, group: int, index: Value, bank: Value
+    ) -> Value:
         width = BUNDLE * self._bits
         if self._constant is not None:
             mask = (1 << self._bits) - 1
@@ -222,13 +223,7 @@ class _Bundle(wiring.Component):
                 for column in self._constant[:, group].T
             ]
             return Array(Const(word, width) for word in words)[index]
-        table = memory.Memory(shape=width, depth=2 * ENTRIES, init=[])
-        m.submodules[f"table{group}"] = table
-        write, read = table.write_port(), table.read_port(domain="comb")
-        m.d.comb += [
-            write.en.eq(self.write),
-            write.addr.eq(self.place),
-            write.data.eq(self.word.word_select(group, width)),
-            read.addr.eq(Cat(index, bank)),
-        ]
-        return read.data
+        return ram16(
+            m, platform, f"table{group}", write=self.write, address=self.place,
+            value=self.word.word_select(group, width), read=Cat(index, bank),
+        )  # fmt: skip
