@@ -17,8 +17,7 @@ ADD_MODULE = "bitwright_add"
 COUNT_MODULE = "bitwright_count7"
 RAM16_MODULE = "bitwright_lutram"
 SOURCES = {
-    name: Path(__file__).with_name(f"{name}.v")
-    for name in (ADD_MODULE, COUNT_MODULE, RAM16_MODULE)
+    name: Path(__file__).with_name(f"{name}.v") for name in (ADD_MODULE, COUNT_MODULE, RAM16_MODULE)
 }
 RAM16_DEPTH = 16
 COUNT_LANES = 7
@@ -127,9 +126,7 @@ def count7(m: Module, platform: object, name: str, a: Value, b: Value, *, equal:
     """Three bits: how many of seven lanes have both bits set, or with `equal` equal bits."""
     count = Signal(COUNT_LANES.bit_length(), name=f"{name}_count")
     if isinstance(platform, RamPlatform):
-        m.submodules[name] = Instance(
-            COUNT_MODULE, p_EQUAL=int(equal), i_a=a, i_b=b, o_count=count
-        )
+        m.submodules[name] = Instance(COUNT_MODULE, p_EQUAL=int(equal), i_a=a, i_b=b, o_count=count)
     else:
         products = ~(a ^ b) if equal else a & b
         m.d.comb += count.eq(sum(products[lane] for lane in range(COUNT_LANES)))

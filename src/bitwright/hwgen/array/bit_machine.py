@@ -155,9 +155,7 @@ class BitArray(wiring.Component):
             "place": where[write],
         }
 
-    def _sums(
-        self, m: Module, port: ArrayHost, engine: BitSerial, flags: dict[str, Value]
-    ) -> None:
+    def _sums(self, m: Module, port: ArrayHost, engine: BitSerial, flags: dict[str, Value]) -> None:
         shape = self.shape
         bits = shape.acc_bits
         m.submodules.results = ram = Ram(width=shape.results * bits, depth=shape.depth)

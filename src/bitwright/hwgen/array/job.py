@@ -88,7 +88,11 @@ def table_job(
         width = shape.lanes * shape.activation_bits
         tables = (
             width,
-            [_join(a[t, :, n], shape.activation_bits) for n in range(columns) for t in range(tiles)],
+            [
+                _join(a[t, :, n], shape.activation_bits)
+                for n in range(columns)
+                for t in range(tiles)
+            ],
         )
         planes = acttable.digits(w, weight_bits)
         uses = (
@@ -145,9 +149,7 @@ def table_job(
             ArrayRegister.MODE: 0 if digit_bits == 1 else 2 | digit_signed,
         },
         results=np.stack([outers << INNER_BITS | inners, row], axis=-1),
-        cycles=control.cycles(
-            outer=outer, tiles=tiles, period=period, drain=machine.drain(shape)
-        ),
+        cycles=control.cycles(outer=outer, tiles=tiles, period=period, drain=machine.drain(shape)),
     )
 
 

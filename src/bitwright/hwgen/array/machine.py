@@ -78,14 +78,10 @@ class TableArray(wiring.Component):
             )
             tables, planes = Value.cast(engine.activations), shape.weight_bits
         else:
-            engine = WeightTable(
-                rows=shape.rows, lanes=shape.lanes, weight_bits=shape.weight_bits
-            )
+            engine = WeightTable(rows=shape.rows, lanes=shape.lanes, weight_bits=shape.weight_bits)
             tables, planes = engine.tables, shape.activation_bits
         m.submodules.engine = engine
-        weights = self._memory(
-            m, port, "weights", tables if not on_activations else engine.digits
-        )
+        weights = self._memory(m, port, "weights", tables if not on_activations else engine.digits)
         activations = self._memory(
             m, port, "activations", tables if on_activations else engine.digits
         )

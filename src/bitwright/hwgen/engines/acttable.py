@@ -14,7 +14,15 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
-from bitwright.hwgen.add import add, adder_tree, chain_luts, ram16, ram16_luts, tree_levels, tree_luts
+from bitwright.hwgen.add import (
+    add,
+    adder_tree,
+    chain_luts,
+    ram16,
+    ram16_luts,
+    tree_levels,
+    tree_luts,
+)
 from bitwright.hwgen.ram import COPY_SUFFIX
 from bitwright.ir.machine import MachineError
 
@@ -101,9 +109,7 @@ class ActTable(wiring.Component):
     ) -> None:
         check_shape("ActTable", rows, lanes)
         if not 1 <= activation_bits <= 16:
-            raise MachineError(
-                f"ActTable has activation_bits {activation_bits}; expected 1 to 16"
-            )
+            raise MachineError(f"ActTable has activation_bits {activation_bits}; expected 1 to 16")
         self.rows = rows
         self.lanes = lanes
         self.table_bits = table_bits(activation_bits, activation_signed)

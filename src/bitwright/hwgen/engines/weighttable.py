@@ -212,9 +212,7 @@ class _Bundle(wiring.Component):
             m.d.comb += [self.sums[row].eq(total), self.carries[row].eq(carry)]
         return m
 
-    def _table(
-        self, m: Module, platform: object, group: int, index: Value, bank: Value
-    ) -> Value:
+    def _table(self, m: Module, platform: object, group: int, index: Value, bank: Value) -> Value:
         width = BUNDLE * self._bits
         if self._constant is not None:
             mask = (1 << self._bits) - 1
