@@ -1,4 +1,4 @@
-"""Tables of activations: all activations of a group of two bits with all digits, and random ones."""
+"""Tables of activations: all of a group of two bits with all digits, and random ones."""
 
 import random
 from itertools import product

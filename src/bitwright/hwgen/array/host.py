@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from bitwright.hwgen.array.shape import INNER_BITS, ArrayRegister, ArrayShape, ArrayWindow, slices
+from bitwright.hwgen.array.shape import ArrayRegister, ArrayShape, ArrayWindow, slices
 from bitwright.hwgen.host import DATA_BITS, HostSignature
 from bitwright.hwgen.isa import address_bits
 from bitwright.hwgen.ram import Ram

@@ -72,8 +72,8 @@ class BitSerial(wiring.Component):
     def __init__(self, *, rows: int, columns: int, lanes: int, binary: bool = False) -> None:
         if min(rows, columns) < 1 or lanes < COUNT_LANES + 1 or lanes & (lanes - 1):
             raise MachineError(
-                f"BitSerial has {rows} rows, {columns} columns and {lanes} lanes; expected at least "
-                f"one row and column, and a power of two of at least {COUNT_LANES + 1} lanes"
+                f"BitSerial has {rows} rows, {columns} columns and {lanes} lanes; expected at "
+                f"least one row and column, and a power of two of at least {COUNT_LANES + 1} lanes"
             )
         self.rows = rows
         self.columns = columns
