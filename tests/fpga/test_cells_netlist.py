@@ -15,37 +15,34 @@ RAM_WIDTHS = (10, 4)
 
 def _rtl() -> str:
     """Module `cells`: every form of every unit, each with a result of its own."""
-    body, result = "", 0
+    units: list[tuple[str, str, int]] = []
     for width in WIDTHS:
         for and_a in (0, 1):
             for and_b in (0, 1):
-                body += (
-                    f"    bitwright_add #(.WIDTH({width}), .AND_A({and_a}), .AND_B({and_b})) "
-                    f"add{result} (.a(held[{width - 1}:0]), .a_control(held[32]), "
-                    f".b(held[{width + 15}:16]), .b_control(held[33]), .carry(held[34]), "
-                    f".sum(next[{36 * result + width - 1}:{36 * result}]));\n"
-                    f"    assign next[{36 * result + 35}:{36 * result + width}] = 0;\n"
+                form = f"bitwright_add #(.WIDTH({width}), .AND_A({and_a}), .AND_B({and_b}))"
+                pins = (
+                    f".a(held[{width - 1}:0]), .a_control(held[32]), .b(held[{width + 15}:16]), "
+                    ".b_control(held[33]), .carry(held[34]), .sum"
                 )
-                result += 1
+                units.append((form, pins, width))
     for equal in (0, 1):
-        body += (
-            f"    bitwright_count7 #(.EQUAL({equal})) count{equal} (.a(held[6:0]), "
-            f".b(held[22:16]), .count(next[{36 * result + 2}:{36 * result}]));\n"
-            f"    assign next[{36 * result + 35}:{36 * result + 3}] = 0;\n"
-        )
-        result += 1
+        form = f"bitwright_count7 #(.EQUAL({equal}))"
+        units.append((form, ".a(held[6:0]), .b(held[22:16]), .count", 3))
     for width in RAM_WIDTHS:
-        body += (
-            f"    bitwright_lutram #(.WIDTH({width})) ram{width} (.clk(clk), "
-            f".write_enable(held[40]), .write_address(held[44:41]), "
-            f".write_data(held[{width - 1}:0]), .read_address(held[48:45]), .read_data(next[{36 * result + width - 1}:"
-            f"{36 * result}]));\n"
-            f"    assign next[{36 * result + 35}:{36 * result + width}] = 0;\n"
+        pins = (
+            ".clk(clk), .write_enable(held[40]), .write_address(held[44:41]), "
+            f".write_data(held[{width - 1}:0]), .read_address(held[48:45]), .read_data"
         )
-        result += 1
+        units.append((f"bitwright_lutram #(.WIDTH({width}))", pins, width))
+    bits = 36 * len(units)
+    body = "".join(
+        f"    {form} unit{n} ({pins}(next[{36 * n} +: {width}]));\n"
+        f"    assign next[{36 * n + 35}:{36 * n + width}] = 0;\n"
+        for n, (form, pins, width) in enumerate(units)
+    )
     return (
-        "module cells(input clk, input [255:0] stimulus, "
-        f"output reg [{36 * result - 1}:0] results);\n    reg [48:0] held;\n    wire [{36 * result - 1}:0] next;\n"
+        f"module cells(input clk, input [255:0] stimulus, output reg [{bits - 1}:0] results);\n"
+        f"    reg [48:0] held;\n    wire [{bits - 1}:0] next;\n"
         "    always @(posedge clk) begin held <= stimulus[48:0]; results <= next; end\n"
         f"{body}endmodule\n" + "".join(path.read_text() for path in SOURCES.values())
     )

@@ -114,7 +114,10 @@ def _verilog(text: str) -> str:
     result = result.replace("casez (s) // synopsys parallel_case", "(* parallel_case *) casez (s)")
     result = _COPIED.sub(r"  (* keep *)\n\1", result)
     result = _INITIAL.sub(r"  reg \1\2;\n  initial \2 = \3;", result)
-    return _without_idle_inputs(_LOGIC_NOT.sub("= ~| ", result))
+    result = _LOGIC_NOT.sub("= ~| ", result)
+    while (stripped := _without_idle_inputs(result)) != result:
+        result = stripped  # a module's input may have been used by the modules in it only
+    return result
 
 
 def _without_idle_inputs(text: str) -> str:

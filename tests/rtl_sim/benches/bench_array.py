@@ -54,7 +54,8 @@ def matrix(shape: tuple[int, int], bits: int, is_signed: bool) -> np.ndarray:
 TABLE = ((5, 20, 3, 4, 8, True), (3, 16, 1, 1, 8, True), (7, 40, 2, 2, 8, True),
          (13, 33, 2, 3, 5, True))  # fmt: skip
 WEIGHT_TABLE = ((5, 20, 3, 4, 8, True), (8, 16, 1, 4, 1, True), (12, 40, 2, 2, 8, False),
-                (9, 17, 5, 3, 7, False))  # fmt: skip
+                (9, 17, 5, 3, 7, False),
+                (4, 16, 2, 1, 1, False))  # fmt: skip
 BITS = ((5, 20, 4, 4, 8, True), (3, 16, 1, 2, 2, True), (4, 40, 7, 3, 1, False),
         (2, 16, 3, 8, 3, False))  # fmt: skip
 BINARY = ((5, 20, 3, 1, 1, True), (2, 8, 2, 1, 1, True))

@@ -1,33 +1,21 @@
 """The bit-serial engine with its memories and its control: the product of two matrices."""
 
 from amaranth.hdl import Module, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from bitwright.hwgen.array import weighted_sum
-from bitwright.hwgen.array.host import REGISTER_BITS, ArrayHost, WordMemory
+from bitwright.hwgen.array.host import ArrayHost, connect_memory
 from bitwright.hwgen.array.machine import Delayed
-from bitwright.hwgen.array.shape import ArrayShape
+from bitwright.hwgen.array.shape import ArrayRegister, ArrayShape, pair_layout
 from bitwright.hwgen.array.weighted_sum import WeightedSum
 from bitwright.hwgen.engines import bitserial
 from bitwright.hwgen.engines.bitserial import BitSerial
 from bitwright.hwgen.host import HostSignature
 from bitwright.hwgen.isa import address_bits
 from bitwright.hwgen.ram import Ram
-from bitwright.targets.host_interface import slice_stride
 
 OPERANDS = 3  # cycles from a step to its bits: the pair of planes, the address, the memories
-
-
-def pair_layout(depth: int) -> data.StructLayout:
-    """A pair of planes: where they begin in a block, and how their product counts.
-
-    Pairs of the same weight follow each other; each weight is half of the one before.
-    `negate`: as negative. `first`, `last`: of its weight. `opens`: its weight is the highest.
-    """
-    bits = address_bits(depth)
-    flags = dict.fromkeys(("negate", "first", "last", "opens"), 1)
-    return data.StructLayout({"weights": bits, "activations": bits, **flags})
 
 
 def drain(shape: ArrayShape) -> int:
@@ -57,7 +45,12 @@ class BitArray(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         shape = self.shape
-        m.submodules.port = port = ArrayHost(shape=shape)
+        bits = address_bits(shape.depth)
+        names = ("OUTER", "TILES", "INNER", "PLANES", "WEIGHT_STRIDE", "ACTIVATION_STRIDE")
+        registers = {ArrayRegister[name]: bits for name in names}
+        if shape.binary:
+            registers[ArrayRegister.OFFSET] = bits + bitserial.count_bits(shape.lanes) + 1
+        m.submodules.port = port = ArrayHost(shape=shape, registers=registers)
         wiring.connect(m, wiring.flipped(self.host), port.host)
         m.submodules.engine = engine = BitSerial(
             rows=shape.rows, columns=shape.columns, lanes=shape.lanes, binary=shape.binary
@@ -82,7 +75,7 @@ class BitArray(wiring.Component):
         bits = address_bits(shape.depth)
         layout = pair_layout(shape.depth)
         pair, tile, place = Signal(bits), Signal(bits), Signal(bits)
-        block, column = Signal(REGISTER_BITS), Signal(REGISTER_BITS)
+        block, column = Signal(bits), Signal(bits)
         bases = [Signal(bits, name=f"{name}_base") for name in ("weights", "activations")]
         ends = [
             (tile, port.register_tiles, None),
@@ -124,19 +117,11 @@ class BitArray(wiring.Component):
             ("weights", bases[0], engine.weights),
             ("activations", bases[1], engine.activations),
         ):
-            m.submodules[name] = memory = WordMemory(width=len(word), depth=shape.depth)
-            part_bits = (slice_stride(len(word)) - 1).bit_length()
+            memory = connect_memory(m, port, name, word, shape.depth)
             start = Signal(bits, name=f"{name}_start", reset_less=True)
             address = Signal(bits, name=f"{name}_address", reset_less=True)
             m.d.sync += [start.eq(base + tile), address.eq(start + entry[name])]
-            m.d.comb += [
-                memory.address.eq(address),
-                word.eq(memory.data),
-                memory.write.eq(getattr(port, f"write_{name}")),
-                memory.slice.eq(port.address[:part_bits]),
-                memory.write_address.eq(port.address[part_bits:]),
-                memory.write_data.eq(port.word),
-            ]
+            m.d.comb += memory.address.eq(address)
         count = OPERANDS + bitserial.latency(shape.lanes)
         first_tile = Delayed(m, "first_tile", tile == 0)
         last_tile = Delayed(m, "last_tile", tile == port.register_tiles)
@@ -159,13 +144,13 @@ class BitArray(wiring.Component):
         shape = self.shape
         bits = shape.acc_bits
         m.submodules.results = ram = Ram(width=shape.results * bits, depth=shape.depth)
-        offset = port.register_offset.as_signed()
+        if shape.binary:
+            m.d.comb += port.correction.eq(port.register_offset.as_signed())
         m.d.comb += [
             ram.read_address.eq(port.result_word),
             ram.write_enable.eq(flags["write"]),
             ram.write_address.eq(flags["place"]),
             port.results.eq(ram.read_data),
-            port.correction.eq(offset),
         ]
         for number in range(shape.results):
             m.submodules[f"sum{number}"] = own = WeightedSum(

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from bitwright.hwgen.array.shape import INNER_BITS
 
 PLANE_BITS = 4
-COUNT_BITS = 12  # of a period
+PERIOD_BITS = 12
 
 
 def cycles(*, outer: int, tiles: int, period: int, drain: int) -> int:
@@ -48,7 +48,7 @@ class TableControl(wiring.Component):
                 "tiles": In(bits),
                 "inner": In(INNER_BITS),
                 "planes": In(PLANE_BITS),
-                "period": In(COUNT_BITS),
+                "period": In(PERIOD_BITS),
                 "busy": Out(1),
                 "write": Out(1),
                 "count": Out(range(fill)),
@@ -70,7 +70,7 @@ class TableControl(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        tick = Signal(COUNT_BITS)
+        tick = Signal(PERIOD_BITS)
         writing, using, left = Signal(), Signal(), Signal(range(self._drain + 1))
         draining, turn = Signal(), Signal()
         m.d.comb += [

@@ -1,5 +1,7 @@
 """The host side of an array machine: its memories, registers and results."""
 
+from collections.abc import Mapping
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -10,7 +12,10 @@ from bitwright.hwgen.isa import address_bits
 from bitwright.hwgen.ram import Ram
 from bitwright.targets.host_interface import ADDRESS_BITS, WINDOW_SHIFT, slice_stride
 
-REGISTER_BITS = 16
+
+def _part_bits(width: int) -> int:
+    """Address bits that choose a slice of a word."""
+    return (slice_stride(width) - 1).bit_length()
 
 
 class WordMemory(wiring.Component):
@@ -30,8 +35,8 @@ class WordMemory(wiring.Component):
                 "data": Out(width),
                 "write": In(1),
                 "write_address": In(address_bits(depth)),
-                "slice": In(max(1, (slice_stride(width) - 1).bit_length())),
-                "write_data": In(DATA_BITS),
+                "slice": In(max(1, _part_bits(width))),
+                "write_data": In(max(self._slices)),
             }
         )
 
@@ -55,25 +60,36 @@ class ArrayHost(wiring.Component):
     """Answers the host. A write takes 2 cycles, a read 6. What cannot be read reads as 0.
 
     Results can be read while the machine is not busy. They are the accumulators' plus their
-    correction; a table engine's are halved where MODE bit 1 is set, else as they are.
+    correction; a table engine's are halved where HALVE is 1, else without a
+    correction.
+
+    Args:
+        shape: the machine.
+        registers: widths of the registers that the machine has beside START, BUSY, CYCLES and
+            HALVE.
 
     Members:
         host: the request port.
         address, word: of what the host writes, counted in slices from the start of its window.
         write_*: one cycle each: write `word` there.
-        registers: trip counts, and so on, as the host wrote them.
+        register_*: trip counts, and so on, as the host wrote them.
         result_word, results: the results' word that the host reads, a cycle later.
         correction_address, correction: the same for its correction.
     """
 
-    def __init__(self, *, shape: ArrayShape) -> None:
+    def __init__(self, *, shape: ArrayShape, registers: Mapping[ArrayRegister, int]) -> None:
         self._shape = shape
+        self._widths = registers
+        self._halve = Signal(name="halve")
         self._number_bits = (shape.result_stride - 1).bit_length()
-        word_bits = address_bits(shape.depth)
+        depth_bits = address_bits(shape.depth)
+        self._address_bits = depth_bits + max(
+            self._number_bits, *(_part_bits(width) for width in shape.word_bits.values())
+        )
         super().__init__(
             {
                 "host": In(HostSignature()),
-                "address": Out(WINDOW_SHIFT - 2),
+                "address": Out(self._address_bits),
                 "word": Out(DATA_BITS),
                 "write_weights": Out(1),
                 "write_activations": Out(1),
@@ -82,11 +98,10 @@ class ArrayHost(wiring.Component):
                 "busy": In(1),
                 "cycles": In(DATA_BITS),
                 **{
-                    f"register_{register.name.lower()}": Out(REGISTER_BITS)
-                    for register in ArrayRegister
-                    if register >= ArrayRegister.OUTER
+                    f"register_{register.name.lower()}": Out(width)
+                    for register, width in registers.items()
                 },
-                "result_word": Out(word_bits),
+                "result_word": Out(depth_bits),
                 "results": In(shape.results * shape.acc_bits),
                 "correction": In(signed(shape.acc_bits)),
             }
@@ -109,18 +124,19 @@ class ArrayHost(wiring.Component):
         m.d.sync += host.ack.eq((accept & host.we) | steps[4])
         with m.If(accept):
             m.d.sync += [address.eq(host.addr), self.word.eq(host.wdata), write.eq(host.we)]
-        m.d.comb += self.address.eq(address[2:WINDOW_SHIFT])
+        m.d.comb += self.address.eq(address[2:])
         unused = Signal(name="unused_request_bits")
         m.d.comb += unused.eq(address[:2].any())
 
-        def stores(window: ArrayWindow) -> Value:
-            return steps[0] & write & (address[WINDOW_SHIFT:] == window)
+        def stores(window: ArrayWindow, width: int = 0) -> Value:
+            store = steps[0] & write & (address[WINDOW_SHIFT:] == window)
+            if width:
+                used = 2 + _part_bits(width) + address_bits(self._shape.depth)
+                store &= ~address[used:WINDOW_SHIFT].any()
+            return store
 
-        m.d.comb += [
-            self.write_weights.eq(stores(ArrayWindow.WEIGHTS)),
-            self.write_activations.eq(stores(ArrayWindow.ACTIVATIONS)),
-            self.write_corrections.eq(stores(ArrayWindow.CORRECTIONS)),
-        ]
+        for window, width in self._shape.word_bits.items():
+            m.d.comb += getattr(self, f"write_{window.name.lower()}").eq(stores(window, width))
         shown = self._registers(m, stores(ArrayWindow.REGISTERS), address)
         result = self._result(m)
         from_results = address[WINDOW_SHIFT:] == ArrayWindow.RESULTS
@@ -136,12 +152,14 @@ class ArrayHost(wiring.Component):
                 m.d.comb += shown.eq(self.busy)
             with m.Case(ArrayRegister.CYCLES >> 2):
                 m.d.comb += shown.eq(self.cycles)
-            for register in ArrayRegister:
-                if register >= ArrayRegister.OUTER:
-                    value = getattr(self, f"register_{register.name.lower()}")
-                    with m.Case(register >> 2):
-                        with m.If(store):
-                            m.d.sync += value.eq(self.word)
+            with m.Case(ArrayRegister.HALVE >> 2):
+                with m.If(store):
+                    m.d.sync += self._halve.eq(self.word)
+            for register in self._widths:
+                value = getattr(self, f"register_{register.name.lower()}")
+                with m.Case(register >> 2):
+                    with m.If(store):
+                        m.d.sync += value.eq(self.word)
         return shown
 
     def _result(self, m: Module) -> Value:
@@ -154,12 +172,24 @@ class ArrayHost(wiring.Component):
             for number in range(self._shape.results):
                 with m.Case(number):
                     m.d.sync += chosen.eq(self.results.word_select(number, bits))
-        result = Signal(signed(DATA_BITS))
         if self._shape.engine == "bitserial":
             m.d.sync += corrected.eq((chosen << self._shape.binary) + self.correction)
-            m.d.comb += result.eq(corrected)
-            return result
-        halve = self.register_mode[1]
+            return corrected
+        halve = self._halve
         m.d.sync += corrected.eq(chosen + (self.correction & halve.replicate(bits)).as_signed())
-        m.d.comb += result.eq(Mux(halve, corrected >> 1, corrected))
-        return result
+        low = Mux(halve, corrected[1:], corrected[:-1])
+        return Cat(low, corrected[-1]).as_signed()
+
+
+def connect_memory(m: Module, port: ArrayHost, name: str, data: Value, depth: int) -> WordMemory:
+    """The buffer called `name` that the host writes and whose words are `data`."""
+    m.submodules[name] = memory = WordMemory(width=len(data), depth=depth)
+    parts = _part_bits(len(data))
+    m.d.comb += [
+        data.eq(memory.data),
+        memory.write.eq(getattr(port, f"write_{name}")),
+        memory.slice.eq(port.address[:parts]),
+        memory.write_address.eq(port.address[parts:]),
+        memory.write_data.eq(port.word),
+    ]
+    return memory

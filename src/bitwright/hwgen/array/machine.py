@@ -5,17 +5,16 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from bitwright.hwgen.array import row_sum
-from bitwright.hwgen.array.control import TableControl
-from bitwright.hwgen.array.host import ArrayHost, WordMemory
+from bitwright.hwgen.array.control import PERIOD_BITS, PLANE_BITS, TableControl
+from bitwright.hwgen.array.host import ArrayHost, connect_memory
 from bitwright.hwgen.array.row_sum import RowSum
-from bitwright.hwgen.array.shape import INNER_BITS, ArrayShape
+from bitwright.hwgen.array.shape import INNER_BITS, ArrayRegister, ArrayShape
 from bitwright.hwgen.engines import acttable, weighttable
 from bitwright.hwgen.engines.acttable import ActTable
 from bitwright.hwgen.engines.weighttable import WeightTable
 from bitwright.hwgen.host import HostSignature
 from bitwright.hwgen.isa import address_bits
 from bitwright.hwgen.ram import Ram
-from bitwright.targets.host_interface import slice_stride
 
 
 def fill_words(shape: ArrayShape) -> int:
@@ -67,10 +66,19 @@ class TableArray(wiring.Component):
         m = Module()
         shape = self.shape
         on_activations = shape.engine == "acttable"
-        m.submodules.port = port = ArrayHost(shape=shape)
+        bits = address_bits(shape.depth)
+        registers = {
+            ArrayRegister.OUTER: bits - INNER_BITS,
+            ArrayRegister.TILES: bits,
+            ArrayRegister.INNER: INNER_BITS,
+            ArrayRegister.PLANES: PLANE_BITS,
+            ArrayRegister.PERIOD: PERIOD_BITS,
+            ArrayRegister.SIGNED: 1,
+        }
+        m.submodules.port = port = ArrayHost(shape=shape, registers=registers)
         wiring.connect(m, wiring.flipped(self.host), port.host)
         m.submodules.control = control = TableControl(
-            fill=fill_words(shape), bits=address_bits(shape.depth), drain=drain(shape)
+            fill=fill_words(shape), bits=bits, drain=drain(shape)
         )
         if on_activations:
             engine = ActTable(
@@ -81,9 +89,11 @@ class TableArray(wiring.Component):
             engine = WeightTable(rows=shape.rows, lanes=shape.lanes, weight_bits=shape.weight_bits)
             tables, planes = engine.tables, shape.activation_bits
         m.submodules.engine = engine
-        weights = self._memory(m, port, "weights", tables if not on_activations else engine.digits)
-        activations = self._memory(
-            m, port, "activations", tables if on_activations else engine.digits
+        weights = connect_memory(
+            m, port, "weights", tables if not on_activations else engine.digits, shape.depth
+        )
+        activations = connect_memory(
+            m, port, "activations", tables if on_activations else engine.digits, shape.depth
         )
         fills, uses = (activations, weights) if on_activations else (weights, activations)
         m.d.comb += [
@@ -108,19 +118,6 @@ class TableArray(wiring.Component):
         self._corrections(m, port, control, engine)
         return m
 
-    def _memory(self, m: Module, port: ArrayHost, name: str, data: Value) -> WordMemory:
-        """The buffer called `name`, whose words go to the engine's `data`."""
-        m.submodules[name] = memory = WordMemory(width=len(data), depth=self.shape.depth)
-        part_bits = (slice_stride(len(data)) - 1).bit_length()
-        m.d.comb += [
-            data.eq(memory.data),
-            memory.write.eq(getattr(port, f"write_{name}")),
-            memory.slice.eq(port.address[:part_bits]),
-            memory.write_address.eq(port.address[part_bits:]),
-            memory.write_data.eq(port.word),
-        ]
-        return memory
-
     def _results(
         self, m: Module, port: ArrayHost, control: TableControl,
         engine: ActTable | WeightTable, planes: int,
@@ -130,7 +127,7 @@ class TableArray(wiring.Component):
         m.submodules.results = ram = Ram(width=shape.rows * shape.acc_bits, depth=shape.depth)
         done = 1 + acttable.latency(shape.lanes)  # from a step to its plane's sum
         first = Delayed(m, "first", control.first_plane)
-        negate = Delayed(m, "negate", control.first_plane & port.register_mode[0])
+        negate = Delayed(m, "negate", control.first_plane & port.register_signed)
         first_tile = Delayed(m, "first_tile", control.first_tile)
         result = Delayed(m, "result", control.result)
         finished = Delayed(m, "finished", control.step & control.last_plane)

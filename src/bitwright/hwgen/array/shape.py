@@ -4,6 +4,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
 
+from amaranth.lib import data
+
+from bitwright.hwgen.engines import weighttable
+from bitwright.hwgen.isa import address_bits
 from bitwright.ir.machine import MachineError
 from bitwright.targets.host_interface import WINDOW_SHIFT, slice_stride, used_slices
 
@@ -32,10 +36,22 @@ class ArrayRegister(IntEnum):
     INNER = 0x14
     PLANES = 0x18
     PERIOD = 0x1C
-    MODE = 0x20
-    WEIGHT_STRIDE = 0x24
-    ACTIVATION_STRIDE = 0x28
-    OFFSET = 0x2C
+    SIGNED = 0x20
+    HALVE = 0x24
+    WEIGHT_STRIDE = 0x28
+    ACTIVATION_STRIDE = 0x2C
+    OFFSET = 0x30
+
+
+def pair_layout(depth: int) -> data.StructLayout:
+    """A pair of planes: where they begin in a block, and how their product counts.
+
+    Pairs of the same weight follow each other; each weight is half of the one before.
+    `negate`: as negative. `first`, `last`: of its weight. `opens`: its weight is the highest.
+    """
+    bits = address_bits(depth)
+    flags = dict.fromkeys(("negate", "first", "last", "opens"), 1)
+    return data.StructLayout({"weights": bits, "activations": bits, **flags})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +94,27 @@ class ArrayShape:
         """The same as the host addresses them: a power of two."""
         return 1 << (self.results - 1).bit_length()
 
-    def word_address(self, window: ArrayWindow, width: int, word: int, part: int = 0) -> int:
-        """Byte address of slice `part` of a memory's word of `width` bits."""
-        return (window << WINDOW_SHIFT) + (word * slice_stride(width) + part) * 4
+    @property
+    def word_bits(self) -> dict[ArrayWindow, int]:
+        """Widths of the words that the host writes."""
+        weights, activations, corrections = self.rows * self.lanes, self.lanes, self.acc_bits
+        if self.engine == "acttable":
+            activations *= self.activation_bits
+        elif self.engine == "weighttable":
+            weights = weighttable.word_bits(self.lanes, self.weight_bits)
+        else:
+            activations *= self.columns
+            corrections = pair_layout(self.depth).size
+        return {
+            ArrayWindow.WEIGHTS: weights,
+            ArrayWindow.ACTIVATIONS: activations,
+            ArrayWindow.CORRECTIONS: corrections,
+        }
+
+    def word_address(self, window: ArrayWindow, word: int, part: int = 0) -> int:
+        """Byte address of slice `part` of a memory's word."""
+        stride = slice_stride(self.word_bits[window])
+        return (window << WINDOW_SHIFT) + (word * stride + part) * 4
 
     def result_address(self, word: int, number: int) -> int:
         """Byte address of result `number` of a word."""

@@ -178,6 +178,13 @@ def check_shape(name: str, rows: int, lanes: int) -> None:
         )
 
 
+def copies(m: Module, name: str, value: Value, count: int) -> list[Signal]:
+    """Registers of the same bit, each for a few tables near it."""
+    registers = [Signal(name=f"{name}{n}{COPY_SUFFIX}", reset_less=True) for n in range(count)]
+    m.d.sync += [register.eq(value) for register in registers]
+    return registers
+
+
 class _Builder(wiring.Component):
     """One table's entries: entry e is +-a0 +-a1 +-a2 + a3, bit i of e says + of activation i."""
 
@@ -246,19 +253,17 @@ class _Row(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         index = Signal(len(self.digits), reset_less=True)
+        banks = copies(m, "bank", self.bank, -(-self._groups // 8))
         m.d.sync += index.eq(self.digits)
         values: list[Value] = []
         negate: list[Value] = []
         for group in range(self._groups):
-            if group % 8 == 0:
-                bank = Signal(name=f"bank{group}{COPY_SUFFIX}", reset_less=True)
-                m.d.sync += bank.eq(self.bank)
             own = index.word_select(group, GROUP)
             value = Signal(signed(self._bits), name=f"value{group}", reset_less=True)
             minus = Signal(name=f"minus{group}", reset_less=True)
             word = ram16(
                 m, platform, f"table{group}", write=self.write[group], address=self.address[group],
-                value=self.value[group], read=Cat(own[: GROUP - 1], bank),
+                value=self.value[group], read=Cat(own[: GROUP - 1], banks[group // 8]),
             )  # fmt: skip
             m.d.sync += [value.eq(word), minus.eq(own[GROUP - 1])]
             values.append(value)

@@ -151,11 +151,10 @@ class _Counter(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        products = Signal(self._lanes)
-        both = self.weights & self.activations
-        equal = ~(self.weights ^ self.activations)
-        m.d.comb += products.eq(equal if self._binary else both)
         levels = _level_lanes(self._lanes)
+        singles = Signal(sum(levels[1:]))
+        a, b = self.weights[levels[0] :], self.activations[levels[0] :]
+        m.d.comb += singles.eq(~(a ^ b) if self._binary else a & b)
         counts: list[Value] = []
         for unit in range(levels[0] // COUNT_LANES):
             lanes = slice(COUNT_LANES * unit, COUNT_LANES * (unit + 1))
@@ -164,12 +163,12 @@ class _Counter(wiring.Component):
             count = Signal.like(full, name=f"unit{unit}", reset_less=True)
             m.d.sync += count.eq(full)
             counts.append(count)
-        start = levels[0]
+        start = 0
         for level, sums in enumerate(levels[1:-1], 1):
             width = len(counts[0]) + 1
             following: list[Value] = []
             for number in range(sums):
-                a, b, last = counts[2 * number], counts[2 * number + 1], products[start + number]
+                a, b, last = counts[2 * number], counts[2 * number + 1], singles[start + number]
                 total = Signal(width, name=f"level{level}_{number}", reset_less=True)
                 name = f"add{level}_{number}"
                 if width < _CHAIN_FROM:
@@ -181,7 +180,7 @@ class _Counter(wiring.Component):
                 following.append(total)
             counts = following
             start += sums
-        m.d.comb += [self.count.eq(counts[0]), self.one.eq(products[start])]
+        m.d.comb += [self.count.eq(counts[0]), self.one.eq(singles[start])]
         return m
 
 

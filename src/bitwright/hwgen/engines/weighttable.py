@@ -18,6 +18,7 @@ from bitwright.hwgen.engines.acttable import (
     ENTRIES,
     GROUP,
     check_shape,
+    copies,
     digits,
     latency,
     table_bits,
@@ -139,13 +140,9 @@ class WeightTable(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         groups = self.lanes // GROUP
-        index = Signal(self.lanes, reset_less=True)
-        bank = Signal(reset_less=True)
         word = Signal(len(self.tables), reset_less=True)
         place = Signal(GROUP, reset_less=True)
         m.d.sync += [
-            index.eq(self.digits),
-            bank.eq(self.bank),
             word.eq(self.tables),
             place.eq(Cat(self.entry[: GROUP - 1], self.fill_bank)),
         ]
@@ -193,16 +190,14 @@ class _Bundle(wiring.Component):
         index = Signal(len(self.digits), name=f"index{COPY_SUFFIX}", reset_less=True)
         minus = Signal(self._groups, reset_less=True)
         m.d.sync += index.eq(self.digits)
+        banks = copies(m, "bank", self.bank, -(-self._groups // 8))
         width = BUNDLE * self._bits
         values: list[Signal] = []
         for group in range(self._groups):
-            if group % 8 == 0:
-                bank = Signal(name=f"bank{group}{COPY_SUFFIX}", reset_less=True)
-                m.d.sync += bank.eq(self.bank)
             own = index.word_select(group, GROUP)
             value = Signal(width, name=f"value{group}", reset_less=True)
             m.d.sync += [
-                value.eq(self._table(m, platform, group, own[: GROUP - 1], bank)),
+                value.eq(self._table(m, platform, group, own[: GROUP - 1], banks[group // 8])),
                 minus[group].eq(own[GROUP - 1]),
             ]
             values.append(value)
