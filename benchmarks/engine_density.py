@@ -64,7 +64,7 @@ def measure(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Density of the table and bit-serial engines")
     parser.add_argument("engines", nargs="*", choices=[*SHAPES, []], help="all by default")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--mhz", type=float, default=125, help="clock that is asked for")
@@ -74,7 +74,7 @@ def main() -> None:
     table = Table(
         "engine", "rows x columns x lanes", "bit products", "TRELLIS_COMB", "of them LUT RAM",
         "TRELLIS_FF", "DP16KD", "LUT per bit product", "goal", "Fmax MHz",
-        title=f"LFE5U-85F, seed {options.seed}, {tools.find('yosys').version}, "
+        title=f"LFE5U-85F-6, seed {options.seed}, {tools.find('yosys').version}, "
         f"{tools.find('nextpnr-ecp5').version}, {platform.node()}, {date.today()}",
     )  # fmt: skip
     for engine in options.engines or SHAPES:

@@ -59,7 +59,7 @@ class BitArray(wiring.Component):
         m.d.comb += port.busy.eq(running | (left != 0))
         with m.If(left != 0):
             m.d.sync += left.eq(left - 1)
-        with m.If(port.start):
+        with m.If(port.start & ~port.busy):
             m.d.sync += port.cycles.eq(0)
         with m.Elif(port.busy):
             m.d.sync += port.cycles.eq(port.cycles + 1)

@@ -110,7 +110,7 @@ class TableArray(wiring.Component):
             engine.fill_bank.eq(Delayed(m, "fill_bank", control.write_bank)[1]),
             engine.bank.eq(Delayed(m, "bank", control.bank)[1]),
         ]
-        with m.If(port.start):
+        with m.If(port.start & ~port.busy):
             m.d.sync += port.cycles.eq(0)
         with m.Elif(control.busy):
             m.d.sync += port.cycles.eq(port.cycles + 1)
