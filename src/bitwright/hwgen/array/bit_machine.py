@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from bitwright.hwgen.array import weighted_sum
-from bitwright.hwgen.array.host import ArrayHost, connect_memory
+from bitwright.hwgen.array.host import READ_LATENCY, ArrayHost, connect_memory
 from bitwright.hwgen.array.machine import Delayed
 from bitwright.hwgen.array.shape import ArrayRegister, ArrayShape, pair_layout
 from bitwright.hwgen.array.weighted_sum import WeightedSum
@@ -15,7 +15,7 @@ from bitwright.hwgen.host import HostSignature
 from bitwright.hwgen.isa import address_bits
 from bitwright.hwgen.ram import Ram
 
-OPERANDS = 3  # cycles from a step to its bits: the pair of planes, the address, the memories
+OPERANDS = 2 + READ_LATENCY  # from a step to its bits: the pair of planes, the address, the bits
 
 
 def drain(shape: ArrayShape) -> int:
@@ -146,11 +146,14 @@ class BitArray(wiring.Component):
         m.submodules.results = ram = Ram(width=shape.results * bits, depth=shape.depth)
         if shape.binary:
             m.d.comb += port.correction.eq(port.register_offset.as_signed())
+        read_address = Signal.like(ram.read_address, name="read_address", reset_less=True)
+        held = Signal(len(ram.read_data), reset_less=True)
+        m.d.sync += [read_address.eq(port.result_word), held.eq(ram.read_data)]
         m.d.comb += [
-            ram.read_address.eq(port.result_word),
+            ram.read_address.eq(read_address),
             ram.write_enable.eq(flags["write"]),
             ram.write_address.eq(flags["place"]),
-            port.results.eq(ram.read_data),
+            port.results.eq(held),
         ]
         for number in range(shape.results):
             m.submodules[f"sum{number}"] = own = WeightedSum(

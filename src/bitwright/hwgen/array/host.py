@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from bitwright.hwgen.array.shape import ArrayRegister, ArrayShape, ArrayWindow, slices
 from bitwright.hwgen.host import DATA_BITS, HostSignature
 from bitwright.hwgen.isa import address_bits
-from bitwright.hwgen.ram import Ram
+from bitwright.hwgen.ram import COPY_SUFFIX, Ram
 from bitwright.targets.host_interface import ADDRESS_BITS, WINDOW_SHIFT, slice_stride
 
 
@@ -18,11 +18,17 @@ def _part_bits(width: int) -> int:
     return (slice_stride(width) - 1).bit_length()
 
 
+READ_LATENCY = 3
+"""Cycles of `WordMemory` from an address to the word."""
+
+
 class WordMemory(wiring.Component):
     """A memory of words that the host writes in slices of 32 bits. Golden function: a list.
 
+    The block RAMs of one memory lie all over the device, so each has its own registers beside it.
+
     Members:
-        address, data: a word is read, a cycle later.
+        address, data: a word is read, `READ_LATENCY` cycles later.
         write, write_address, slice, write_data: a slice is written.
     """
 
@@ -45,19 +51,26 @@ class WordMemory(wiring.Component):
         start = 0
         for number, width in enumerate(self._slices):
             m.submodules[f"slice{number}"] = ram = Ram(width=width, depth=self._depth)
-            m.d.comb += [
-                ram.read_address.eq(self.address),
-                self.data[start : start + width].eq(ram.read_data),
-                ram.write_enable.eq(self.write & (self.slice == number)),
-                ram.write_address.eq(self.write_address),
-                ram.write_data.eq(self.write_data),
-            ]
+            word = Signal(width, name=f"word{number}", reset_less=True)
+            near = (
+                (ram.read_address, self.address),
+                (ram.write_enable, self.write & (self.slice == number)),
+                (ram.write_address, self.write_address),
+                (ram.write_data, self.write_data[:width]),
+            )
+            for pin, value in near:
+                name = f"{pin.name}{number}{COPY_SUFFIX}"
+                register = Signal(len(pin), name=name, reset_less=True)
+                m.d.sync += register.eq(value)
+                m.d.comb += pin.eq(register)
+            m.d.sync += word.eq(ram.read_data)
+            m.d.comb += self.data[start : start + width].eq(word)
             start += width
         return m
 
 
 class ArrayHost(wiring.Component):
-    """Answers the host. A write takes 2 cycles, a read 6. What cannot be read reads as 0.
+    """Answers the host. A write takes 2 cycles, a read 8. What cannot be read reads as 0.
 
     Results can be read while the machine is not busy. They are the accumulators' plus their
     correction; a table engine's are halved where HALVE is 1, else without a
@@ -73,8 +86,8 @@ class ArrayHost(wiring.Component):
         address, word: of what the host writes, counted in slices from the start of its window.
         write_*: one cycle each: write `word` there.
         register_*: trip counts, and so on, as the host wrote them.
-        result_word, results: the results' word that the host reads, a cycle later.
-        correction_address, correction: the same for its correction.
+        result_word, results: the results' word that the host reads, three cycles later.
+        correction: of the result `result_number` of that word, by then.
     """
 
     def __init__(self, *, shape: ArrayShape, registers: Mapping[ArrayRegister, int]) -> None:
@@ -117,11 +130,11 @@ class ArrayHost(wiring.Component):
         host = self.host
         address = Signal(ADDRESS_BITS, reset_less=True)
         write = Signal(reset_less=True)
-        steps = Signal(5)  # a bit that walks on through the stages of a request
+        steps = Signal(7)  # a bit that walks on through the stages of a request
         accept = Signal()
         m.d.comb += accept.eq(host.stb & ~host.ack & ~steps.any())
-        m.d.sync += steps.eq(Cat(accept, steps[:-1] & ~write.replicate(4)))
-        m.d.sync += host.ack.eq((accept & host.we) | steps[4])
+        m.d.sync += steps.eq(Cat(accept, steps[:-1] & ~write.replicate(6)))
+        m.d.sync += host.ack.eq((accept & host.we) | steps[6])
         with m.If(accept):
             m.d.sync += [address.eq(host.addr), self.word.eq(host.wdata), write.eq(host.we)]
         m.d.comb += self.address.eq(address[2:])
@@ -137,17 +150,21 @@ class ArrayHost(wiring.Component):
 
         for window, width in self._shape.word_bits.items():
             m.d.comb += getattr(self, f"write_{window.name.lower()}").eq(stores(window, width))
-        shown = self._registers(m, stores(ArrayWindow.REGISTERS), address)
+        registers = self._registers(m, stores(ArrayWindow.REGISTERS), address)
         result = self._result(m)
-        from_results = address[WINDOW_SHIFT:] == ArrayWindow.RESULTS
-        m.d.sync += host.rdata.eq(Mux(from_results, result, shown))
+        from_results = Signal(reset_less=True)
+        shown = Signal(DATA_BITS, reset_less=True)
+        m.d.sync += [
+            from_results.eq(address[WINDOW_SHIFT:] == ArrayWindow.RESULTS),
+            shown.eq(registers),
+            host.rdata.eq(Mux(from_results, result, shown)),
+        ]
         return m
 
     def _registers(self, m: Module, store: Value, address: Value) -> Value:
         shown = Signal(DATA_BITS)
+        m.d.sync += self.start.eq(store & (address[2:WINDOW_SHIFT] == ArrayRegister.START >> 2))
         with m.Switch(address[2:WINDOW_SHIFT]):
-            with m.Case(ArrayRegister.START >> 2):
-                m.d.comb += self.start.eq(store)
             with m.Case(ArrayRegister.BUSY >> 2):
                 m.d.comb += shown.eq(self.busy)
             with m.Case(ArrayRegister.CYCLES >> 2):
@@ -163,15 +180,18 @@ class ArrayHost(wiring.Component):
         return shown
 
     def _result(self, m: Module) -> Value:
-        """The memory, the choice of a result, the correction: a cycle each."""
+        """The memory takes three cycles, the choice of a result two, the correction one."""
         bits = self._shape.acc_bits
         chosen = Signal(signed(bits), reset_less=True)
         corrected = Signal(signed(bits), reset_less=True)
         m.d.comb += self.result_word.eq(self.address[self._number_bits :])
-        with m.Switch(self.result_number):
-            for number in range(self._shape.results):
-                with m.Case(number):
-                    m.d.sync += chosen.eq(self.results.word_select(number, bits))
+        number, quarters = self.result_number, []
+        for first in range(0, self._shape.results, 4):
+            quarter = Signal(signed(bits), name=f"quarter{first // 4}", reset_less=True)
+            own = self.results[bits * first : bits * (first + 4)]
+            m.d.sync += quarter.eq(own.word_select(number[:2], bits))
+            quarters.append(quarter)
+        m.d.sync += chosen.eq(Array(quarters)[number[2:]])
         if self._shape.engine == "bitserial":
             m.d.sync += corrected.eq((chosen << self._shape.binary) + self.correction)
             return corrected

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In
 
 from bitwright.hwgen.array import row_sum
 from bitwright.hwgen.array.control import PERIOD_BITS, PLANE_BITS, TableControl
-from bitwright.hwgen.array.host import ArrayHost, connect_memory
+from bitwright.hwgen.array.host import READ_LATENCY, ArrayHost, connect_memory
 from bitwright.hwgen.array.row_sum import RowSum
 from bitwright.hwgen.array.shape import INNER_BITS, ArrayRegister, ArrayShape
 from bitwright.hwgen.engines import acttable, weighttable
@@ -31,7 +31,7 @@ def shortest_period(shape: ArrayShape) -> int:
 
 def drain(shape: ArrayShape) -> int:
     """Cycles from the last period until its results are in their memory."""
-    return acttable.latency(shape.lanes) + row_sum.LATENCY + 2
+    return READ_LATENCY + acttable.latency(shape.lanes) + row_sum.LATENCY + 1
 
 
 class Delayed:
@@ -105,10 +105,10 @@ class TableArray(wiring.Component):
             port.busy.eq(control.busy),
             fills.address.eq(control.table if on_activations else control.word),
             uses.address.eq(control.index),
-            engine.fill.eq(Delayed(m, "fill", control.write)[1]),
-            engine.entry.eq(Delayed(m, "entry", control.count)[1]),
-            engine.fill_bank.eq(Delayed(m, "fill_bank", control.write_bank)[1]),
-            engine.bank.eq(Delayed(m, "bank", control.bank)[1]),
+            engine.fill.eq(Delayed(m, "fill", control.write)[READ_LATENCY]),
+            engine.entry.eq(Delayed(m, "entry", control.count)[READ_LATENCY]),
+            engine.fill_bank.eq(Delayed(m, "fill_bank", control.write_bank)[READ_LATENCY]),
+            engine.bank.eq(Delayed(m, "bank", control.bank)[READ_LATENCY]),
         ]
         with m.If(port.start & ~port.busy):
             m.d.sync += port.cycles.eq(0)
@@ -125,17 +125,23 @@ class TableArray(wiring.Component):
         shape = self.shape
         plane_bits = engine.sums[0].shape().width
         m.submodules.results = ram = Ram(width=shape.rows * shape.acc_bits, depth=shape.depth)
-        done = 1 + acttable.latency(shape.lanes)  # from a step to its plane's sum
+        done = READ_LATENCY + acttable.latency(shape.lanes)  # from a step to its plane's sum
         first = Delayed(m, "first", control.first_plane)
         negate = Delayed(m, "negate", control.first_plane & port.register_signed)
         first_tile = Delayed(m, "first_tile", control.first_tile)
         result = Delayed(m, "result", control.result)
         finished = Delayed(m, "finished", control.step & control.last_plane)
+        read_address = Signal.like(ram.read_address, name="read_address", reset_less=True)
+        held = Signal(len(ram.read_data), reset_less=True)
+        m.d.sync += [
+            read_address.eq(Mux(control.busy, result[done - 2], port.result_word)),
+            held.eq(ram.read_data),
+        ]
         m.d.comb += [
-            ram.read_address.eq(Mux(control.busy, result[done - 1], port.result_word)),
+            ram.read_address.eq(read_address),
             ram.write_enable.eq(finished[done + row_sum.LATENCY]),
             ram.write_address.eq(result[done + row_sum.LATENCY]),
-            port.results.eq(ram.read_data),
+            port.results.eq(held),
         ]
         for number in range(shape.rows):
             row = RowSum(
@@ -168,7 +174,7 @@ class TableArray(wiring.Component):
                 ram.write_data.eq(port.word),
             ]
             return
-        delay = 1 + acttable.total_latency(shape.lanes)
+        delay = READ_LATENCY + acttable.total_latency(shape.lanes)
         last_entry = control.write & (control.count == acttable.ENTRIES - 1)
         ready = Delayed(m, "total_ready", last_entry)
         begins = Delayed(m, "total_first", control.write_first)[delay]
