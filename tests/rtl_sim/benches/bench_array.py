@@ -16,13 +16,13 @@ async def access(pins: Pins, address: int, data: int | None = None) -> int:
     pins["host_addr"], pins["host_we"], pins["host_stb"] = address, data is not None, 1
     pins["host_wdata"] = data or 0
     await pins.settled()
-    for _ in range(10):
+    for _ in range(12):
         if pins["host_ack"]:
             break
         await pins.edge()
         await pins.settled()
     else:
-        raise AssertionError("no answer within 10 cycles")
+        raise AssertionError("no answer within 12 cycles")
     value = pins["host_rdata"]
     await pins.edge()
     pins["host_stb"] = 0
