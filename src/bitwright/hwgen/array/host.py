@@ -185,11 +185,12 @@ class ArrayHost(wiring.Component):
         chosen = Signal(signed(bits), reset_less=True)
         corrected = Signal(signed(bits), reset_less=True)
         m.d.comb += self.result_word.eq(self.address[self._number_bits :])
-        number, quarters = self.result_number, []
-        for first in range(0, self._shape.results, 4):
+        number, count = self.result_number, self._shape.results
+        results = [self.results[bits * n : bits * (n + 1)] for n in range(count)]
+        quarters: list[Signal] = []
+        for first in range(0, count, 4):
             quarter = Signal(signed(bits), name=f"quarter{first // 4}", reset_less=True)
-            own = self.results[bits * first : bits * (first + 4)]
-            m.d.sync += quarter.eq(own.word_select(number[:2], bits))
+            m.d.sync += quarter.eq(Array(results[first : first + 4])[number[:2]])
             quarters.append(quarter)
         m.d.sync += chosen.eq(Array(quarters)[number[2:]])
         if self._shape.engine == "bitserial":
