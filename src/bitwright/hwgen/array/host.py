@@ -59,7 +59,7 @@ class WordMemory(wiring.Component):
                 (ram.write_data, self.write_data[:width]),
             )
             for pin, value in near:
-                name = f"{pin.name}{number}{COPY_SUFFIX}"
+                name = f"near_{pin.name}{number}{COPY_SUFFIX}"
                 register = Signal(len(pin), name=name, reset_less=True)
                 m.d.sync += register.eq(value)
                 m.d.comb += pin.eq(register)
