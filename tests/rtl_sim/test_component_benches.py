@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 from amaranth.back import verilog
 from amaranth.hdl import Module, Shape, Value, ValueCastable
@@ -19,11 +20,17 @@ from amaranth.lib.wiring import In
 from cocotb_tools.runner import Verilog, get_runner
 
 from bitwright.hwgen.address import LoopNest
+from bitwright.hwgen.array.bit_machine import BitArray
+from bitwright.hwgen.array.machine import TableArray
+from bitwright.hwgen.array.shape import ArrayShape
 from bitwright.hwgen.banks import PingPong
 from bitwright.hwgen.engines.accumulator import Accumulators
+from bitwright.hwgen.engines.acttable import ActTable
+from bitwright.hwgen.engines.bitserial import BitSerial
 from bitwright.hwgen.engines.channelwise import Channelwise
 from bitwright.hwgen.engines.dsp import Dsp
 from bitwright.hwgen.engines.weightserial import WeightSerial
+from bitwright.hwgen.engines.weighttable import WeightTable
 from bitwright.hwgen.engines.window import Window
 from bitwright.hwgen.host import HostPort, memories
 from bitwright.hwgen.output import OutputStage
@@ -52,10 +59,29 @@ PRODUCTS = dataclasses.replace(
 )
 UART_DIVISOR = 4
 UART_SILENCE_BYTES = 8
+SHAPES = {
+    "array_acttable": ArrayShape(engine="acttable", rows=3, lanes=16, depth=128),
+    "array_weighttable": ArrayShape(engine="weighttable", rows=8, lanes=16, depth=128),
+    "array_bitserial": ArrayShape(engine="bitserial", rows=2, columns=3, lanes=16, depth=128),
+    "array_binary": ArrayShape(
+        engine="bitserial", rows=2, columns=2, lanes=8, binary=True, depth=128
+    ),
+}
+CONSTANT = np.arange(-32, 32).reshape(4, 16) % 16 - 8
 BENCHES = Path(__file__).parent / "benches"
 UNITS = {
     "address": LoopNest(machine=MACHINE),
     "weightserial": WeightSerial(machine=MACHINE),
+    "acttable": ActTable(rows=2, lanes=8, activation_bits=2),
+    "acttable_unsigned": ActTable(rows=3, lanes=16, activation_bits=8, activation_signed=False),
+    "weighttable": WeightTable(rows=4, lanes=8, weight_bits=2),
+    "weighttable_constant": WeightTable(rows=4, lanes=16, weight_bits=4, constant=CONSTANT),
+    "bitserial": BitSerial(rows=1, columns=1, lanes=8),
+    "bitserial_binary": BitSerial(rows=2, columns=3, lanes=64, binary=True),
+    "array_acttable": TableArray(shape=SHAPES["array_acttable"]),
+    "array_weighttable": TableArray(shape=SHAPES["array_weighttable"]),
+    "array_bitserial": BitArray(shape=SHAPES["array_bitserial"]),
+    "array_binary": BitArray(shape=SHAPES["array_binary"]),
     "channelwise": Channelwise(machine=MACHINE),
     "accumulators": Accumulators(machine=MACHINE),
     "dsp": Dsp(machine=PRODUCTS),
@@ -139,6 +165,8 @@ def test_bench(bench: str, bench_folder: Path) -> None:
             for unit, component in UNITS.items()
         }
         | {"core": dataclasses.asdict(MACHINE)},
+        "shapes": {unit: dataclasses.asdict(shape) for unit, shape in SHAPES.items()},
+        "constant": CONSTANT.tolist(),
         "uart_divisor": UART_DIVISOR,
         "uart_silence_bytes": UART_SILENCE_BYTES,
     }

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bitwright.fpga import tools
+from bitwright.fpga import carry, tools
 from bitwright.fpga.board import MACHINE_TOP, TOP, board_verilog
 from bitwright.fpga.constraints import constraints, file_name
 from bitwright.fpga.errors import MissingRtl, ToolFailed, UnwritableFolder
@@ -151,6 +151,8 @@ def _synthesise(
         text = text.replace(f"{{{name}}}", partial_name(name))
     runner.write("synthesis.ys", text)
     runner.run("synthesis", "yosys", ["-s", "synthesis.ys"], results=list(results))
+    if target.family == "ecp5":
+        carry.trim(runner.folder / "netlist.json")
     cells = read_cells(runner.folder / "statistics.json")
     return SynthesisReport(
         target=target.name,

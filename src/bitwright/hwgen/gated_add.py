@@ -1,13 +1,10 @@
 """The sum of two numbers, each of which a bit switches on: one look-up table a bit on ECP5."""
 
-from pathlib import Path
-
 from amaranth.hdl import Instance, Module, Mux, Shape, Signal, Value
 
 from bitwright.hwgen.ram import RamPlatform
 
 MODULE = "bitwright_gated_add"
-SOURCE = Path(__file__).with_name(f"{MODULE}.v")
 
 
 def gated_add(

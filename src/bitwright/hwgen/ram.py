@@ -1,6 +1,5 @@
 """The one memory of the machine: a read port and a write port, both synchronous."""
 
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from amaranth.hdl import ClockSignal, Instance, Module
@@ -12,7 +11,6 @@ from bitwright.ir.machine import MachineError
 
 RAM_MODULE = "bitwright_ram"
 COPY_SUFFIX = "_copy"  # ends the name of a register that tools must not merge with its equals
-RAM_SOURCE = Path(__file__).with_name(f"{RAM_MODULE}.v")
 
 
 @runtime_checkable

@@ -10,8 +10,8 @@ from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from bitwright.errors import BitwrightError
-from bitwright.hwgen import gated_add
-from bitwright.hwgen.ram import COPY_SUFFIX, RAM_MODULE, RAM_SOURCE
+from bitwright.hwgen import handwritten
+from bitwright.hwgen.ram import COPY_SUFFIX
 
 # What `verilator --lint-only -Wall` needs for the generated files, each with its reason.
 LINT_WAIVERS: dict[str, str] = {
@@ -86,7 +86,8 @@ def emit(
     name: str,
     init_image: str | Path | None = None,
 ) -> list[Path]:
-    """Write `component` as module `name` with all modules below it, and `bitwright_ram.v`.
+    """Write `component` as module `name` with all modules below it, and the modules that they
+    are made of (`handwritten.py`).
 
     Args:
         component: any component; its ports are named by its signature's path (`host__addr`).
@@ -100,7 +101,7 @@ def emit(
     path = Path(folder)
     platform = VerilogPlatform(init=init_image is not None)
     text = _verilog(rtlil.convert(component, name=name, platform=platform, emit_src=False))
-    sources = [RAM_SOURCE, *([gated_add.SOURCE] if gated_add.MODULE in text else [])]
+    sources = handwritten.used(text)
     try:
         path.mkdir(parents=True, exist_ok=True)
         files: list[Path] = []
@@ -129,7 +130,10 @@ def _verilog(text: str) -> str:
     result = _COPIED.sub(r"  (* keep *)\n\1", result)
     result = _STYLED.sub(r'  (* ram_style = "\2", rom_style = "\2" *)\n\1', result)
     result = _INITIAL.sub(r"  reg \1\2;\n  initial \2 = \3;", result)
-    return _without_idle_inputs(_LOGIC_NOT.sub("= ~| ", result))
+    result = _LOGIC_NOT.sub("= ~| ", result)
+    while (stripped := _without_idle_inputs(result)) != result:
+        result = stripped  # a module's input may have been used by the modules in it only
+    return result
 
 
 def _without_idle_inputs(text: str) -> str:
@@ -173,7 +177,7 @@ def _write_contents(image: Path, folder: Path, contents: str, width: int) -> Non
 def _modules(text: str) -> list[tuple[str, str]]:
     """Modules of one Verilog text, hierarchical names turned into plain ones."""
     names = {match[1]: _plain(match[1]) for match in _MODULE.finditer(text)}
-    taken: set[str] = {RAM_MODULE, gated_add.MODULE}
+    taken: set[str] = set(handwritten.MODULES)
     modules: list[tuple[str, str]] = []
     starts = [match.start() for match in _MODULE.finditer(text)]
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):

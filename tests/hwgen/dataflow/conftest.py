@@ -351,7 +351,7 @@ def _check(
     else:
         files = emit(top, folder, name=top.module_name)
     if cells:
-        adder = folder / gated_add.SOURCE.name
+        adder = folder / f"{gated_add.MODULE}.v"
         adder.write_text("`define BITWRIGHT_ECP5\n" + adder.read_text())
         files.append(CARRY_CELL)
     draw = np.random.default_rng(seed)

@@ -1,0 +1,170 @@
+"""The bit-serial engine with its memories and its control: the product of two matrices."""
+
+from amaranth.hdl import Module, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from bitwright.hwgen.array import weighted_sum
+from bitwright.hwgen.array.host import READ_LATENCY, ArrayHost, connect_memory
+from bitwright.hwgen.array.machine import Delayed
+from bitwright.hwgen.array.shape import ArrayRegister, ArrayShape, pair_layout
+from bitwright.hwgen.array.weighted_sum import WeightedSum
+from bitwright.hwgen.engines import bitserial
+from bitwright.hwgen.engines.bitserial import BitSerial
+from bitwright.hwgen.host import HostSignature
+from bitwright.hwgen.isa import address_bits
+from bitwright.hwgen.ram import Ram
+
+OPERANDS = 2 + READ_LATENCY  # from a step to its bits: the pair of planes, the address, the bits
+
+
+def drain(shape: ArrayShape) -> int:
+    """Cycles from the last step until its results are in their memory."""
+    return OPERANDS + bitserial.latency(shape.lanes) + weighted_sum.LATENCY
+
+
+def cycles(*, blocks: int, columns: int, pairs: int, tiles: int, drain: int) -> int:
+    """Cycles of a job of `blocks` blocks of rows and `columns` blocks of columns."""
+    return blocks * columns * pairs * tiles + drain
+
+
+class BitArray(wiring.Component):
+    """C = W x A on `bitserial`. Golden function: NumPy's `W @ A`; see `bit_job`.
+
+    For each block of rows, each block of columns, each pair of planes (in the order of their
+    weight, from the highest down), each tile of lanes: a step, every cycle one.
+
+    Members:
+        host: `In(HostSignature())`; memories and registers as in `shape`.
+    """
+
+    def __init__(self, *, shape: ArrayShape) -> None:
+        self.shape = shape
+        super().__init__({"host": In(HostSignature())})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        shape = self.shape
+        bits = address_bits(shape.depth)
+        names = ("OUTER", "TILES", "INNER", "PLANES", "WEIGHT_STRIDE", "ACTIVATION_STRIDE")
+        registers = {ArrayRegister[name]: bits for name in names}
+        if shape.binary:
+            registers[ArrayRegister.OFFSET] = bits + bitserial.count_bits(shape.lanes) + 1
+        m.submodules.port = port = ArrayHost(shape=shape, registers=registers)
+        wiring.connect(m, wiring.flipped(self.host), port.host)
+        m.submodules.engine = engine = BitSerial(
+            rows=shape.rows, columns=shape.columns, lanes=shape.lanes, binary=shape.binary
+        )
+        running, left = Signal(), Signal(range(drain(shape) + 1))
+        m.d.comb += port.busy.eq(running | (left != 0))
+        with m.If(left != 0):
+            m.d.sync += left.eq(left - 1)
+        with m.If(port.start & ~port.busy):
+            m.d.sync += port.cycles.eq(0)
+        with m.Elif(port.busy):
+            m.d.sync += port.cycles.eq(port.cycles + 1)
+        flags = self._steps(m, port, engine, running, left)
+        self._sums(m, port, engine, flags)
+        return m
+
+    def _steps(
+        self, m: Module, port: ArrayHost, engine: BitSerial, running: Signal, left: Signal
+    ) -> dict[str, Value]:
+        """The loops, and the words that they read; returns what goes with a step's count."""
+        shape = self.shape
+        bits = address_bits(shape.depth)
+        layout = pair_layout(shape.depth)
+        pair, tile, place = Signal(bits), Signal(bits), Signal(bits)
+        block, column = Signal(bits), Signal(bits)
+        bases = [Signal(bits, name=f"{name}_base") for name in ("weights", "activations")]
+        ends = [
+            (tile, port.register_tiles, None),
+            (pair, port.register_planes, None),
+            (column, port.register_inner, (bases[1], port.register_activation_stride)),
+            (block, port.register_outer, (bases[0], port.register_weight_stride)),
+        ]
+        more: Value = running
+        for counter, last, step in ends:
+            end = Signal(name=f"{counter.name}_end")
+            m.d.comb += end.eq(more & (counter == last))
+            with m.If(more):
+                m.d.sync += counter.eq(counter + 1)
+                if step is not None:
+                    m.d.sync += step[0].eq(step[0] + step[1])
+            with m.If(end):
+                m.d.sync += counter.eq(0)
+                if step is not None:
+                    m.d.sync += step[0].eq(0)
+            if counter is pair:
+                with m.If(end):
+                    m.d.sync += place.eq(place + 1)
+            more = end
+        with m.If(more):
+            m.d.sync += [running.eq(0), left.eq(drain(shape))]
+        with m.If(port.start & ~port.busy):
+            m.d.sync += [running.eq(1), place.eq(0)]
+
+        m.submodules.pairs = pairs = Ram(width=layout.size, depth=shape.depth)
+        entry = Signal(layout)
+        m.d.comb += [
+            pairs.read_address.eq(pair),
+            entry.eq(pairs.read_data),
+            pairs.write_enable.eq(port.write_corrections),
+            pairs.write_address.eq(port.address),
+            pairs.write_data.eq(port.word),
+        ]
+        for name, base, word in (
+            ("weights", bases[0], engine.weights),
+            ("activations", bases[1], engine.activations),
+        ):
+            memory = connect_memory(m, port, name, word, shape.depth)
+            start = Signal(bits, name=f"{name}_start", reset_less=True)
+            address = Signal(bits, name=f"{name}_address", reset_less=True)
+            m.d.sync += [start.eq(base + tile), address.eq(start + entry[name])]
+            m.d.comb += memory.address.eq(address)
+        count = OPERANDS + bitserial.latency(shape.lanes)
+        first_tile = Delayed(m, "first_tile", tile == 0)
+        last_tile = Delayed(m, "last_tile", tile == port.register_tiles)
+        last_pair = Delayed(m, "last_pair", running & (pair == port.register_planes))
+        where = Delayed(m, "place", place)
+        of_pair = {
+            name: Delayed(m, name, entry[name]) for name in ("negate", "first", "last", "opens")
+        }
+        write = count + weighted_sum.LATENCY
+        return {
+            "negate": of_pair["negate"][count - 2],
+            "first": first_tile[count - 1] & of_pair["first"][count - 2],
+            "last": last_tile[count] & of_pair["last"][count - 1],
+            "opens": of_pair["opens"][count - 1],
+            "write": last_tile[write] & last_pair[write],
+            "place": where[write],
+        }
+
+    def _sums(self, m: Module, port: ArrayHost, engine: BitSerial, flags: dict[str, Value]) -> None:
+        shape = self.shape
+        bits = shape.acc_bits
+        m.submodules.results = ram = Ram(width=shape.results * bits, depth=shape.depth)
+        if shape.binary:
+            m.d.comb += port.correction.eq(port.register_offset.as_signed())
+        read_address = Signal.like(ram.read_address, name="read_address", reset_less=True)
+        held = Signal(len(ram.read_data), reset_less=True)
+        m.d.sync += [read_address.eq(port.result_word), held.eq(ram.read_data)]
+        m.d.comb += [
+            ram.read_address.eq(read_address),
+            ram.write_enable.eq(flags["write"]),
+            ram.write_address.eq(flags["place"]),
+            port.results.eq(held),
+        ]
+        for number in range(shape.results):
+            m.submodules[f"sum{number}"] = own = WeightedSum(
+                count_bits=bitserial.count_bits(shape.lanes), depth=shape.depth, acc_bits=bits
+            )
+            m.d.comb += [
+                own.count.eq(engine.counts[number]),
+                own.one.eq(engine.ones[number]),
+                *(
+                    getattr(own, name).eq(flags[name])
+                    for name in ("negate", "first", "last", "opens")
+                ),
+                ram.write_data.word_select(number, bits).eq(own.result),
+            ]

@@ -1,0 +1,23 @@
+"""The Verilog modules that are written by hand: memories, and adders that fit an FPGA's cells."""
+
+import re
+from pathlib import Path
+
+MODULES = (
+    "bitwright_ram",
+    "bitwright_add",
+    "bitwright_adders",
+    "bitwright_count7",
+    "bitwright_gated_add",
+    "bitwright_lutram",
+)
+
+
+def source(module: str) -> Path:
+    """The file of one of `MODULES`."""
+    return Path(__file__).with_name(f"{module}.v")
+
+
+def used(text: str) -> list[Path]:
+    """The files of the modules that a Verilog text names."""
+    return [source(module) for module in MODULES if re.search(rf"\b{module}\b", text)]

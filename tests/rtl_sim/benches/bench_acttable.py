@@ -1,0 +1,83 @@
+"""Tables of activations: all of a group of two bits with all digits, and random ones."""
+
+import random
+from itertools import product
+
+import cocotb
+import numpy as np
+from units import Pins, pack, signed, unpack
+
+from bitwright.hwgen.engines import acttable
+
+
+def sums(pins: Pins, bits: int, rows: int) -> list[int]:
+    carries = pins["carries"]
+    return [v + (carries >> row & 1) for row, v in enumerate(unpack(pins["sums"], bits, rows))]
+
+
+async def fill(pins: Pins, activations: list[int], bits: int, bank: int) -> None:
+    pins["activations"] = pack(activations, bits)
+    pins["fill"], pins["fill_bank"] = 1, bank
+    for entry in range(acttable.ENTRIES):
+        pins["entry"] = entry
+        await pins.edge()
+    pins["fill"] = 0
+
+
+@cocotb.test()
+async def all_of_two_bits(dut: object) -> None:
+    pins, rows, lanes, bits = Pins(dut, "acttable"), 2, 8, 2
+    await pins.start(activations=0, fill=0, entry=0, fill_bank=0, digits=0, bank=0)
+    width = acttable.sum_bits(lanes, bits, True)
+    choices = [np.array(c) for c in product((1, -1), repeat=acttable.GROUP)]
+    for number, group in enumerate(product(range(-2, 2), repeat=acttable.GROUP)):
+        activations = [*group, *reversed(group)]
+        await fill(pins, activations, bits, number % 2)
+        for _ in range(acttable.FILL - acttable.ENTRIES):
+            await pins.edge()
+        pins["bank"] = number % 2
+        expected: list[list[int]] = []
+        for step in range(len(choices) + acttable.latency(lanes)):
+            one, other = choices[step % 16], choices[(5 * step + number) % 16]
+            signs = np.array([[*one, *other], [*-other, *one]])
+            pins["digits"] = acttable.pack(signs)
+            expected.append(acttable.golden(np.array(activations), signs).tolist())
+            await pins.settled()
+            if step >= acttable.latency(lanes):
+                got = sums(pins, width, rows)
+                assert got == expected[step - acttable.latency(lanes)], (activations, step)
+            await pins.edge()
+
+
+@cocotb.test()
+async def built_while_used(dut: object) -> None:
+    pins, rows, lanes, bits = Pins(dut, "acttable_unsigned"), 3, 16, 8
+    await pins.start(activations=0, fill=0, entry=0, fill_bank=0, digits=0, bank=0)
+    width = acttable.sum_bits(lanes, bits, False)
+    latency, total_latency = acttable.latency(lanes), acttable.total_latency(lanes)
+    tables: list[np.ndarray] = []
+    expected: list[tuple[int, list[int]]] = []
+    totals: dict[int, int] = {}
+    cycle = 0
+    for period in range(60):
+        high = random.choice((1, 256))
+        following = np.array([random.choice((255, random.randrange(high))) for _ in range(lanes)])
+        length = acttable.FILL + random.choice((0, 0, 1, 7))
+        pins["activations"] = pack(following.tolist(), bits)
+        pins["fill_bank"], pins["bank"] = period % 2, 1 - period % 2
+        for step in range(length):
+            pins["fill"], pins["entry"] = step < acttable.ENTRIES, step % acttable.ENTRIES
+            if step == acttable.ENTRIES - 1:
+                totals[cycle + total_latency] = int(following.sum())
+            signs = np.array([[random.choice((1, -1)) for _ in range(lanes)] for _ in range(rows)])
+            pins["digits"] = acttable.pack(signs)
+            if tables:
+                expected.append((cycle + latency, acttable.golden(tables[-1], signs).tolist()))
+            await pins.settled()
+            if expected and expected[0][0] == cycle:
+                assert sums(pins, width, rows) == expected.pop(0)[1], f"cycle {cycle}"
+            if cycle in totals:
+                assert signed(pins["total"], width) == totals.pop(cycle), f"cycle {cycle}"
+            await pins.edge()
+            cycle += 1
+        tables.append(following)
