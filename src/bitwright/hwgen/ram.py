@@ -12,6 +12,7 @@ from bitwright.ir.machine import MachineError
 
 RAM_MODULE = "bitwright_ram"
 COPY_SUFFIX = "_copy"  # ends the name of a register that tools must not merge with its equals
+ADDERS_MODULE = "bitwright_adders"
 RAM_SOURCE = Path(__file__).with_name(f"{RAM_MODULE}.v")
 
 

@@ -10,7 +10,7 @@ from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from bitwright.errors import BitwrightError
-from bitwright.hwgen.ram import COPY_SUFFIX, RAM_MODULE, RAM_SOURCE
+from bitwright.hwgen.ram import ADDERS_MODULE, COPY_SUFFIX, RAM_MODULE, RAM_SOURCE
 
 # What `verilator --lint-only -Wall` needs for the generated files, each with its reason.
 LINT_WAIVERS: dict[str, str] = {
@@ -100,6 +100,8 @@ def emit(
             f"Verilog of {name} cannot be written to {path}: {error}; choose another folder"
         ) from error
     files.sort(key=lambda file: file.stem != name)
+    if ADDERS_MODULE in text:
+        files.append(Path(shutil.copy(RAM_SOURCE.with_stem(ADDERS_MODULE), path)))
     return [*files, path / RAM_SOURCE.name]
 
 
