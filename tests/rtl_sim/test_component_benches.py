@@ -22,7 +22,7 @@ from bitwright.hwgen.banks import PingPong
 from bitwright.hwgen.engines.accumulator import Accumulators
 from bitwright.hwgen.engines.channelwise import Channelwise
 from bitwright.hwgen.engines.weightserial import WeightSerial
-from bitwright.hwgen.host import HostPort
+from bitwright.hwgen.host import HostPort, memories
 from bitwright.hwgen.output import OutputStage
 from bitwright.hwgen.ports.axi4lite import Axi4LiteBridge
 from bitwright.hwgen.ports.uart import UartBridge
@@ -57,7 +57,7 @@ UNITS = {
     "sequencer": Sequencer(),
     "banks": PingPong(),
     "ram": Ram(width=8, depth=20),
-    "host": HostPort(machine=MACHINE),
+    "host": HostPort(memories=memories(MACHINE), fingerprint=MACHINE.fingerprint),
     "wishbone": WishboneBridge(),
     "axi4lite": Axi4LiteBridge(),
     "uart": UartBridge(divisor=UART_DIVISOR, silence_bytes=UART_SILENCE_BYTES),

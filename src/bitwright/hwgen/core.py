@@ -11,7 +11,7 @@ from bitwright.hwgen.engines import channelwise, weightserial
 from bitwright.hwgen.engines.accumulator import Accumulators
 from bitwright.hwgen.engines.channelwise import Channelwise
 from bitwright.hwgen.engines.weightserial import WeightSerial
-from bitwright.hwgen.host import HostPort, HostSignature
+from bitwright.hwgen.host import HostPort, HostSignature, memories
 from bitwright.hwgen.isa import address_bits, field_layout, program_bits
 from bitwright.hwgen.output import OutputStage
 from bitwright.hwgen.ram import Ram
@@ -50,7 +50,9 @@ class Core(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         machine = self.machine
-        m.submodules.port = port = HostPort(machine=machine)
+        m.submodules.port = port = HostPort(
+            memories=memories(machine), fingerprint=machine.fingerprint
+        )
         wiring.connect(m, wiring.flipped(self.host), port.host)
         m.submodules.input_banks = input_banks = PingPong()
         m.submodules.output_banks = output_banks = PingPong()

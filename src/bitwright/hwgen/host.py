@@ -4,6 +4,7 @@ CONTROL bit 0 is `run`: 0 holds the machine at the start of its program, the ban
 are. INPUT_COMMIT and OUTPUT_RELEASE take any write.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
@@ -97,6 +98,10 @@ class HostPort(wiring.Component):
     Only the output window and the registers can be read; all else reads 0. Writes beyond a
     memory's address range, and to registers that are not writable, are ignored.
 
+    Args:
+        memories: what is behind the windows; at least OUTPUT.
+        fingerprint: what the register MACHINE_HASH shows.
+
     Members:
         host: the request port.
         write_*: one cycle: write `data` of that window to its `word_address`.
@@ -107,9 +112,9 @@ class HostPort(wiring.Component):
         busy, input_full, output_full, cycles, inferences: what the registers show.
     """
 
-    def __init__(self, *, machine: Machine) -> None:
-        self.machine = machine
-        self._memories = memories(machine)
+    def __init__(self, *, memories: Mapping[Window, HostMemory], fingerprint: int) -> None:
+        self._memories = memories
+        self._fingerprint = fingerprint
         writes = {
             f"write_{window.name.lower()}": Out(1)
             for window in self._memories
@@ -128,7 +133,7 @@ class HostPort(wiring.Component):
                 "offset": Out(self._offset_bits),
                 "early": Out(DATA_BITS * max(self._early_slices(), 1)),
                 "word": Out(self._word_bits),
-                "output_data": In(machine.activation_bits),
+                "output_data": In(memories[Window.OUTPUT].width),
                 "run": Out(1),
                 "commit": Out(1),
                 "release": Out(1),
@@ -234,7 +239,7 @@ class HostPort(wiring.Component):
             with m.Case(Register.ID >> 2):
                 m.d.comb += value.eq(MACHINE_ID)
             with m.Case(Register.MACHINE_HASH >> 2):
-                m.d.comb += value.eq(self.machine.fingerprint)
+                m.d.comb += value.eq(self._fingerprint)
             with m.Case(Register.CONTROL >> 2):
                 m.d.comb += value.eq(self.run)
                 with m.If(store):

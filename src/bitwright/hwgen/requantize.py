@@ -1,23 +1,36 @@
 """One channel of the output stage: accumulator to int8."""
 
+from typing import Protocol
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.hdl._ast import Assign
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from bitwright.ir.instructions import Rounding
-from bitwright.ir.machine import SHIFT_BITS, Machine
+from bitwright.ir.machine import SHIFT_BITS
 
 WINDOW_BITS = 10  # of the shifted product, half bit included: enough to know every int8 clamp
 HALF_WORD = 16  # multipliers are 16 x 16, their operands of equal signedness
 
 
-def latency(machine: Machine) -> int:
+class Widths(Protocol):
+    """What a requantizer is built for; a `Machine` has it."""
+
+    @property
+    def acc_bits(self) -> int: ...
+    @property
+    def multiplier_bits(self) -> int: ...
+    @property
+    def wide(self) -> bool: ...
+
+
+def latency(machine: Widths) -> int:
     """Cycles from the operands to the entry."""
     return 5 + _product_cycles(machine)
 
 
-def _product_cycles(machine: Machine) -> int:
+def _product_cycles(machine: Widths) -> int:
     return 3 if machine.wide else 2
 
 
@@ -34,7 +47,7 @@ class Requantizer(wiring.Component):
         rounding: holds still too, a `Rounding`; a machine without the wide multiplier has none.
     """
 
-    def __init__(self, *, machine: Machine) -> None:
+    def __init__(self, *, machine: Widths) -> None:
         self.machine = machine
         acc = signed(machine.acc_bits)
         members = {

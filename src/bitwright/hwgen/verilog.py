@@ -26,6 +26,11 @@ _MODULE = re.compile(r"^module (\\\S+ |\w+)", re.MULTILINE)
 # A register's first value: of its own in an `initial`, not in its declaration.
 _INITIAL = re.compile(r"^  reg (\[\d+:0\] )?(\\\S+ |\w+) = (.+);$", re.MULTILINE)
 _COPIED = re.compile(rf"^(  always @\(posedge clk\)\n    \w+{COPY_SUFFIX} <=)", re.MULTILINE)
+# A memory whose name says where it is to be.
+RAM_STYLES = {style: f"_in_{style}" for style in ("block", "distributed", "logic")}
+_STYLED = re.compile(
+    rf"^(  reg \[\d+:0\] \w+_in_({'|'.join(RAM_STYLES)})  ?\[\d+:0\];)$", re.MULTILINE
+)
 _LOGIC_NOT = re.compile(r"= ! (?=\S)")
 # `proc`: no processes. `wreduce` and `opt_clean`: no bits and signals that nothing uses.
 _SCRIPT = """
@@ -111,6 +116,7 @@ def _verilog(text: str) -> str:
     result = yosys.run(["-q", "-"], script, ignore_warnings=True)
     result = result.replace("casez (s) // synopsys parallel_case", "(* parallel_case *) casez (s)")
     result = _COPIED.sub(r"  (* keep *)\n\1", result)
+    result = _STYLED.sub(r'  (* ram_style = "\2", rom_style = "\2" *)\n\1', result)
     result = _INITIAL.sub(r"  reg \1\2;\n  initial \2 = \3;", result)
     return _without_idle_inputs(_LOGIC_NOT.sub("= ~| ", result))
 

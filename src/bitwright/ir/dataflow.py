@@ -134,6 +134,17 @@ class MatrixStage:
     output: Output
     fold: Fold
 
+    @property
+    def tile_steps(self) -> int:
+        """Steps of one tile: of `fold.rows` results of one pixel."""
+        _, height, width, channels = self.weights.shape
+        return height * width * (channels // self.fold.lanes)
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of one image."""
+        return _pixels(self.result) * (self.result.channels // self.fold.rows)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ChannelwiseStage:
@@ -156,6 +167,16 @@ class ChannelwiseStage:
     output: Output
     fold: Fold
 
+    @property
+    def tile_steps(self) -> int:
+        """Steps of one tile: of `fold.lanes` results of one pixel."""
+        return self.window.kernel[0] * self.window.kernel[1]
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of one image."""
+        return _pixels(self.result) * (self.result.channels // self.fold.lanes)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AddStage:
@@ -172,6 +193,20 @@ class AddStage:
     output: Output
     fold: Fold
 
+    @property
+    def tile_steps(self) -> int:
+        """Steps of one tile: of `fold.lanes` results of one pixel."""
+        return 1
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of one image."""
+        return _pixels(self.result) * (self.result.channels // self.fold.lanes)
+
+
+def _pixels(tensor: Tensor) -> int:
+    return tensor.height * tensor.width
+
 
 Stage = MatrixStage | ChannelwiseStage | AddStage
 
@@ -184,6 +219,7 @@ class Pipeline:
         input: what the host writes; words of `input_lanes` channels.
         stages: one or more.
         interval: cycles from one image's start to the next's, at least every stage's steps.
+        pace: cycles from one input word to the next, of the same image.
     """
 
     name: str
@@ -191,6 +227,7 @@ class Pipeline:
     input_lanes: int
     stages: tuple[Stage, ...]
     interval: int
+    pace: int = 1
 
     @property
     def output(self) -> Tensor:
