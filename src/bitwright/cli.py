@@ -128,9 +128,36 @@ def main(debug: bool) -> None:
 )
 @click.option(
     "--machine",
-    metavar="NAME=NUMBER,...",
+    metavar="FILE|NAME=NUMBER,...",
     callback=machine_parameters,
-    help="Machine parameters, such as lanes=8,rows=16; the target's own choice for the rest.",
+    help="Fix parameters of the machine: a TOML file, such as the machine.toml of a build folder, "
+    "or lanes=8,rows=16. The others are chosen.",
+)
+@click.option(
+    "--objective",
+    type=click.Choice(["latency", "throughput", "luts"]),
+    help="What the machine is chosen by; default: latency, with --style dataflow throughput.",
+)
+@click.option(
+    "--style",
+    type=click.Choice(["overlay", "dataflow"]),
+    default="overlay",
+    show_default=True,
+    help="One machine that runs layer after layer, or an engine for each layer, all at once.",
+)
+@click.option(
+    "--interval",
+    type=click.IntRange(min=1),
+    help="Dataflow: cycles from image to image that are enough; then as small as possible.",
+)
+@click.option("--fps", type=float, help="Dataflow: the same as images per second.")
+@click.option("--folding", type=FILE, help="Dataflow: the folding.json of a build, or one like it.")
+@click.option(
+    "--top",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    help="How many of the machines that fit are printed.",
 )
 @SHAPE
 @click.option("--clock", type=float, help="The machine's clock in MHz; default: the target's.")
@@ -145,7 +172,13 @@ def compile_command(
     weights: int,
     activations: int,
     ranges: str,
-    machine: dict[str, int] | None,
+    machine: dict[str, int] | Path | None,
+    objective: Literal["latency", "throughput", "luts"] | None,
+    style: Literal["overlay", "dataflow"],
+    interval: int | None,
+    fps: float | None,
+    folding: Path | None,
+    top: int,
     shapes: dict[str, tuple[int, ...]],
     clock: float | None,
     seed: int,
@@ -153,14 +186,21 @@ def compile_command(
 ) -> None:
     """Compile MODEL for a target: a float model, quantized first, or a quantized one as it is.
 
+    For an FPGA all machines that fit it are compared by their exact cycles, and the best is built;
+    docs/machine.md tells how.
+
     \b
     Examples:
       bitwright compile model.onnx -t cpu       -c samples.npz -o build/
       bitwright compile model.tflite -t cpu     -o build/
       bitwright compile model.onnx -t ulx3s-85f -c samples.npz --weights 4 -o build/
+      bitwright compile model.tflite -t ulx3s-85f --objective luts --top 20
+      bitwright compile model.tflite -t ulx3s-85f --machine lanes=16,rows=32
+      bitwright compile model.tflite -t ulx3s-85f --machine build/machine.toml -o other/
+      bitwright compile model.tflite -t ulx3s-85f --style dataflow --fps 5000
     """
     from bitwright import api
-    from bitwright.report_table import report_table
+    from bitwright.report_table import candidates_table, report_table, stages_table
 
     with shown(_console(stderr=True)) as progress:
         report = api.compile_model(
@@ -172,11 +212,20 @@ def compile_command(
             output=output,
             seed=seed,
             machine=machine,
+            objective=objective,
+            style=style,
+            interval=interval,
+            fps=fps,
+            folding=folding,
             ranges=ranges,
             clock=clock,
             shapes=shapes,
             progress=progress,
         )
+    if report.stages:
+        _console().print(stages_table(report))
+    if top and len(report.candidates) > 1:
+        _console().print(candidates_table(report, top))
     _console().print(report_table([report], f"built in {output}"))
 
 

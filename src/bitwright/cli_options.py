@@ -24,10 +24,12 @@ OUTPUT_ARRAYS = click.option(
 
 def machine_parameters(
     ctx: click.Context, param: click.Parameter, value: str | None
-) -> dict[str, int] | None:
-    """`lanes=8,rows=16` to a dictionary."""
+) -> dict[str, int] | Path | None:
+    """`lanes=8,rows=16` to a dictionary, anything without an equals sign to a path."""
     if value is None:
         return None
+    if "=" not in value:
+        return Path(value)
     result: dict[str, int] = {}
     for part in value.split(","):
         name, _, number = (word.strip() for word in part.partition("="))

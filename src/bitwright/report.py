@@ -21,7 +21,7 @@ from jsonschema.exceptions import best_match
 from bitwright.errors import BitwrightError
 from bitwright.files import replace_file
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE_NAME = "report.json"
 
 Rung = Literal["cpu", "rtl", "netlist"]
@@ -107,6 +107,24 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One engine of a pipeline: its fold, its steps for an image, and what it is predicted to take.
+
+    `buffers` are the words of the buffer of each of its sources.
+    """
+
+    name: str
+    kind: str
+    lanes: int
+    rows: int
+    out_lanes: int
+    engine: str
+    steps: int
+    buffers: tuple[int, ...]
+    resources: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cycles:
     """Cycles of one inference, from its input being loaded to its output being published."""
 
@@ -165,6 +183,30 @@ class Resources:
     spram: Resource = Resource()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A design that would fit; see `bitwright.passes.search.candidate`.
+
+    `spent` are the `cycles` by purpose, `limits` what is in the way of each next larger design.
+    """
+
+    style: str
+    parameters: Mapping[str, int | str]
+    cycles: int
+    interval: int
+    resources: Mapping[str, int]
+    spent: Mapping[str, int]
+    limits: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """What it is, in a few words."""
+        p = self.parameters
+        if self.style == "overlay":
+            return f"{p['lanes']} x {p['rows']}, requantize {p['requant_lanes']}"
+        return ", ".join(f"{name} {value}" for name, value in p.items())
+
+
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -175,6 +217,8 @@ class Report:
 
     Attributes:
         created: UTC, ISO 8601.
+        stages: of a pipeline, in its order; none for an overlay.
+        candidates: all designs that fit, best first: the first one is this build.
         fmax_mhz: highest clock at which all paths hold, after routing.
         clock_mhz: the clock that the board runs the machine at.
         latency_us: microseconds of one inference.
@@ -193,6 +237,8 @@ class Report:
     bit_exact: BitExact = BitExact()
     accuracy: Accuracy | None = None
     resources: Resources = Resources()
+    stages: tuple[Stage, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
     fmax_mhz: float | None = None
     clock_mhz: float | None = None
     latency_us: float | None = None
@@ -238,11 +284,15 @@ class Report:
         self.resources = replace(self.resources, **changed)
 
     def _derive_speed(self) -> None:
-        """A machine's latency and throughput are cycles over clock; the transfers overlap."""
+        """A machine's latency and throughput are cycles over clock; the transfers overlap.
+
+        A pipeline begins an image before the one before is done.
+        """
         cycles = self.cycles.simulated or self.cycles.predicted
         if self.target.kind == "fpga" and cycles and self.clock_mhz:
             self.latency_us = cycles / self.clock_mhz
-            self.throughput = 1e6 / self.latency_us
+            interval = self.candidates[0].interval if self.stages else cycles
+            self.throughput = 1e6 * self.clock_mhz / interval
 
     def to_document(self) -> dict[str, Any]:
         """The report as JSON-ready data; raises `InvalidReport` where it breaks the schema."""
@@ -274,6 +324,13 @@ class Report:
         )
         sections["accuracy"] = sections["accuracy"] and Accuracy(**sections["accuracy"])
         sections["resources"] = Resources(**{kind: Resource(**value) for kind, value in kinds})
+        sections["stages"] = tuple(
+            Stage(**{**item, "buffers": tuple(item["buffers"])}) for item in sections["stages"]
+        )
+        sections["candidates"] = tuple(
+            Candidate(**{**item, "limits": tuple(item["limits"])})
+            for item in sections["candidates"]
+        )
         return cls(**sections)
 
     def save(self, folder: Path) -> Path:

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 
 from rich.table import Table
 
-from bitwright.report import Comparison, Report, Resource
+from bitwright.report import Candidate, Comparison, Report, Resource
 
 _ABSENT = "-"
+_KINDS = ("lut", "bram", "dsp")
 _Row = tuple[str, Callable[[Report], str]]
 
 
@@ -101,3 +102,53 @@ def cycles_table(report: Report) -> Table:
     for step in report.cycles.steps:
         table.add_row(step.name, _count(step.predicted), f"{100 * step.predicted / total:.1f} %")
     return table
+
+
+def candidates_table(report: Report, top: int) -> Table:
+    """The best `top` designs of those that fit, with what they cost and what limits them."""
+    count, clock = len(report.candidates), report.clock_mhz or 0
+    table = Table(
+        title=f"the best {min(top, count)} of {count} machines that fit {report.target.name}, at "
+        f"{_number(clock)} MHz; the first one is built",
+        title_justify="left",
+    )
+    for name in ("machine", "cycles", "images/s", "LUT", "BRAM", "DSP"):
+        table.add_column(name, justify="left" if name == "machine" else "right", no_wrap=True)
+    table.add_column("where the cycles go")
+    table.add_column("too much, or of no use")
+    for item in report.candidates[:top]:
+        table.add_row(
+            item.title, _count(item.cycles), _number(clock * 1e6 / item.interval, 0),
+            *(_count(item.resources[name]) for name in _KINDS),
+            _spent(item), ", ".join(item.limits),
+        )  # fmt: skip
+    return table
+
+
+def stages_table(report: Report) -> Table:
+    """The engines of a pipeline: how each is folded, how busy it is, and what it takes."""
+    interval = report.candidates[0].interval
+    table = Table(
+        title=f"{len(report.stages)} stages, an image every {interval:,} cycles",
+        title_justify="left",
+    )
+    table.add_column("stage", overflow="fold")
+    for name in ("lanes", "rows", "out", "engine", "steps", "busy", "buffers", *_KINDS):
+        table.add_column(name.upper() if name in _KINDS else name, justify="right", no_wrap=True)
+    for stage in report.stages:
+        table.add_row(
+            stage.name, str(stage.lanes), str(stage.rows), str(stage.out_lanes), stage.engine,
+            _count(stage.steps), f"{100 * stage.steps / interval:.0f} %",
+            ", ".join(_count(words) for words in stage.buffers),
+            *(_count(stage.resources[kind]) for kind in _KINDS),
+        )  # fmt: skip
+    return table
+
+
+def _spent(item: Candidate) -> str:
+    """Shares of the cycles, those that round to zero left out."""
+    return ", ".join(
+        f"{name} {100 * cycles / item.cycles:.0f} %"
+        for name, cycles in item.spent.items()
+        if 200 * cycles >= item.cycles
+    )

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 import bitwright
 from bitwright.cli import main
 from bitwright.errors import BitwrightError
-from bitwright.report import Model, Quantization, Report, Target, Tensor
+from bitwright.report import Candidate, Model, Quantization, Report, Target, Tensor
 
 
 class Spoilt(BitwrightError):
@@ -72,7 +72,8 @@ def test_compile_passes_everything_on(api: FakeApi) -> None:
     result = invoke(
         *("compile", "m.onnx", "--target", "ulx3s-85f", "--calibration", "c.npz"),
         *("--weights", "4", "--activations", "6", "--ranges", "mse", "--seed", "5"),
-        *("--machine", "lanes=8, rows=16", "--clock", "80", "-o", "there"),
+        *("--machine", "lanes=8, rows=16", "--objective", "luts", "--top", "3"),
+        *("--clock", "80", "-o", "there"),
         *("--shape", "x=1, 3,8,8", "--shape", "a=b=4"),
     )
     assert result.exit_code == 0, result.output
@@ -86,6 +87,7 @@ def test_compile_passes_everything_on(api: FakeApi) -> None:
                 "output": Path("there"),
                 "seed": 5,
                 "machine": {"lanes": 8, "rows": 16},
+                "objective": "luts",
                 "ranges": "mse",
                 "clock": 80.0,
                 "shapes": {"x": (1, 3, 8, 8), "a=b": (4,)},
@@ -97,6 +99,29 @@ def test_compile_passes_everything_on(api: FakeApi) -> None:
     assert result.stderr == "first step ...\nsecond step ...\n"
 
 
+def test_a_file_fixes_the_machine(api: FakeApi) -> None:
+    invoke("compile", "m.onnx", "-t", "ulx3s-85f", "--machine", "m.toml")
+    assert api.calls[0][2]["machine"] == Path("m.toml")
+
+
+@pytest.mark.parametrize(("options", "tables"), [((), 1), (("--top", "0"), 0)])
+def test_compile_prints_the_best_machines(
+    api: FakeApi, options: tuple[str, ...], tables: int
+) -> None:
+    candidate = Candidate(
+        style="overlay", parameters={"lanes": 8, "rows": 16, "requant_lanes": 2}, cycles=1000,
+        interval=1000, resources={"lut": 1, "ff": 1, "bram": 1, "dsp": 1, "spram": 0},
+        spent={"matrix": 1000}, limits=(),
+    )  # fmt: skip
+    api.result.set_clock(80.0)
+    api.result.candidates = (candidate, candidate)
+    result = invoke("compile", "m.onnx", "-t", "ulx3s-85f", *options)
+    assert result.exit_code == 0, result.output
+    title = "the best 2 of 2 machines that fit cpu, at 80.0 MHz; the first one is built"
+    assert result.stdout.count(title) == tables
+    assert result.stdout.count("8 x 16, requantize 2") == 2 * tables
+
+
 def test_compile_defaults(api: FakeApi) -> None:
     assert invoke("compile", "m.onnx", "-t", "cpu", "-c", "c.npz").exit_code == 0
     assert api.calls[0][2] == {
@@ -105,6 +130,7 @@ def test_compile_defaults(api: FakeApi) -> None:
         "output": Path("build"),
         "seed": 0,
         "machine": None,
+        "objective": "latency",
         "ranges": "minmax",
         "clock": None,
         "shapes": {},
@@ -238,9 +264,13 @@ def test_compile_without_calibration(api: FakeApi) -> None:
             "Invalid value for '--weights': 9 is not in the range 2<=x<=8.",
         ),
         (
-            ("compile", "m", "-t", "cpu", "-c", "c", "--machine", "lanes"),
-            "Invalid value for '--machine': 'lanes' is not of the form NAME=NUMBER, "
-            "such as lanes=8",
+            ("compile", "m", "-t", "cpu", "--objective", "price"),
+            "Invalid value for '--objective': 'price' is not one of 'latency', 'throughput', "
+            "'luts'.",
+        ),
+        (
+            ("compile", "m", "-t", "cpu", "-c", "c", "--machine", "lanes=8,rows"),
+            "Invalid value for '--machine': 'rows' is not of the form NAME=NUMBER, such as lanes=8",
         ),
         *(
             (

@@ -1,7 +1,7 @@
 """report.json: written, read, merged, checked and printed."""
 
 import json
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from bitwright import report as report_module
 from bitwright.files import OutputNotWritable
 from bitwright.report import (
     Accuracy,
+    Candidate,
     InvalidReport,
     Model,
     NotABuildFolder,
@@ -24,7 +25,17 @@ from bitwright.report import (
     Target,
     Tensor,
 )
-from bitwright.report_table import cycles_table, report_table
+from bitwright.report_table import candidates_table, cycles_table, report_table
+
+CANDIDATE = Candidate(
+    style="overlay",
+    parameters={"lanes": 8, "rows": 16, "requant_lanes": 2},
+    cycles=16_000,
+    interval=16_100,
+    resources={"lut": 3_900, "ff": 2_000, "bram": 40, "dsp": 4, "spram": 0},
+    spent={"matrix": 12_000, "channelwise": 3_960, "output": 0, "start": 40},
+    limits=("32 rows: 60 BRAM", "requantize 4: no faster"),
+)
 
 
 def make(kind: Any = "fpga") -> Report:
@@ -57,6 +68,7 @@ def full() -> Report:
     report.set_resources("predicted", {"lut": 3_900, "bram": 40, "dsp": 4})
     report.set_resources("synthesised", {"lut": 4_000, "ff": 2_000, "bram": 40, "dsp": 4})
     report.set_resources("routed", {"lut": 4_100, "ff": 2_000, "bram": 40, "dsp": 4})
+    report.candidates = (CANDIDATE, replace(CANDIDATE, cycles=20_000, limits=()))
     report.accuracy = Accuracy(metric="top-1", samples=360, float_model=0.9833, quantized=0.98)
     report.tools["verilator"] = "5.48"
     report.files["bitstream"] = "fpga/top.bit"
@@ -73,7 +85,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path, report: Report) -> None:
 
 def test_the_document_has_every_documented_field() -> None:
     document = full().to_document()
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == 2
     assert document["cycles"]["predicted"] == document["cycles"]["simulated"] == 16_000
     assert document["resources"]["lut"] == {
         "predicted": 3_900,
@@ -127,6 +139,7 @@ def test_the_schema_and_the_classes_have_the_same_fields() -> None:
         "Comparison": document["$defs"]["comparison"],
         "Resource": document["$defs"]["resource"],
         "Deviation": document["properties"]["quantization"]["properties"]["deviations"]["items"],
+        "Candidate": document["properties"]["candidates"]["items"],
         "Step": document["properties"]["cycles"]["properties"]["steps"]["items"],
     }
     for name, part in parts.items():
@@ -165,11 +178,11 @@ def test_not_json(tmp_path: Path) -> None:
 
 
 def test_a_report_of_a_newer_version(tmp_path: Path) -> None:
-    (tmp_path / "report.json").write_text('{"schema_version": 2}')
+    (tmp_path / "report.json").write_text('{"schema_version": 3}')
     with pytest.raises(InvalidReport) as caught:
         Report.load(tmp_path)
     assert str(caught.value) == (
-        f"File {tmp_path}/report.json has schema version 2; this Bitwright reads up to version 1; "
+        f"File {tmp_path}/report.json has schema version 3; this Bitwright reads up to version 2; "
         "use a newer Bitwright, or compile the model again"
     )
 
@@ -181,7 +194,7 @@ def test_a_broken_field(tmp_path: Path) -> None:
     with pytest.raises(InvalidReport) as caught:
         Report.load(tmp_path)
     assert str(caught.value) == (
-        f"File {tmp_path}/report.json does not follow report schema version 1 at "
+        f"File {tmp_path}/report.json does not follow report schema version 2 at "
         "cycles.simulated: -1 is less than the minimum of 0; compile the model again"
     )
 
@@ -228,3 +241,11 @@ def test_cycles_table() -> None:
 
 def test_resources_are_all_kinds() -> None:
     assert [item.name for item in fields(Resources)] == ["lut", "ff", "bram", "dsp", "spram"]
+
+
+def test_candidates_table() -> None:
+    assert shown(candidates_table(full(), top=1)) == [
+        ["8 x 16, requantize 2", "16,000", "3,106", "3,900", "40", "4",
+         "matrix 75 %, channelwise 25 %", "32 rows: 60 BRAM, requantize 4: no faster"],
+    ]  # fmt: skip
+    assert len(shown(candidates_table(full(), top=10))) == 2

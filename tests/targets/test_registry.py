@@ -6,7 +6,6 @@ from amaranth_boards.icebreaker import ICEBreakerPlatform
 from amaranth_boards.ulx3s import ULX3S_12F_Platform, ULX3S_25F_Platform, ULX3S_85F_Platform
 
 from bitwright import targets
-from bitwright.ir.machine import Machine
 from bitwright.targets.target import BlockRam, CpuTarget, FpgaTarget, Pin
 
 BOARDS = {
@@ -41,18 +40,6 @@ def test_cpu_is_no_fpga() -> None:
         "Target 'cpu' is not an FPGA board, so there is no hardware to build for it; "
         "choose one of: ulx3s-85f, ulx3s-25f, ulx3s-12f, icebreaker"
     )
-
-
-@pytest.mark.parametrize("name", BOARDS)
-def test_presets_are_machines_from_largest_to_smallest(name: str) -> None:
-    target = targets.get_fpga(name)
-    sizes = [preset.lanes * preset.rows for preset in target.presets]
-    assert sizes == sorted(sizes, reverse=True)
-    for preset in target.presets:
-        Machine(
-            lanes=preset.lanes, rows=preset.rows, requant_lanes=preset.requant_lanes,
-            act_words=64, in_words=8, out_words=8, weight_words=64, param_words=8, program_words=64,
-        )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BOARDS)

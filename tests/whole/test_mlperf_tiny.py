@@ -85,8 +85,8 @@ def test_resnet8_fits_the_board(data_folder: Path, tmp_path: Path) -> None:
     model = data_folder / "mlperf_tiny" / "ic_float.onnx"
     api.compile_model(model, BOARD, samples, weights=8, output=tmp_path / "b")
     folder, target = BuildFolder(tmp_path / "b"), get_fpga(BOARD)
-    machine = Program.load(folder).assembled.machine
-    rtl = write_board_rtl(folder, machine, clock_hz=100_000_000, baud=target.uart_baud)
+    core = Program.load(folder).accelerator.core()
+    rtl = write_board_rtl(folder, core, clock_hz=100_000_000, baud=target.uart_baud)
     made = synthesise(sorted(rtl.glob("*.v")), MACHINE_TOP, target, tmp_path / "synthesis")
     print(f"ResNet8 W8A8 after synthesis: {made.resources}")
     check_fits("ResNet8", made.resources, target)

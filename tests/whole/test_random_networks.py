@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from bitwright.codegen.cpu.library import build_library
+from bitwright.flows.accelerators import Overlay
 from bitwright.flows.simulate import run_machine
 from bitwright.hwgen.assemble import Assembled, assemble
 from bitwright.hwgen.core import Core
@@ -98,7 +99,7 @@ def test_network(seed: int, machines: Machines, tmp_path: Path) -> None:
     assembled = assemble(DEPTHS.run(style.tile.run(Legalize().run(parts.core))))
     with VerilatorBus(machines.simulator(assembled, style.port)) as bus:
         bus.reset()
-        ran = run_machine(assembled, core, bus, load=True, progress=silent)
+        ran = run_machine(Overlay(assembled), core, bus, load=True, progress=silent)
     shapes = {name: array.shape for name, array in reference.run(parts.core, core).items()}
     leaving = {name: array.reshape(shapes[name]) for name, array in ran.outputs.items()}
     after_inputs = {item.name for item in graph.inputs(parts.after)}

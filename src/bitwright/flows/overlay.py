@@ -1,41 +1,48 @@
 """From a quantized module to a machine that fits the target, its program and its Verilog."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from typing import Any, NoReturn
 
+from amaranth.lib import wiring
 from torch_mlir import ir
 
-from bitwright.errors import BitwrightError
 from bitwright.flows.folder import BuildFolder
 from bitwright.fpga.errors import DoesNotFit
-from bitwright.fpga.report import check_fits
 from bitwright.hwgen.assemble import Assembled, assemble
 from bitwright.hwgen.core import Core
 from bitwright.hwgen.cycles import Prediction, predict
+from bitwright.hwgen.isa import Instruction
 from bitwright.hwgen.resources import estimate
+from bitwright.hwgen.spent import spent
 from bitwright.hwgen.tops import Axi4LiteTop, UartTop, WishboneTop
 from bitwright.hwgen.verilog import emit
 from bitwright.ir import serialize
-from bitwright.ir.machine import Machine
+from bitwright.ir.machine import Machine, MachineError
 from bitwright.passes.allocate import Allocate
 from bitwright.passes.legalize import Legalize
 from bitwright.passes.partition import Parts, partition
+from bitwright.passes.search.bounds import least_weight_bits
+from bitwright.passes.search.candidate import Candidate, Objective, Parameters, budget, ranked
+from bitwright.passes.search.overlay import Array, Found, Price, search
 from bitwright.passes.space_to_depth import SpaceToDepth
 from bitwright.passes.split_sums import SplitSums
 from bitwright.passes.tile import Tile
-from bitwright.targets.target import FpgaTarget, MachinePreset, Resources
+from bitwright.passes.tile_program import MIN_ACC_BITS
+from bitwright.progress import ProgressCallback, silent
+from bitwright.targets.target import FpgaTarget, Resources
 
-
-class UnknownMachineParameter(BitwrightError):
-    """A name that is no machine parameter."""
-
-    exit_code = 5
+DEPTHS = ("act_words", "in_words", "out_words", "weight_words", "param_words", "program_words")
 
 
 @dataclass(frozen=True)
 class OverlayBuild:
-    """A program, its machine, and what both are predicted to cost."""
+    """A program, its machine, and what both are predicted to cost.
+
+    `candidates` are all machines that fit, the best first: this one.
+    """
 
     parts: Parts
     legal: ir.Module
@@ -43,69 +50,112 @@ class OverlayBuild:
     assembled: Assembled
     prediction: Prediction
     resources: Resources
+    candidates: tuple[Candidate, ...] = ()
+
+
+class OverlayMaker:
+    """Machines and programs for one model on one target; see `passes.search.overlay.Maker`.
+
+    `fixed` holds parameters of the machine: of memories, accumulators and tables they are the
+    least, since a program may need more.
+    """
+
+    def __init__(self, module: ir.Module, target: FpgaTarget, fixed: Mapping[str, Any]) -> None:
+        self._target, self._fixed = target, fixed
+        self._split = SplitSums().run(module)
+        self._instructions: dict[Array, tuple[Instruction, ...]] = {}
+        self._prepared = cache(self._prepare)
+
+    def _prepare(self, lanes: int) -> tuple[Parts, ir.Module, int]:
+        parts = partition(SpaceToDepth(lanes).run(self._split))
+        legal = Legalize().run(parts.core)
+        return parts, legal, least_weight_bits(legal)
+
+    def least(self, array: Array) -> Machine:
+        """See `Maker`."""
+        least = {**dict.fromkeys(DEPTHS, 2), "requant_lanes": 1, "acc_bits": MIN_ACC_BITS}
+        machine = Machine(**{**least, **self._fixed, **array._asdict()})
+        words = -(-self._prepared(array.lanes)[2] // machine.weight_bits)
+        return replace(machine, weight_words=max(machine.weight_words, words))
+
+    def machine(self, array: Array) -> Machine:
+        """See `Maker`."""
+        assembled = assemble(self._program(array, 1, {**self._fixed, "param_words": 0})[2])
+        self._instructions[array] = assembled.instructions
+        return assembled.machine
+
+    def resources(self, machine: Machine) -> Resources:
+        """See `Maker`."""
+        return estimate(machine, self._target.family)
+
+    def price(self, machine: Machine) -> Price:
+        """See `Maker`."""
+        instructions = self._instructions[Array(machine.lanes, machine.rows)]
+        prediction = predict(machine, instructions)
+        counts = spent(machine, instructions, prediction)
+        return Price(prediction.total, prediction.interval, counts)
+
+    def build(self, array: Array, requant_lanes: int) -> OverlayBuild:
+        """The program and the machine with the parameters that are fixed."""
+        parts, legal, program = self._program(array, requant_lanes, dict(self._fixed))
+        assembled = assemble(program)
+        machine = assembled.machine
+        prediction = predict(machine, assembled.instructions)
+        return OverlayBuild(parts, legal, program, assembled, prediction, self.resources(machine))
+
+    def _program(
+        self, array: Array, requant_lanes: int, fixed: dict[str, Any]
+    ) -> tuple[Parts, ir.Module, ir.Module]:
+        parts, legal, _ = self._prepared(array.lanes)
+        widths = {name: fixed[name] for name in ("acc_bits", "multiplier_bits") if name in fixed}
+        tile = Tile(array.lanes, array.rows, requant_lanes, **widths)
+        depths = {name: fixed[name] for name in (*DEPTHS, "tables") if name in fixed}
+        return parts, legal, Allocate(**depths).run(tile.run(legal))
 
 
 def build_overlay(
-    module: ir.Module, target: FpgaTarget, machine: Mapping[str, int] | None = None
-) -> OverlayBuild:
-    """The program of `module` on the largest preset of `target` that fits.
+    module: ir.Module, target: FpgaTarget, machine: Parameters | None = None,
+    objective: Objective = "latency", progress: ProgressCallback = silent,
+) -> OverlayBuild:  # fmt: skip
+    """The best machine for `module` that fits `target`, with its program.
 
     Args:
-        machine: parameters that are fixed; naming lanes or rows leaves the presets.
+        machine: parameters that are fixed; with lanes and rows, all that the device has may be
+            taken, else what `budget` leaves for place and route, as long as anything fits there.
 
     Raises:
         UnsupportedOnOverlay: an operation without an instruction.
-        DoesNotFit: the smallest preset (or the fixed machine) needs more than the target has.
+        DoesNotFit: no machine fits; it names what the nearest one lacks.
     """
     fixed = dict(machine or {})
-    _check_names(fixed)
-    split = SplitSums().run(module)
-    smallest = target.presets[-1]
-    if "lanes" in fixed or "rows" in fixed:
-        lanes = fixed.pop("lanes", smallest.lanes)
-        rows = fixed.pop("rows", max(lanes, 8))
-        presets = (MachinePreset(lanes=lanes, rows=rows, requant_lanes=smallest.requant_lanes),)
-    else:
-        presets = target.presets
-    for preset in presets:
-        parts = partition(SpaceToDepth(preset.lanes).run(split))
-        legal = Legalize().run(parts.core)
-        program = _program(legal, preset, dict(fixed))
-        assembled = assemble(program)
-        resources = estimate(assembled.machine, target.family)
-        try:
-            check_fits(_title(assembled.machine), resources, target)
-        except DoesNotFit:
-            if preset is presets[-1]:
-                raise
-            continue
-        prediction = predict(assembled.machine, assembled.instructions)
-        return OverlayBuild(parts, legal, program, assembled, prediction, resources)
-    raise AssertionError("the last preset either fits or raises")
+    maker = OverlayMaker(module, target, fixed)
+    whole, found = target.resources, Found()
+    for have in (whole,) if {"lanes", "rows"} <= set(fixed) else (budget(whole), whole):
+        found = search(maker, fixed, have, progress)
+        if found.machines:
+            break
+    if not found.machines:
+        _raise_why(found, target)
+    candidates = ranked(found.candidates(), objective)
+    best = Machine(**candidates[0].parameters)  # pyright: ignore[reportArgumentType]
+    built = maker.build(Array(best.lanes, best.rows), best.requant_lanes)
+    assert built.assembled.machine == best, "the search prices the machine that is built"
+    assert built.prediction.total == candidates[0].cycles, "and its program"
+    return replace(built, candidates=tuple(candidates))
 
 
-def _check_names(machine: Mapping[str, int]) -> None:
-    known = [item.name for item in fields(Machine)]
-    for name, value in machine.items():
-        if name not in known:
-            raise UnknownMachineParameter(
-                f"Machine parameter {name}={value} is not known; expected one of {', '.join(known)}"
-            )
-
-
-def _program(legal: ir.Module, preset: MachinePreset, fixed: dict[str, int]) -> ir.Module:
-    tile = Tile(
-        lanes=preset.lanes,
-        rows=preset.rows,
-        requant_lanes=fixed.pop("requant_lanes", preset.requant_lanes),
-        acc_bits=fixed.pop("acc_bits", 0),
-        multiplier_bits=fixed.pop("multiplier_bits", 0),
+def _raise_why(found: Found, target: FpgaTarget) -> NoReturn:
+    """A program that cannot be written is the model's; else the device is too small."""
+    errors = sorted(found.errors.values(), key=lambda error: isinstance(error, MachineError))
+    if errors and not (found.short and isinstance(errors[0], MachineError)):
+        raise errors[0]
+    (array, _), short = min(
+        found.short.items(), key=lambda item: item[1][0].need / max(item[1][0].have, 1)
     )
-    return Allocate(**fixed).run(tile.run(legal))
-
-
-def _title(machine: Machine) -> str:
-    return f"a machine of {machine.lanes} lanes x {machine.rows} rows for this model"
+    raise DoesNotFit(
+        f"the nearest machine for this model, {array.lanes} lanes x {array.rows} rows", target.name,
+        [(item.name, item.need, item.have) for item in short],
+    )  # fmt: skip
 
 
 def write_overlay(build: OverlayBuild, folder: BuildFolder) -> list[Path]:
@@ -127,11 +177,14 @@ def write_overlay(build: OverlayBuild, folder: BuildFolder) -> list[Path]:
     return files
 
 
-def write_board_rtl(folder: BuildFolder, machine: Machine, *, clock_hz: int, baud: int) -> Path:
+def write_board_rtl(
+    folder: BuildFolder, core: wiring.Component, *, clock_hz: int, baud: int
+) -> Path:
     """Write the serial top with the memories' contents in it; returns its folder."""
     divisor = serial_divisor(clock_hz, baud)
-    top = UartTop(core=Core(machine=machine), divisor=divisor)
-    emit(top, folder.board_rtl, name=UartTop.module_name, init_image=folder.image)
+    image = folder.image if folder.image.exists() else None  # a pipeline has none
+    emit(UartTop(core=core, divisor=divisor), folder.board_rtl, name=UartTop.module_name,
+         init_image=image)  # fmt: skip
     return folder.board_rtl
 
 

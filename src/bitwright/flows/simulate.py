@@ -4,7 +4,7 @@ The machine is the RTL on its Wishbone port, or the netlist that synthesis made 
 design, on the pins of its serial line.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +16,17 @@ from torch_mlir import ir
 
 from bitwright import report as reports
 from bitwright.errors import BitwrightError
+from bitwright.flows.accelerators import Accelerator, Arrays, Dataflow, Overlay
 from bitwright.flows.compare import compare_arrays, raise_if_different
 from bitwright.flows.compile import tool_versions
+from bitwright.flows.dataflow import load_dataflow
 from bitwright.flows.folder import BuildFolder
 from bitwright.flows.overlay import serial_divisor
 from bitwright.fpga.board import TOP
 from bitwright.fpga.netlist import cell_models
 from bitwright.fpga.pll import plan_clock
 from bitwright.fpga.report import read_cells
-from bitwright.hwgen.assemble import Assembled, assemble
+from bitwright.hwgen.assemble import assemble
 from bitwright.hwgen.tops import WishboneTop
 from bitwright.ir import graph, reference, serialize
 from bitwright.ir.types import shape_of
@@ -32,8 +34,7 @@ from bitwright.progress import ProgressCallback, silent
 from bitwright.report import Report
 from bitwright.rtl_sim.bus import VerilatorBus, VerilatorSerial, Waves
 from bitwright.rtl_sim.verilate import Pins, PortKind, build_simulator
-from bitwright.runtime.driver import Bus, MachineDriver
-from bitwright.runtime.layout import tensor_to_words, words_to_tensor
+from bitwright.runtime.driver import Bus
 from bitwright.runtime.serial import SerialBus
 from bitwright.runtime.tensors import TensorInfo, finish, load_inputs, prepare, save_outputs
 from bitwright.targets import get
@@ -41,8 +42,6 @@ from bitwright.targets.target import FpgaTarget
 
 SERIAL_TIMEOUT_CYCLES = 50_000_000
 RESET_CYCLES = 64  # the board's reset chain, and some
-
-Arrays = Mapping[str, NDArray[Any]]
 
 
 class NotForFpga(BitwrightError):
@@ -59,21 +58,27 @@ class NotSynthesised(BitwrightError):
 
 @dataclass(frozen=True)
 class Program:
-    """The modules of a build folder and the encoded program."""
+    """The modules of a build folder and its machine."""
 
     model: ir.Module
     before: ir.Module
     core: ir.Module
     after: ir.Module
-    assembled: Assembled
+    accelerator: Accelerator
 
     @classmethod
     def load(cls, folder: BuildFolder) -> "Program":
-        """Read a build for an FPGA."""
+        """Read a build for an FPGA, of either style."""
+        core = serialize.load(folder.core)
+        accelerator: Accelerator
+        if folder.folding.exists():
+            (output,) = graph.outputs(core)
+            accelerator = Dataflow(load_dataflow(core, folder.folding), output.name)
+        else:
+            accelerator = Overlay(assemble(serialize.load(folder.program)))
         return cls(
-            serialize.load(folder.model), serialize.load(folder.before),
-            serialize.load(folder.core), serialize.load(folder.after),
-            assemble(serialize.load(folder.program)),
+            serialize.load(folder.model), serialize.load(folder.before), core,
+            serialize.load(folder.after), accelerator,
         )  # fmt: skip
 
     def tensor_infos(self, items: list[graph.NamedValue]) -> list[TensorInfo]:
@@ -98,7 +103,7 @@ class Program:
 class MachineRun:
     """What a machine gave for some samples: outputs of the core, and cycles of each sample."""
 
-    outputs: dict[str, NDArray[np.int8]]
+    outputs: dict[str, NDArray[Any]]
     cycles: tuple[int, ...]
 
 
@@ -232,7 +237,7 @@ def check_machine(
     entering = reference.run(program.before, named)
     core = {item.name: entering[item.name] for item in graph.inputs(program.core)}
     wanted_core = reference.run(program.core, core)
-    ran = run_machine(program.assembled, core, bus, load=load, progress=progress)
+    ran = run_machine(program.accelerator, core, bus, load=load, progress=progress)
     found_core = {
         name: array.reshape(wanted_core[name].shape) for name, array in ran.outputs.items()
     }
@@ -251,39 +256,24 @@ def check_machine(
 
 
 def run_machine(
-    assembled: Assembled, core: Arrays, bus: Bus, *, load: bool, progress: ProgressCallback
+    accelerator: Accelerator, core: Arrays, bus: Bus, *, load: bool, progress: ProgressCallback
 ) -> MachineRun:
     """Stream the core's inputs ([samples, ...] each) through the machine behind `bus`.
 
     Args:
         load: write the memories through the bus first; else they hold the program already.
     """
-    machine = assembled.machine
-    driver = MachineDriver(bus, machine)
-    if load:
-        driver.load_image(
-            assembled.image, lambda done, total: progress("load the machine", done, total)
-        )
-    else:
-        driver.start()
+    driver = accelerator.driver(
+        bus, load=load, progress=lambda done, total: progress("load the machine", done, total)
+    )
     samples = len(next(iter(core.values())))
     progress("simulate", 0, samples)
-    collected: dict[str, list[NDArray[np.int8]]] = {item.name: [] for item in assembled.outputs}
+    collected: list[dict[str, NDArray[Any]]] = []
     cycles: list[int] = []
-    for index, inference in enumerate(driver.run(_input_words(assembled, core, samples))):
+    words = (accelerator.input_words(core, sample) for sample in range(samples))
+    for index, inference in enumerate(driver.run(words)):
         cycles.append(inference.cycles)
-        for item in assembled.outputs:
-            words = inference.words[item.base :]
-            collected[item.name].append(words_to_tensor(words, item.shape, machine.lanes))
+        collected.append(accelerator.outputs(inference.words))
         progress("simulate", index + 1, samples)
-    return MachineRun({name: np.stack(parts) for name, parts in collected.items()}, tuple(cycles))
-
-
-def _input_words(assembled: Assembled, core: Arrays, samples: int) -> Iterator[NDArray[np.int8]]:
-    lanes = assembled.machine.lanes
-    for index in range(samples):
-        parts = [
-            tensor_to_words(core[item.name][index].reshape(item.shape), lanes)
-            for item in assembled.inputs
-        ]
-        yield np.concatenate(parts)
+    outputs = {name: np.stack([part[name] for part in collected]) for name in collected[0]}
+    return MachineRun(outputs, tuple(cycles))

@@ -1,5 +1,6 @@
 """MLIR contexts with Bitwright's dialects, and a module that keeps its context alive."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -7,15 +8,18 @@ from io import BytesIO
 from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
+from bitwright.ir import accel, bw, bw_float
 from bitwright.ir import bw_decoder as bw_decoder
 from bitwright.ir import bw_fixed_point as bw_fixed_point  # operations that `Bw.load` registers
-from bitwright.ir import bw_float
 from bitwright.ir import bw_order as bw_order
 from bitwright.ir import bw_quantize as bw_quantize
 from bitwright.ir import bw_rescale as bw_rescale
 from bitwright.ir import bw_threshold as bw_threshold
-from bitwright.ir.accel import Accel
-from bitwright.ir.bw import Bw
+
+# MLIR's bindings look for a dialect's module with each operation that they meet, on disk where it
+# has not been imported: half of the time of a compilation.
+sys.modules.setdefault("torch_mlir.dialects.bw", bw)
+sys.modules.setdefault("torch_mlir.dialects.accel", accel)
 
 
 class IrError(BitwrightError):
@@ -29,8 +33,8 @@ def new_context() -> ir.Context:
     assert bw_float.FUNCTIONS, "its operations belong to the dialect"
     context = ir.Context()
     with context, ir.Location.unknown():
-        Bw.load()
-        Accel.load()
+        bw.Bw.load()
+        accel.Accel.load()
     return context
 
 

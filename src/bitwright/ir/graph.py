@@ -70,7 +70,7 @@ def inputs(module: ir.Module, function: str = MAIN) -> list[NamedValue]:
 def outputs(module: ir.Module, function: str = MAIN) -> list[NamedValue]:
     """Named operands of the return of a function."""
     entry = main_function(module, function)
-    values = list(_block(entry).operations)[-1].operands
+    values = _block(entry).operations[-1].operands
     return [
         NamedValue(_name(attrs, f"output{i}"), value, _scale(attrs))
         for i, (attrs, value) in enumerate(

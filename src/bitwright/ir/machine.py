@@ -96,6 +96,16 @@ class Machine:
             )
 
     @property
+    def out_lanes(self) -> int:
+        """Bytes of a word of the output banks."""
+        return self.lanes
+
+    @property
+    def in_flight(self) -> int:
+        """Inputs that the machine takes before it gives the first result: one in each bank."""
+        return 2
+
+    @property
     def activation_bits(self) -> int:
         """Width of one activation word."""
         return 8 * self.lanes

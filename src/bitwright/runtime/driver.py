@@ -22,6 +22,7 @@ from bitwright.targets.host_interface import (
     CONTROL_RUN,
     MACHINE_ID,
     STATUS_COUNT_MASK,
+    STATUS_INPUT_FULL_SHIFT,
     STATUS_OUTPUT_FULL_SHIFT,
     Register,
     Window,
@@ -54,25 +55,40 @@ class Bus(Protocol):
 
 
 class MachineParameters(Protocol):
-    """What the driver has to know of a machine; `bitwright.ir.machine.Machine` has it."""
+    """What the driver has to know of a machine; `bitwright.ir.machine.Machine` has it.
+
+    A word has `lanes` bytes in the input banks and `out_lanes` in the output banks. `in_flight`
+    is how many inputs the machine takes before it gives the first result.
+    """
 
     @property
     def lanes(self) -> int: ...
     @property
     def in_words(self) -> int: ...
     @property
+    def out_lanes(self) -> int: ...
+    @property
     def out_words(self) -> int: ...
+    @property
+    def fingerprint(self) -> int: ...
+    @property
+    def in_flight(self) -> int: ...
+
+
+class MemoryWidths(Protocol):
+    """Bits of the words of the memories that the host loads."""
+
     @property
     def weight_bits(self) -> int: ...
     @property
     def param_bits(self) -> int: ...
-    @property
-    def fingerprint(self) -> int: ...
 
 
 class ImageContents(Protocol):
     """Contents of a machine's memories; `bitwright.hwgen.isa.Image` has them."""
 
+    @property
+    def machine(self) -> MemoryWidths: ...
     @property
     def program(self) -> Sequence[int]: ...
     @property
@@ -106,7 +122,7 @@ class Inference:
     """Result of one inference.
 
     Attributes:
-        words: int8 [output words, lanes], the output bank.
+        words: int8 [output words, out_lanes], the output bank.
         cycles: clock cycles from the LOAD to the STORE of the program.
     """
 
@@ -160,8 +176,8 @@ class MachineDriver:
         self.stop()
         memories = [
             (Window.PROGRAM, memory_to_slices(image.program, 32)),
-            (Window.WEIGHTS, memory_to_slices(image.weights, self._machine.weight_bits)),
-            (Window.PARAMS, memory_to_slices(image.params, self._machine.param_bits)),
+            (Window.WEIGHTS, memory_to_slices(image.weights, image.machine.weight_bits)),
+            (Window.PARAMS, memory_to_slices(image.params, image.machine.param_bits)),
             (Window.TABLES, memory_to_slices(image.tables, 8)),
         ]
         total = sum(slices.size for _, slices in memories)
@@ -206,7 +222,9 @@ class MachineDriver:
         done = 0
 
         def feed() -> None:
-            while len(pending) < BANKS:
+            while len(pending) < self._machine.in_flight:
+                if len(pending) >= BANKS and not self._input_free():
+                    return
                 words = next(source, None)
                 if words is None:
                     return
@@ -238,6 +256,10 @@ class MachineDriver:
         self._bus.write(Window.INPUT.base, activations_to_slices(words))
         self._write_register(Register.INPUT_COMMIT, 1)
 
+    def _input_free(self) -> bool:
+        status = int(self._bus.read(Register.STATUS, 1)[0])
+        return status >> STATUS_INPUT_FULL_SHIFT & STATUS_COUNT_MASK < BANKS
+
     def _wait_for_output(self) -> None:
         mask = STATUS_COUNT_MASK << STATUS_OUTPUT_FULL_SHIFT
         if self._bus.poll(Register.STATUS, mask, self._timeout_cycles) is None:
@@ -248,7 +270,7 @@ class MachineDriver:
             )
 
     def _fetch_output(self) -> Inference:
-        lanes = self._machine.lanes
+        lanes = self._machine.out_lanes
         cycles = int(self._bus.read(Register.CYCLES, 1)[0])
         slices = self._bus.read(Window.OUTPUT.base, self._output_words * slice_stride(8 * lanes))
         self._write_register(Register.OUTPUT_RELEASE, 1)

@@ -4,7 +4,6 @@ from bitwright.targets.target import (
     BlockRam,
     BoardPins,
     FpgaTarget,
-    MachinePreset,
     Pin,
     PllLimits,
     Resources,
@@ -37,6 +36,5 @@ TARGET = FpgaTarget(
         uart_tx=Pin(site="9"),
         leds=(Pin(site="37", inverted=True), Pin(site="11", inverted=True)),  # green, red
     ),
-    presets=(MachinePreset(lanes=4, rows=8, requant_lanes=1),),
     programmer="iceprog {bitstream}",
 )

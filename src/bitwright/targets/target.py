@@ -93,18 +93,6 @@ class BoardPins:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MachinePreset:
-    """Size of an overlay machine that suits a target; its memory depths come from the model.
-
-    The fields mean what the fields of the same name mean in `bitwright.ir.machine.Machine`.
-    """
-
-    lanes: int
-    rows: int
-    requant_lanes: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Target:
     """What every target has.
 
@@ -147,7 +135,6 @@ class FpgaTarget(Target):
         default_clock_mhz: the machine's clock when the user asks for none.
         uart_baud: default speed of the serial port.
         pins: where things are on the package.
-        presets: machine sizes, from largest to smallest.
         programmer: command that loads a bitstream, `{bitstream}` stands for the file.
     """
 
@@ -164,5 +151,4 @@ class FpgaTarget(Target):
     default_clock_mhz: float
     uart_baud: int
     pins: BoardPins
-    presets: tuple[MachinePreset, ...]
     programmer: str

@@ -1,7 +1,7 @@
 """ULX3S with an ECP5 LFE5U-25F."""
 
 from bitwright.targets import ulx3s
-from bitwright.targets.target import FpgaTarget, MachinePreset, Resources
+from bitwright.targets.target import FpgaTarget, Resources
 
 TARGET = FpgaTarget(
     name="ulx3s-25f",
@@ -18,10 +18,5 @@ TARGET = FpgaTarget(
     default_clock_mhz=100.0,
     uart_baud=ulx3s.UART_BAUD,
     pins=ulx3s.PINS,
-    presets=(
-        MachinePreset(lanes=16, rows=16, requant_lanes=2),
-        MachinePreset(lanes=8, rows=16, requant_lanes=1),
-        MachinePreset(lanes=8, rows=8, requant_lanes=1),
-    ),
     programmer=ulx3s.PROGRAMMER,
 )
