@@ -1,8 +1,7 @@
-"""Unrolled layers: results of every input (or many) against the golden function, and the way there."""
+"""Unrolled layers: every input, or many, against the golden function; and the graphs of sums."""
 
 import itertools
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +12,7 @@ from numpy.typing import NDArray
 from bitwright.hwgen import thresholds
 from bitwright.hwgen.adder_graph import evaluate, share, signed_digits
 from bitwright.hwgen.engines.constant import Constant, Layer, full_range, golden, unroll
-from bitwright.hwgen.verilog import emit
 from bitwright.ir.dataflow import Output, Requantize, Sums, Tensor, Thresholds
-from bitwright.rtl_sim import toolchain
 
 Ints = NDArray[np.int64]
 
@@ -24,7 +21,9 @@ def _tensor(bits: int, is_signed: bool) -> Tensor:
     return Tensor(name="y", channels=1, height=1, width=1, bits=bits, signed=is_signed)
 
 
-def _random_output(rng: np.random.Generator, kind: str, rows: int, reach: int) -> tuple[Output, Tensor]:
+def _random_output(
+    rng: np.random.Generator, kind: str, rows: int, reach: int
+) -> tuple[Output, Tensor]:
     bias = rng.integers(-reach // 4 - 1, reach // 4 + 2, rows)
     if kind == "sums":
         return Sums(bias=bias), _tensor((2 * reach + 2).bit_length() + 1, True)
@@ -82,7 +81,9 @@ def _inputs(rng: np.random.Generator, ranges: Sequence[tuple[int, int]], most: i
 def _cases() -> Iterator[tuple[int, int, int, bool, str]]:
     """(seed, weight bits, activation bits, signed, output stage); 0 bits are ternary weights."""
     kinds = itertools.cycle(["sums", "thresholds", "requantize"])
-    for seed, (weights, bits) in enumerate([(0, 1), (0, 2), (0, 3), (1, 2), (2, 4), (4, 2), (8, 8)]):
+    for seed, (weights, bits) in enumerate(
+        [(0, 1), (0, 2), (0, 3), (1, 2), (2, 4), (4, 2), (8, 8)]
+    ):
         yield seed, weights, bits, bool(seed % 2), next(kinds)
         yield seed + 50, weights, bits, not seed % 2, next(kinds)
 
@@ -104,7 +105,8 @@ def test_results(seed: int, weight_bits: int, bits: int, is_signed: bool, kind: 
     results = _simulate(layer, Shape(bits, is_signed), inputs)
     np.testing.assert_array_equal(results, expected)
     lows, highs = np.array(layer.result_ranges).T
-    assert (expected >= lows).all() and (expected <= highs).all()
+    assert (expected >= lows).all()
+    assert (expected <= highs).all()
 
 
 def test_ranges_of_the_layer_before_narrow_the_next() -> None:
@@ -128,12 +130,15 @@ def test_graph(seed: int) -> None:
     sums = evaluate(graph, inputs)
     np.testing.assert_array_equal(sums, inputs @ weights.T)
     lows, highs = np.array([graph.bounds(row) for row in range(rows)]).T
-    assert (sums >= lows).all() and (sums <= highs).all()
+    assert (sums >= lows).all()
+    assert (sums <= highs).all()
 
 
 def test_common_sums_are_made_once() -> None:
     """Four rows of five terms share two sums of two: one addition a row is left, and two more."""
-    weights = np.array([[1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 0, 1], [1, 1, -1, -1, 1, 0], [1, 1, 0, 0, 0, 1]])
+    weights = np.array(
+        [[1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 0, 1], [1, 1, -1, -1, 1, 0], [1, 1, 0, 0, 0, 1]]
+    )
     graph = share(weights, [(0, 3)] * 6, tries=1)
     assert len(graph.nodes) - graph.inputs == 2 + 2 + 4 - 1 + 1 - 1
     assert graph.levels == 3

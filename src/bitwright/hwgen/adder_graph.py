@@ -270,7 +270,7 @@ class _Sharing:
 
     def _add_up(self, row: dict[Term, int], constant: int) -> Output:
         """One node for what a row has left."""
-        terms = [(term, sign) for term, sign in row.items()]
+        terms = list(row.items())
         if not terms:
             return Output(node=-1, constant=constant)
         while len(terms) > 1:

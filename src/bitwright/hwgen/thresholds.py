@@ -7,7 +7,7 @@ from amaranth.hdl import Array, Cat, Const, Mux, Value
 
 from bitwright.errors import BitwrightError
 from bitwright.hwgen.dataflow.golden import finish
-from bitwright.ir.dataflow import Output, Requantize, Tensor, Thresholds
+from bitwright.ir.dataflow import Requantize, Tensor, Thresholds
 
 _SIDE_BY_SIDE = 3  # last steps of a search whose comparisons are made at once
 

@@ -287,7 +287,7 @@ def _chains(nodes: Sequence[Node], numbers: Sequence[int]) -> list[list[int]]:
 
 
 def _word_level(out: RowSum, node: Node, level: int) -> int:
-    """The word from which on (sign 1) or below which (sign -1) the row's sum is at least `level`."""
+    """The word from which on (sign 1) or below which (-1) the row's sum is at least `level`."""
     if out.sign > 0:
         return -((out.constant - level) >> out.shift) - node.offset
     return ((out.constant - level) >> out.shift) + 1 - node.offset
