@@ -147,7 +147,7 @@ def simulate(folder: Path, sources: list[Path], top: str, bench: str = "", cpp: 
     if cpp:
         (folder / "bench.cpp").write_text(cpp)
         how = ["--cc", "--exe", "--build", "--no-timing", "bench.cpp"]
-    variables = {**toolchain.make_variables(), "OPT_FAST": "-O1", "OPT_SLOW": "-O0"}
+    variables = {**toolchain.make_variables(), "OPT_FAST": "-O0", "OPT_SLOW": "-O0"}
     command = [
         *toolchain.verilator(), *how, "-Wno-fatal", "-Wno-lint", "-Wno-style", "--x-initial", "0",
         "--top-module", top, "--prefix", "Vtop", "-Mdir", "model", "-o", "simulator",
@@ -458,6 +458,8 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=user_cache_path("bitwright") / "peers")
     parser.add_argument("--only", choices=sorted(PEERS), help="one peer")
     parser.add_argument("--place", action="store_true", help="route the unrolled networks too")
+    parser.add_argument("--seed", type=int, default=1, help="of the ternary weights")
+    parser.add_argument("--density", type=float, default=2 / 3, help="of weights that are not 0")
     parser.add_argument("--fresh", action="store_true", help="forget earlier results")
     options = parser.parse_args()
     cache = Cache(options.cache.resolve())
@@ -469,8 +471,12 @@ def main() -> None:
     print(f"{date.today()}, {platform.processor() or platform.machine()}, {os.cpu_count()} cores")
     print(f"{versions}; {', '.join(PEERS.values())}")
     if options.only != "nngen":
-        for name, density in (("dense", 2 / 3), ("sparse", 1 / 2)):
-            unrolled(cache, name, random_network(1, density), options.place)
+        unrolled(
+            cache,
+            f"ternary-{options.seed}-{options.density:.2f}",
+            random_network(options.seed, options.density),
+            options.place,
+        )
     if options.only != "da4ml":
         for kind in ("mlp", "conv"):
             folded(cache, kind)
