@@ -15,8 +15,8 @@ module bitwright_adders #(
     generate
         if (COMPLEMENT != 0) begin : complement
             // The lowest bits borrow, so that the subtraction's own 1 is gone.
-            wire [WIDTH:0] difference = {a, 1'b0} - {b, 1'b1};
-            assign sum = difference[WIDTH:1];
+            wire unused;
+            assign {sum, unused} = {a, 1'b0} - {b, 1'b1};
         end else begin : plain
             assign sum = a + b;
         end

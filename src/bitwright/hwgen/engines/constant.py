@@ -7,6 +7,7 @@ are unsigned and as wide as their greatest value. Thresholds are compared with t
 themselves, so offsets, biases and signs cost nothing.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -126,6 +127,7 @@ class Constant(wiring.Component):
     def __init__(self, *, layer: Layer, activation_shape: Shape) -> None:
         self.layer = layer
         self.shape = Shape(layer.result.bits, layer.result.signed)
+        self._unseen = self._unseen_bits()
         super().__init__(
             {
                 "activations": In(data.ArrayLayout(activation_shape, layer.graph.inputs)),
@@ -161,11 +163,12 @@ class Constant(wiring.Component):
         a, b = np.divmod(np.arange(1 << a_bits + b_bits), 1 << a_bits)[::-1]
         b = (1 << b_bits) - 1 - b if node.subtract else b
         entries = (a << max(-node.shift, 0)) + (b << max(node.shift, 0)) + node.constant
-        word = Signal(node.bits, name=f"sum{number}")
-        address = Cat(words.at(node.a, stage), words.at(node.b, stage))
-        for bit in range(node.bits):
-            ones = sum(1 << int(entry) for entry in np.flatnonzero(entries >> bit & 1))
-            m.d.comb += word[bit].eq(Const(ones, len(entries)).bit_select(address, 1))
+        unseen = self._unseen.get(number, 0)
+        word = Signal(node.bits - unseen, name=f"sum{number}")
+        with m.Switch(Cat(words.at(node.a, stage), words.at(node.b, stage))):
+            for address, entry in enumerate(entries):
+                with m.Case(address):
+                    m.d.comb += word.eq(int(entry) >> unseen)
         words.add(number, stage, word)
 
     def _chain(
@@ -177,21 +180,20 @@ class Constant(wiring.Component):
         fill = -1 if complement else 0
         left: list[Value] = []
         right: list[Value] = []
-        sums: list[Value] = []
+        sums: list[tuple[int, Value]] = []
         for number in chain:
             node = nodes[number]
             a = _wide(Cat(_bits(0, -node.shift), words.at(node.a, stage)), node.bits, 0)
             b = _wide(Cat(_bits(fill, node.shift), words.at(node.b, stage)), node.bits, fill)
             copied = node.bits - node.luts
-            word = Signal(node.bits, name=f"sum{number}")
-            m.d.comb += word[:copied].eq((a if node.shift > 0 else b)[:copied])
             left.append(a[copied:])
             right.append(b[copied:])
-            sums.append(word[copied:])
-            words.add(number, stage, word)
-        width = max(sum(len(word) for word in sums), _SHORTEST_CHAIN)
+            sums.append((number, (a if node.shift > 0 else b)[:copied]))
+        used = sum(nodes[number].luts for number in chain)
+        width = max(used, _SHORTEST_CHAIN)
         a, b = _wide(Cat(*left), width, 0), _wide(Cat(*right), width, fill)
-        total = Signal(width, name=f"chain{chain[0]}")
+        some_unused = width > used or any(self._unseen.get(number) for number in chain)
+        total = Signal(width, name=f"chain{chain[0]}" + "_some_unused" * some_unused)
         if isinstance(platform, RamPlatform):
             m.submodules[f"adders{chain[0]}"] = Instance(
                 ADDERS_MODULE,
@@ -203,7 +205,11 @@ class Constant(wiring.Component):
             )
         else:
             m.d.comb += total.eq(a + (~b if complement else b))
-        m.d.comb += Cat(*sums).eq(total)
+        for number, low in sums:
+            bits = nodes[number].luts
+            word = Cat(low, total[:bits])[self._unseen.get(number, 0) :]
+            words.add(number, stage, word)
+            total = total[bits:]
 
     def _result(self, m: Module, words: "_Words", row: int, out: RowSum) -> None:
         output = self.layer.output
@@ -219,9 +225,9 @@ class Constant(wiring.Component):
             scaled = word << out.shift
             m.d.comb += result.eq(constant + scaled if out.sign > 0 else constant - scaled)
         else:
-            least, levels = self.layer.steps[row]
-            found = sorted(_word_level(out, node, level) for level in levels)
-            reached = thresholds.search(word, found)
+            least, _ = self.layer.steps[row]
+            found, unseen = self._word_levels(row), self._unseen.get(out.node, 0)
+            reached = thresholds.search(word, [level >> unseen for level in found])
             if out.sign < 0:
                 full = len(found) == (1 << len(reached)) - 1
                 reached = ~reached if full else len(found) - reached
@@ -230,6 +236,28 @@ class Constant(wiring.Component):
         words.add(number, stage, result)
         m.d.comb += self.results[row].eq(words.at(number, self.layer.latency))
 
+    def _word_levels(self, row: int) -> list[int]:
+        """The words of a row's node from which on its result is one more, or less; ascending."""
+        out, (_, levels) = self.layer.graph.outputs[row], self.layer.steps[row]
+        node = self.layer.graph.nodes[out.node]
+        found: list[int] = []
+        for level in levels:
+            reached = (out.constant - level) >> out.shift
+            found.append((-reached if out.sign > 0 else reached + 1) - node.offset)
+        return sorted(found)
+
+    def _unseen_bits(self) -> dict[int, int]:
+        """How many of a row's lowest bits no level can tell apart, if its sum is nothing else's."""
+        graph = self.layer.graph
+        uses = Counter(operand for node in graph.nodes for operand in (node.a, node.b))
+        found: dict[int, int] = {}
+        for row, out in enumerate(graph.outputs):
+            levels = self._word_levels(row) if self.layer.steps and out.node >= 0 else []
+            if levels and not uses[out.node] and out.node >= graph.inputs:
+                zeros = min((level & -level).bit_length() - 1 for level in levels)
+                found[out.node] = min(zeros, found.get(out.node, zeros))
+        return found
+
 
 class _Words:
     """The words of nodes and rows, with registers where a later stage reads them."""
@@ -237,20 +265,20 @@ class _Words:
     def __init__(self, m: Module) -> None:
         self._m = m
         self._made: dict[int, int] = {}
-        self._words: dict[tuple[int, int], Signal] = {}
+        self._words: dict[tuple[int, int], Value] = {}
 
-    def add(self, number: int, stage: int, word: Signal) -> None:
+    def add(self, number: int, stage: int, word: Value) -> None:
         """`word` is made in `stage`."""
         self._made[number] = stage
         self._words[number, stage] = word
 
-    def at(self, number: int, stage: int) -> Signal:
+    def at(self, number: int, stage: int) -> Value:
         """The word of the vector that is in `stage`."""
-        first = self._words[number, self._made[number]]
         for later in range(self._made[number] + 1, stage + 1):
             if (number, later) not in self._words:
-                register = Signal.like(first, name=f"{first.name}_at{later}", reset_less=True)
-                self._m.d.sync += register.eq(self._words[number, later - 1])
+                word = self._words[number, later - 1]
+                register = Signal(len(word), name=f"word{number}_at{later}", reset_less=True)
+                self._m.d.sync += register.eq(word)
                 self._words[number, later] = register
         return self._words[number, stage]
 
@@ -284,10 +312,3 @@ def _chains(nodes: Sequence[Node], numbers: Sequence[int]) -> list[list[int]]:
                 length += nodes[chosen].luts
             chains.append(chain)
     return chains
-
-
-def _word_level(out: RowSum, node: Node, level: int) -> int:
-    """The word from which on (sign 1) or below which (-1) the row's sum is at least `level`."""
-    if out.sign > 0:
-        return -((out.constant - level) >> out.shift) - node.offset
-    return ((out.constant - level) >> out.shift) + 1 - node.offset
