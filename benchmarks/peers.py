@@ -9,9 +9,9 @@ result differs from the integers that it should be.
 da4ml: a multilayer perceptron 16-64-32-32-5 of ternary weights and 2-bit activations, fully
 unrolled, a new input every cycle. The peer is its better form of two (`peer_da4ml.py`), by look-up
 tables. `--place` also routes both.
-NNgen: int8, 4x4 products a cycle in its one engine; its AXI master and control are part of it, as
-the host port, the buffers and the weights' ROM are part of ours. Cycles are those of one
-inference, from its start to its end.
+NNgen: int8, at its parallelism of 4x4 channels; ours has no more multiplier blocks. Its AXI master
+and control are part of it, as the host port, the buffers and the weights' ROM are part of ours.
+Cycles are those of one inference, from its start to its end.
 """
 
 import argparse
@@ -67,6 +67,8 @@ SIZES = (16, 64, 32, 32, 5)
 BITS = 2
 LEVELS_PER_STAGE = 3
 PARALLELISM = 4
+# (lanes, rows, results a cycle) of each layer's engine: no more multiplier blocks than NNgen takes
+FOLDS = {"mlp": ((4, 1, 1), (4, 2, 1), (4, 1, 1), (4, 1, 1)), "conv": ((8, 16, 2),)}
 VECTORS = 5000
 KINDS = ("lut", "ff", "bram", "dsp")
 
@@ -342,7 +344,7 @@ def ours_unrolled(folder: Path, network: Network, x: Ints, y: Ints) -> dict[str,
 
 
 def folded_pipeline(kind: str, vectors: Any) -> Pipeline:
-    """NNgen's function in one engine per layer, each of `PARALLELISM` lanes and rows."""
+    """NNgen's function in one engine per layer."""
     names = sorted(name for name in vectors.files if name.startswith("weights"))
     image = vectors["x"].shape
     height, width = image[1:3] if kind == "conv" else (1, 1)
@@ -352,7 +354,7 @@ def folded_pipeline(kind: str, vectors: Any) -> Pipeline:
     first, stages = source, list[MatrixStage]()
     for number, name in enumerate(names):
         last = number == len(names) - 1
-        weights = vectors[name].reshape(len(vectors[name]), *vectors[name].shape[1:])
+        weights = vectors[name]
         weights = weights if kind == "conv" else weights[:, None, None, :]
         rows = len(weights)
         relu = kind == "conv" or not last
@@ -366,10 +368,8 @@ def folded_pipeline(kind: str, vectors: Any) -> Pipeline:
         )  # fmt: skip
         window = Window(kernel=(3, 3), padding=(1, 1)) if kind == "conv" else Window()
         reach = int(np.abs(weights).sum(axis=(1, 2, 3)).max()) << 7
-        fold = Fold(
-            lanes=PARALLELISM, rows=PARALLELISM if rows % PARALLELISM == 0 else 1, out_lanes=1,
-            engine="dsp",
-        )  # fmt: skip
+        lanes, side_by_side, out_lanes = FOLDS[kind][number]
+        fold = Fold(lanes=lanes, rows=side_by_side, out_lanes=out_lanes, engine="dsp")
         stages.append(
             MatrixStage(
                 sources=(source.name,),
@@ -384,7 +384,7 @@ def folded_pipeline(kind: str, vectors: Any) -> Pipeline:
         )
         source = result
     pipeline = Pipeline(
-        name=kind, input=first, input_lanes=PARALLELISM, stages=tuple(stages), interval=0
+        name=kind, input=first, input_lanes=stages[0].fold.lanes, stages=tuple(stages), interval=0
     )
     return dataclasses.replace(pipeline, interval=least_interval(pipeline))
 
