@@ -144,6 +144,16 @@ def test_common_sums_are_made_once() -> None:
     assert graph.levels == 3
 
 
+def test_words_beside_each_other_cost_nothing() -> None:
+    """5x of two bits is x twice; thresholds of which the lowest bit makes no difference."""
+    output = Thresholds(bias=np.zeros(2, np.int64), levels=np.array([[4, 8], [2, 12]]), least=0)
+    layer = unroll(np.array([[5], [-5]]), [(0, 3)], output, _tensor(2, False), tries=1)
+    assert layer.graph.luts == 0
+    inputs = np.arange(4)[:, None]
+    results = _simulate(layer, Shape(2), inputs)
+    assert results.tolist() == [[0, 0], [1, 0], [2, 0], [2, 0]]
+
+
 def test_signed_digits_have_no_neighbours() -> None:
     for weight in range(-255, 256):
         digits = signed_digits(weight)

@@ -43,6 +43,8 @@ class Node:
         constant: what is added to the word beside the operands' words.
         low, high: bounds of the word.
         level: additions on the longest way from an input.
+        copied: lowest bits of the word that are an operand's own; all, where the operands only
+            stand side by side.
         table: one look-up table a bit, no carry chain.
     """
 
@@ -55,6 +57,7 @@ class Node:
     high: int
     offset: int
     level: int = 0
+    copied: int = 0
     table: bool = False
 
     @property
@@ -65,8 +68,7 @@ class Node:
     @property
     def luts(self) -> int:
         """Look-up tables: one per bit that is not an operand's own."""
-        copied = self.shift if self.shift > 0 else 0 if self.subtract else -self.shift
-        return max(self.bits - copied, 0)
+        return self.bits - self.copied
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -319,8 +321,11 @@ class _Sharing:
         low = (x.low << x_shift) + (low << y_shift)
         high = (x.high << x_shift) + (high << y_shift)
         offset = (x.offset << x_shift) + (offset << y_shift)
-        table = x.bits + y.bits <= LUT_INPUTS
+        beside = not subtract and (x.bits <= y_shift or y.bits <= x_shift)
+        table = x.bits + y.bits <= LUT_INPUTS and not beside
         constant = -low if table else 0
+        copied = 0 if table else y_shift if y_shift or subtract else x_shift
+        copied = min((high + constant).bit_length(), high.bit_length() if beside else copied)
         return Node(
             a=a,
             b=b,
@@ -331,6 +336,7 @@ class _Sharing:
             high=high + constant,
             offset=offset - constant,
             level=1 + max(x.level, y.level),
+            copied=copied,
             table=table,
         )
 

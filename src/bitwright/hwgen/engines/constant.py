@@ -147,8 +147,14 @@ class Constant(wiring.Component):
             stage = (level - 1) // per_stage
             here = [number for number, node in enumerate(graph.nodes) if node.level == level]
             for number in here:
-                if graph.nodes[number].table:
+                node = graph.nodes[number]
+                if node.table:
                     self._table(m, words, stage, number)
+                elif not node.luts:
+                    low, high = (node.a, node.b) if node.shift > 0 else (node.b, node.a)
+                    word = _wide(words.at(low, stage), abs(node.shift), 0)
+                    word = Cat(word, words.at(high, stage))
+                    words.add(number, stage, word[self._unseen.get(number, 0) :])
             for chain in _chains(graph.nodes, here):
                 self._chain(m, words, stage, chain, platform)
         for row, out in enumerate(graph.outputs):
@@ -185,10 +191,9 @@ class Constant(wiring.Component):
             node = nodes[number]
             a = _wide(Cat(_bits(0, -node.shift), words.at(node.a, stage)), node.bits, 0)
             b = _wide(Cat(_bits(fill, node.shift), words.at(node.b, stage)), node.bits, fill)
-            copied = node.bits - node.luts
-            left.append(a[copied:])
-            right.append(b[copied:])
-            sums.append((number, (a if node.shift > 0 else b)[:copied]))
+            left.append(a[node.copied :])
+            right.append(b[node.copied :])
+            sums.append((number, (a if node.shift > 0 else b)[: node.copied]))
         used = sum(nodes[number].luts for number in chain)
         width = max(used, _SHORTEST_CHAIN)
         a, b = _wide(Cat(*left), width, 0), _wide(Cat(*right), width, fill)
@@ -298,7 +303,8 @@ def _chains(nodes: Sequence[Node], numbers: Sequence[int]) -> list[list[int]]:
     """Which of these sums share a carry chain: full ones, with an even number of bits if it can."""
     chains: list[list[int]] = []
     for subtract in (False, True):
-        own = [n for n in numbers if nodes[n].subtract == subtract and not nodes[n].table]
+        summed = [n for n in numbers if nodes[n].luts and not nodes[n].table]
+        own = [n for n in summed if nodes[n].subtract == subtract]
         rest = sorted(own, key=lambda number: -nodes[number].luts)
         while rest:
             chain = [rest.pop(0)]
