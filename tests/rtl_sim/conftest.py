@@ -150,6 +150,8 @@ class RandomProgram:
             "y0": -top, "x0": -left, "y_oy": stride, "x_ox": stride,
             "y_ky": dilation, "x_kx": dilation, "height": height, "width": width,
             "pad_value": pick(-128, 127), "w_base": len(self._weights),
+            "w_same_steps": 0, "w_same_blocks": 0,
+            "s_pixel": 0, "x_pixel": 0, "pixels": 1, "pixels_first": 1, "pixels_last": 1,
             "channel_op": 0 if matmul else pick(0, 1), "p_base": len(self._params),
             "dst_base": self._used[space], "dst_word_stride": stride_words,
             "dst_words": words, "dst_words_last": words_last,
