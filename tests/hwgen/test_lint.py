@@ -3,22 +3,32 @@
 import inspect
 import pkgutil
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 from amaranth.back import rtlil
+from amaranth.hdl import unsigned
 from amaranth.lib import wiring
 
 from bitwright import hwgen
+from bitwright.hwgen.array.bit_machine import BitArray
+from bitwright.hwgen.array.machine import TableArray
+from bitwright.hwgen.array.shape import ArrayShape
 from bitwright.hwgen.core import Core
+from bitwright.hwgen.engines.constant import full_range, unroll
 from bitwright.hwgen.memory_model import FixedLatency, mt48lc16m16
 from bitwright.hwgen.ports.axi4_master import Axi4Master
 from bitwright.hwgen.ports.wishbone_master import WishboneMaster
 from bitwright.hwgen.prefetch import WeightStreamer
 from bitwright.hwgen.simulated_memory import SimulatedMemory
 from bitwright.hwgen.tops import Axi4LiteTop, UartTop, WishboneTop
+from bitwright.hwgen.unrolled import Unrolled
 from bitwright.hwgen.verilog import VerilogPlatform, emit, lint_arguments
+from bitwright.ir.dataflow import Tensor, Thresholds
 from bitwright.ir.machine import Machine
 from bitwright.rtl_sim import toolchain
 
@@ -26,11 +36,24 @@ MACHINE = Machine(
     lanes=4, rows=8, requant_lanes=2, acc_bits=24, act_words=300, in_words=80,
     out_words=50, weight_words=400, param_words=128, tables=2, program_words=256,
 )  # fmt: skip
+PRODUCTS = replace(MACHINE, engine="dsp", pixels=4, banks=8, multiplier_blocks=37)
 DESIGNS: dict[str, Callable[[], wiring.Component]] = {
     "bitwright_wb": lambda: WishboneTop(core=Core(machine=MACHINE)),
+    **{
+        f"array_{engine}": partial(
+            array, shape=ArrayShape(engine=engine, rows=4, lanes=16, depth=64)
+        )
+        for engine, array in (
+            ("acttable", TableArray),
+            ("weighttable", TableArray),
+            ("bitserial", BitArray),
+        )
+    },
     "bitwright_axil": lambda: Axi4LiteTop(core=Core(machine=MACHINE)),
+    "bitwright_products": lambda: WishboneTop(core=Core(machine=PRODUCTS)),
     "bitwright_uart": lambda: UartTop(core=Core(machine=MACHINE), divisor=12),
 }
+# Those of pipelines are in the designs of `dataflow/`.
 PIPELINES = ("bitwright.hwgen.dataflow.", "bitwright.hwgen.serial_product")
 # Units that stand alone, without what a standard bus has and they do not need.
 UNITS: dict[str, Callable[[], wiring.Component]] = {
@@ -38,15 +61,22 @@ UNITS: dict[str, Callable[[], wiring.Component]] = {
     "axi4_master": lambda: Axi4Master(data_bits=64),
     "weight_streamer": lambda: WeightStreamer(width=200, depth=100, data_bits=64),
     "fixed_memory": lambda: SimulatedMemory(timing=FixedLatency(first=3), depth=256),
+    "unrolled": lambda: _unrolled(),
     "sdram": lambda: SimulatedMemory(timing=mt48lc16m16(100), depth=256),
 }
 
 
-def _units() -> set[type[wiring.Component]]:
-    """All components of the room `hwgen`, without the bases of others.
+def _unrolled() -> Unrolled:
+    weights = np.random.default_rng(0).integers(-1, 2, (6, 8))
+    result = Tensor(name="y", channels=6, height=1, width=1, bits=2, signed=False)
+    levels = np.tile([0, 2, 4], (6, 1))
+    output = Thresholds(bias=np.zeros(6, np.int64), levels=levels, least=0)
+    layer = unroll(weights, [full_range(2, False)] * 8, output, result)
+    return Unrolled(layers=[layer], activation_shape=unsigned(2))
 
-    Those of pipelines are in the designs of `dataflow/`.
-    """
+
+def _units() -> set[type[wiring.Component]]:
+    """All components of the room `hwgen`, without the bases of others."""
     found: set[type[wiring.Component]] = set()
     for module in pkgutil.walk_packages(hwgen.__path__, f"{hwgen.__name__}."):
         if module.name.startswith(PIPELINES):
