@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Engines and machines of tables and bits: what they refuse, pack, predict and cost."""
 
 import subprocess

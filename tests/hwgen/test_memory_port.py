@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The parameters of the units for external memory, and cycles that can be counted by hand."""
 
 import pytest
