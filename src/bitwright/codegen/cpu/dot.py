@@ -18,7 +18,7 @@ from bitwright.codegen.cpu import gemv
 from bitwright.codegen.cpu.program import Kernel, View, count, row_major
 from bitwright.codegen.cpu.rescale import Rescale, Scales, in_lanes
 from bitwright.codegen.cpu.values import Values, folded_bias, weight_of, zero_point
-from bitwright.codegen.cpu.vectors import BYTES, INTS, LANES, VectorCode
+from bitwright.codegen.cpu.vectors import BYTES, INTS, LANES, QUAD, VectorCode
 from bitwright.ir.checks import ints
 from bitwright.ir.types import shape_of
 
@@ -33,8 +33,6 @@ FIRST_CACHE = 24 * 1024
 OVERREAD = 64
 PARTS = 8
 """Rounds of a loop that are enough to share it among threads."""
-QUAD = 4
-"""Products that one lane adds up at once."""
 
 
 @dataclass(frozen=True)
@@ -273,10 +271,7 @@ class _Products:
     def _broadcast(self, at: str, flip: str) -> str:
         """Four bytes of the source in every lane."""
         code = self._code
-        four = code.load(self._source.view, at, f"vector<{QUAD}xi8>")
-        word = code.convert("vector.bitcast", four, f"vector<{QUAD}xi8>", "vector<1xi32>")
-        words = code.convert("vector.broadcast", word, "vector<1xi32>", INTS)
-        lanes = code.convert("vector.bitcast", words, INTS, BYTES)
+        lanes = code.broadcast(self._source.view, at)
         return lanes if self._source.biased else code.apply("xori", lanes, flip, BYTES)
 
     def _store(self, result: str, at: str, block: str, vector: int) -> None:

@@ -18,13 +18,11 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 
 from bitwright.codegen.cpu.program import Kernel, View, count
-from bitwright.codegen.cpu.rescale import Rescale, Scales, in_lanes
+from bitwright.codegen.cpu.rescale import Rescale, Scales
 from bitwright.codegen.cpu.values import Values, folded_bias, weight_of, zero_point
-from bitwright.codegen.cpu.vectors import BYTES, INTS, LANES, VectorCode
+from bitwright.codegen.cpu.vectors import BYTES, INTS, LANES, QUAD, VectorCode
 from bitwright.ir.types import shape_of
 
-QUAD = 4
-"""Products that one lane adds up at once."""
 VECTOR = LANES * QUAD
 DEEPEST = 1 << 15
 """Products in a sum: a field scaled to the top of a byte, times 128, stays below 2^31."""
@@ -159,7 +157,7 @@ class _Gemv:
         weights = packed(codes, self._vectors)
         self._weights = kernel.constant(weights)
         self._far = len(weights) > SECOND_CACHE
-        self._bias = kernel.constant(_filled(in_lanes(bias), self._vectors * LANES))
+        self._bias = kernel.constant(np.pad(bias, (0, -len(bias) % (self._vectors * LANES))))
         lanes = -(-needed // self._vectors) * self._vectors * LANES
         self._rescale = Rescale(kernel, requantize, self._outputs, lanes)
 
@@ -217,7 +215,7 @@ class _Gemv:
         ]
         made = list(sums)
         for quad in range(self._quads):
-            four = self._broadcast(code.index([(step, self._quads * QUAD)], quad * QUAD))
+            four = code.broadcast(self._x, code.index([(step, self._quads * QUAD)], quad * QUAD))
             for v in range(self._vectors):
                 first, place = v * vectors, v * self._fields
                 for plane, count_, own in zip(planes, stored, masks, strict=True):
@@ -227,14 +225,6 @@ class _Gemv:
                     first += count_
                     place += plane.fields
         return made
-
-    def _broadcast(self, at: str) -> str:
-        """Four activations in every lane."""
-        code = self._code
-        four = code.load(self._x, at, f"vector<{QUAD}xi8>")
-        word = code.convert("vector.bitcast", four, f"vector<{QUAD}xi8>", "vector<1xi32>")
-        words = code.convert("vector.broadcast", word, "vector<1xi32>", INTS)
-        return code.convert("vector.bitcast", words, INTS, BYTES)
 
     def _joined(self, sums: list[str]) -> str:
         """step * (the sums of all planes and fields, each at its place)."""
@@ -260,10 +250,6 @@ class _Gemv:
             code.store_first(left, result, self._out, at)
         else:
             code.store(result, self._out, at)
-
-
-def _filled(array: NDArray[Any], multiple: int) -> NDArray[Any]:
-    return np.pad(array, (0, -len(array) % multiple))
 
 
 def _signed(byte: int) -> int:

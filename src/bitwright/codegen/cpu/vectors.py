@@ -7,6 +7,8 @@ from bitwright.codegen.cpu.program import Kernel, View
 
 LANES = 16
 """int32 in a register of 512 bits."""
+QUAD = 4
+"""Products of bytes that one lane adds up at once."""
 INTS = f"vector<{LANES}xi32>"
 WIDE = f"vector<{LANES}xi64>"
 PAIRS = f"vector<{LANES // 2}xi64>"
@@ -68,6 +70,13 @@ class VectorCode:
     def load(self, view: View, at: str, type_: str) -> str:
         """Elements in a row of a flat view."""
         return self.make(f"vector.load {view.name}[{at}] : {view.type}, {type_}")
+
+    def broadcast(self, view: View, at: str) -> str:
+        """Four bytes of a flat view, the same in every lane."""
+        four = self.load(view, at, f"vector<{QUAD}xi8>")
+        word = self.convert("vector.bitcast", four, f"vector<{QUAD}xi8>", "vector<1xi32>")
+        words = self.convert("vector.broadcast", word, "vector<1xi32>", INTS)
+        return self.convert("vector.bitcast", words, INTS, BYTES)
 
     def prefetch(self, view: View, at: str) -> None:
         """Asks for the line of memory at `at`, which may lie behind the end."""
