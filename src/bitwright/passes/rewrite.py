@@ -39,7 +39,7 @@ class Rewriter:
         self._module = module
         self._values = dict(zip((i.value for i in inputs), self.builder.inputs, strict=True))
         self._reads: dict[ir.Value, int] = {}
-        self._live = _live(module)
+        self._live = live_values(module)
 
     def run(self, rules: Mapping[str, Sequence["Rule"]]) -> tuple[ir.Module, bool]:
         """Copy the module through `rules`; also whether any of them applied."""
@@ -156,7 +156,8 @@ def float_constant(value: ir.Value) -> Array | None:
     return None if array is None else array.astype(np.float64)
 
 
-def _live(module: ir.Module) -> set[ir.Value]:
+def live_values(module: ir.Module) -> set[ir.Value]:
+    """The outputs, and all that they are computed from."""
     live = {item.value for item in graph.outputs(module)}
     for operation in reversed(list(graph.operations(module))):
         if operation.result in live:

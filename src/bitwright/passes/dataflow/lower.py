@@ -37,6 +37,7 @@ from bitwright.passes.dataflow import layers
 from bitwright.passes.dataflow.layers import Layer, UnsupportedInDataflow, refuse
 from bitwright.passes.dataflow.views import View, view_of
 from bitwright.passes.linear_add import linear_add, word_add
+from bitwright.passes.rewrite import live_values
 from bitwright.passes.scaling import scaling
 from bitwright.passes.widths import signed_bits
 
@@ -82,7 +83,7 @@ class _Lowering:
             )
         self._views[given.value] = view
         self._tensors[given.name] = source = _tensor(given.name, view.shape, given.value)
-        live = _live(self._module)
+        live = live_values(self._module)
         for operation in graph.operations(self._module):
             wanted_here = operation.result in live and operation.result not in self._fused
             if wanted_here and operation.operation.name != _CONSTANT:
@@ -309,14 +310,6 @@ class _Lowering:
 
     def _identity(self, operation: Any, view: View) -> Layer:
         return layers.summed(view, operation.input, Window(), pad_value=0)
-
-
-def _live(module: ir.Module) -> set[ir.Value]:
-    live = {item.value for item in graph.outputs(module)}
-    for operation in reversed(list(graph.operations(module))):
-        if operation.result in live:
-            live.update(operation.operands)
-    return live
 
 
 def _tensor(name: str, shape: tuple[int, int, int], value: ir.Value) -> Tensor:
