@@ -1,5 +1,5 @@
 # make demo    set up everything, run the worked example, end with a report
-# make test    set up everything, run the whole test suite
+# make test    set up everything, run the whole test suite (PYTEST_ARGS adds options)
 # make setup   only set up .venv          make lint    formatter, linter, type checker
 # make lock    renew requirements.lock    make clean   remove what the others made
 
@@ -14,7 +14,7 @@ demo: $(STAMP)
 	@$(BIN)/python examples/digits/demo.py
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .

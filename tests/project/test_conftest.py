@@ -40,3 +40,15 @@ def test_data_folder(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch)
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
     monkeypatch.delenv("BITWRIGHT_DATA")
     pytester.runpytest_subprocess().assert_outcomes(skipped=1)
+
+
+def test_a_module_skipped(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("CI", "true")
+    pytester.makeconftest(CONFTEST)
+    pytester.makepyfile("import pytest\npytest.importorskip('nothing', reason='nothing is there')")
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(
+        ["skipped in CI, where nothing may be skipped: nothing is there", "*1 error*"]
+    )
