@@ -74,6 +74,39 @@ def test_bodies_are_equal(tmp_path: Path, bench) -> None:
     assert bench(text, sources, "cells", count, cycles=300_000) == set()
 
 
+def _sums() -> tuple[str, int]:
+    """Module `sums`: plain sums and differences of several widths; and how many."""
+    sums = [(sign, width) for sign in "+-" for width in (6, 7, 8, 9)]
+    body = "".join(
+        f"    wire [{width - 1}:0] sum{n} = "
+        f"held[{n} +: {width}] {sign} held[{2 * n + 24} +: {width}];\n"
+        f"    always @(posedge clk) results[{36 * n} +: 36] <= {{{36 - width}'b0, sum{n}}};\n"
+        for n, (sign, width) in enumerate(sums)
+    )
+    text = (
+        f"module sums(input clk, input [255:0] stimulus, output reg [{36 * len(sums) - 1}:0] "
+        "results);\n    reg [48:0] held;\n    always @(posedge clk) held <= stimulus[48:0];\n"
+        f"{body}endmodule\n"
+    )
+    return text, len(sums)
+
+
+@pytest.mark.slow
+def test_chains_of_odd_length_make_their_carry(tmp_path: Path, bench) -> None:
+    target = targets.get_fpga("ulx3s-85f")
+    text, count = _sums()
+    source = tmp_path / "sums.v"
+    source.write_text(text)
+    report = flow.synthesise([source], "sums", target, tmp_path / "synthesis")
+    module = json.loads(report.netlist_json.read_text())["modules"]["sums"]
+    pins = [c["connections"] for c in module["cells"].values() if c["type"] == "CCU2C"]
+    assert [p["CIN"] for p in pins].count(["x"]) == count // 2
+    assert [p["CIN"] for p in pins].count(["0"]) == count // 4
+    assert [p["CIN"] for p in pins].count(["1"]) == count // 4
+    sources = netlist.simulation_sources(report, target)
+    assert bench(text, sources, "sums", count, cycles=100_000) == set()
+
+
 def _cell(cin: object, a0: object, table: str, cout: object, s0: object) -> dict[str, object]:
     return {
         "type": "CCU2C",

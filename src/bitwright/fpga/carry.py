@@ -1,26 +1,34 @@
-"""Takes pins that nothing needs off the ends of ECP5 carry chains.
+"""Takes from ECP5 carry chains what makes nextpnr add cells to them.
 
 Yosys connects every pin of a CCU2C. For a carry-in that is driven and for a carry-out that has a
 net, nextpnr adds one more cell each, that is four look-up tables a chain, even where the carry-in
-changes nothing and nobody listens to the carry-out.
+changes nothing and nobody listens to the carry-out. And where a constant carry-in does matter, the
+chain can make that carry itself: in the last cell's second half, if nothing uses it.
 """
 
 import json
 from collections import Counter
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
 _CARRY = "CCU2C"
 _NOTHING = ["x"]  # how the netlist says that a pin is not connected
-_TABLE_PINS = ("A0", "B0", "C0", "D0")  # the lowest address bit of INIT0 first
+_TABLE_PINS = "ABCD"  # the lowest address bit of INIT first
+_HALVES = "01"
+# A half that propagates no carry, since C and D are 1, and makes the carry that the string names.
+_STARTS = {"0": 0x0000, "1": 0x000F}
+_START_PINS = {"A": ["0"], "B": ["0"], "C": ["1"], "D": ["1"]}
+
+_Cell = dict[str, Any]
 
 
 def trim(netlist: Path) -> int:
     """Remove such pins from a JSON netlist of yosys, in place.
 
     A carry-out goes where its net has no reader; a carry-in where it is constant and the table
-    of the first bit, with the constants on its pins, propagates no carry and drives no sum.
+    of the first bit, with the constants on its pins, propagates no carry and drives no sum; a
+    constant carry-in also where the chain has an odd number of bits, which then move up by one.
 
     Returns:
         The number of pins removed.
@@ -37,13 +45,18 @@ def trim(netlist: Path) -> int:
             for bits in owner.get("connections", {"": owner.get("bits", [])}).values()
             for bit in bits
         )
+        followers = {cell["connections"]["CIN"][0]: cell for cell in cells}
         for cell in cells:
             pins = cell["connections"]
             if uses[pins["COUT"][0]] == 1:
                 pins["COUT"] = _NOTHING
                 removed += 1
-            constant = pins["CIN"][0] in ("0", "1")
-            if constant and uses[pins["S0"][0]] == 1 and not _propagates(cell):
+        for cell in cells:
+            pins = cell["connections"]
+            if pins["CIN"][0] not in _STARTS:
+                continue
+            propagates = uses[pins["S0"][0]] != 1 or _propagates(cell)
+            if not propagates or _moved_up(_chain(cell, followers), uses):
                 pins["CIN"] = _NOTHING
                 removed += 1
     if removed:
@@ -51,12 +64,49 @@ def trim(netlist: Path) -> int:
     return removed
 
 
-def _propagates(cell: dict[str, Any]) -> bool:
+def _propagates(cell: _Cell) -> bool:
     """Whether some value of the pins makes the first bit pass its carry on."""
     table = int(cell["parameters"]["INIT0"], 2)
     choices = [
-        (int(bit),) if (bit := cell["connections"][pin][0]) in ("0", "1") else (0, 1)
+        (int(bit),) if (bit := cell["connections"][f"{pin}0"][0]) in ("0", "1") else (0, 1)
         for pin in _TABLE_PINS
     ]
     addresses = (sum(b << i for i, b in enumerate(bits)) for bits in product(*choices))
     return any(table >> address & 1 for address in addresses)
+
+
+def _chain(cell: _Cell, followers: dict[Any, _Cell]) -> list[_Cell]:
+    """A first cell, and those that its carry goes through."""
+    chain = [cell]
+    while (carry := chain[-1]["connections"]["COUT"]) != _NOTHING and carry[0] in followers:
+        chain.append(followers[carry[0]])
+    return chain
+
+
+def _moved_up(chain: list[_Cell], uses: Counter[Any]) -> bool:
+    """Move the bits of a chain up by one half, and let the first half make its carry-in.
+
+    Done, and True, where the last half is free and every carry between cells is the chain's own.
+    """
+    last = chain[-1]["connections"]
+    free = last["COUT"] == _NOTHING and uses[last["S1"][0]] <= 1
+    own = all(
+        uses[cell["connections"]["COUT"][0]] == 2
+        and cell["connections"]["COUT"] == follower["connections"]["CIN"]
+        for cell, follower in pairwise(chain)
+    )
+    plain = all(
+        cell["parameters"].get(f"INJECT1_{half}") == "NO" for cell in chain for half in _HALVES
+    )
+    if not (free and own and plain):
+        return False
+    table = format(_STARTS[chain[0]["connections"]["CIN"][0]], "016b")
+    pins: dict[str, list[Any]] = {**_START_PINS, "S": last["S1"]}
+    for cell in chain:
+        for half in _HALVES:
+            connections, parameters = cell["connections"], cell["parameters"]
+            below = {pin: connections[f"{pin}{half}"] for pin in pins}
+            connections.update({f"{pin}{half}": bits for pin, bits in pins.items()})
+            parameters[f"INIT{half}"], table = table, parameters[f"INIT{half}"]
+            pins = below
+    return True

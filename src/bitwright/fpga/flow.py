@@ -6,6 +6,7 @@ a step makes appears under its final name only when the step has succeeded.
 
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +41,9 @@ SYNTHESIS = {
 }
 _ROUTER = {"ecp5": "nextpnr-ecp5", "ice40": "nextpnr-ice40"}
 _PACKER = {"ecp5": "ecppack", "ice40": "icepack"}
+_SYNTHESIS_STEPS = 2
 _LOG_TAIL_LINES = 15
+_RESULT = re.compile(r"{([^}]*)}")
 
 
 def synthesise(
@@ -58,7 +61,7 @@ def synthesise(
 
     Raises `ToolFailed`, `ToolMissing`, `UnwritableFolder`. Says nothing about whether it fits.
     """
-    runner = _Runner(folder, progress, count=1)
+    runner = _Runner(folder, progress, count=_SYNTHESIS_STEPS)
     return _synthesise(runner, rtl_files, top, target)
 
 
@@ -96,7 +99,7 @@ def build_bitstream(
     if not sources:
         raise MissingRtl(rtl_folder)
     plan = plan_clock(target, clock_mhz)
-    runner = _Runner(folder, progress, count=2 + attempts)
+    runner = _Runner(folder, progress, count=_SYNTHESIS_STEPS + attempts + 1)
     board = runner.write("board.v", board_verilog(target, plan, machine_top=machine_top))
     runner.write(file_name(target), constraints(target))
     bitstream = folder / f"bitwright.{'bit' if target.family == 'ecp5' else 'bin'}"
@@ -139,21 +142,21 @@ def _synthesise(
     # Deferred: a module is elaborated with the parameters it is used with, not with its defaults.
     define = f"-D BITWRIGHT_{target.family.upper()}"
     reads = [f'read_verilog {define} -defer "{runner.relative(path)}"' for path in rtl_files]
-    results = {"netlist.json": "", "netlist.v": "", "statistics.json": ""}
-    script = [
-        *reads,
-        SYNTHESIS[target.family].format(top=top),
-        "write_json {netlist.json}",
-        "write_verilog -noattr {netlist.v}",
-        "tee -q -o {statistics.json} stat -json",
-    ]
-    text = "\n".join(script) + "\n"
-    for name in results:
-        text = text.replace(f"{{{name}}}", partial_name(name))
-    runner.write("synthesis.ys", text)
-    runner.run("synthesis", "yosys", ["-s", "synthesis.ys"], results=list(results))
+    runner.yosys(
+        "synthesis",
+        [
+            *reads,
+            SYNTHESIS[target.family].format(top=top),
+            "write_json {netlist.json}",
+            "tee -q -o {statistics.json} stat -json",
+        ],
+    )
     if target.family == "ecp5":
         carry.trim(runner.folder / "netlist.json")
+    runner.yosys("netlist", ["read_json netlist.json", "write_verilog -noattr {netlist.v}"])
+    # An output that is not connected comes back as one that is connected to a constant.
+    verilog = (runner.folder / "netlist.v").read_text()
+    runner.write("netlist.v", verilog.replace(".COUT(1'hx)", ".COUT()"))
     cells = read_cells(runner.folder / "statistics.json")
     return SynthesisReport(
         target=target.name,
@@ -233,6 +236,12 @@ class _Runner:
         partial = self.folder / partial_name(name)
         partial.write_text(text)
         return partial.replace(path)
+
+    def yosys(self, step: str, script: Sequence[str]) -> None:
+        """Run a script of yosys commands; a result stands in it as `{name}`."""
+        text = "\n".join(script) + "\n"
+        self.write(f"{step}.ys", _RESULT.sub(lambda name: partial_name(name[1]), text))
+        self.run(step, "yosys", ["-s", f"{step}.ys"], results=_RESULT.findall(text))
 
     def run(
         self,
