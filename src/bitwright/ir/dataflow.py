@@ -103,9 +103,10 @@ class Fold:
     Attributes:
         lanes: input channels read a step; divides the input's channels (of a matrix stage that
             sees a whole vector: its length).
-        rows: output channels computed side by side; 1 where the stage works on lanes.
+        rows: output channels computed side by side; 1 where the stage works on lanes. Where they
+            do not divide the channels, the last block of a pixel has some that nobody reads.
         out_lanes: channels a word of the result stream has, and the output stage makes a cycle;
-            divides `rows` (of a channelwise stage: `lanes`).
+            divides `rows` (of a channelwise stage: `lanes`) and the result's channels.
         engine: of a matrix or multiplying channelwise stage.
     """
 
@@ -143,9 +144,14 @@ class MatrixStage:
         return height * width * (channels // self.fold.lanes)
 
     @property
+    def blocks(self) -> int:
+        """Row blocks of one pixel."""
+        return -(-self.result.channels // self.fold.rows)
+
+    @property
     def tiles(self) -> int:
         """Tiles of one image."""
-        return _pixels(self.result) * (self.result.channels // self.fold.rows)
+        return _pixels(self.result) * self.blocks
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
+from math import gcd
 from pathlib import Path
 
 import numpy as np
@@ -149,7 +150,7 @@ class _Random:
             window, height, width = Window(), 1, 1
             channels *= source.height * source.width
         outs = rng.choice([1, 2, 4, 6, 8, 12])
-        lanes, rows = self._compatible(source, channels), rng.choice(_divisors(outs))
+        lanes = self._compatible(source, channels)
         bits = rng.randint(1, 8)
         shape = (outs, *window.kernel, channels)
         most = (1 << bits - 1) - 1
@@ -160,7 +161,11 @@ class _Random:
             else draw.integers(-most - 1, most + 1, shape)
         )
         steps = window.kernel[0] * window.kernel[1] * (channels // lanes)
-        choices = [n for n in _divisors(rows) if rows // n <= steps]
+        choices = [
+            (rows, n) for rows in range(1, outs + 1) for n in _divisors(gcd(rows, outs))
+            if rows // n <= steps
+        ]  # fmt: skip
+        rows, out_lanes = rng.choice(choices)
         engines: list[Engine] = ["lut", "dsp"]
         if bits > 1 and rows % 2 == 0:
             engines.append("packed")
@@ -171,7 +176,7 @@ class _Random:
             sources=(source.name,), result=tensor, window=window, weights=weights,
             weight_bits=bits, acc_bits=acc_bits, output=output,
             fold=Fold(
-                lanes=lanes, rows=rows, out_lanes=rng.choice(choices),
+                lanes=lanes, rows=rows, out_lanes=out_lanes,
                 engine=rng.choice(engines),
             ),
         )  # fmt: skip
@@ -350,8 +355,8 @@ def _check(
         files = synthesised(top, top.module_name, targets.get_fpga("ulx3s-85f"), folder)
     else:
         files = emit(top, folder, name=top.module_name)
-    if cells:
-        adder = folder / f"{gated_add.MODULE}.v"
+    adder = folder / f"{gated_add.MODULE}.v"
+    if cells and adder in files:
         adder.write_text("`define BITWRIGHT_ECP5\n" + adder.read_text())
         files.append(CARRY_CELL)
     draw = np.random.default_rng(seed)

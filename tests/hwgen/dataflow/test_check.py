@@ -44,8 +44,12 @@ ADD = AddStage(
             "lanes of y is 3; expected a divisor of 4",
         ),
         (
-            replace(LINEAR, fold=Fold(lanes=2, rows=3)),
-            "rows of y is 3; expected a divisor of 8",
+            replace(LINEAR, fold=Fold(lanes=2, rows=9)),
+            "rows of y is 9; expected 1 to 8, its channels",
+        ),
+        (
+            replace(LINEAR, fold=Fold(lanes=2, rows=6, out_lanes=3)),
+            "out_lanes of y is 3; expected a divisor of 2",
         ),
         (
             replace(LINEAR, fold=Fold(lanes=2, rows=4, out_lanes=1)),

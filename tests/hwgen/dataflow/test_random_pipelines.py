@@ -13,7 +13,7 @@ from bitwright.hwgen.verilog import emit, lint_arguments
 from bitwright.ir.dataflow import Pipeline
 from bitwright.rtl_sim import toolchain
 
-SEED = int(os.environ.get("BITWRIGHT_SEED", "1"))
+SEED = int(os.environ.get("BITWRIGHT_SEED", "2"))
 COUNT = 200 if os.environ.get("BITWRIGHT_ACCEPTANCE") else 3
 
 

@@ -1,5 +1,7 @@
 """What the units can build, checked before anything is built."""
 
+from math import gcd
+
 from bitwright.errors import BitwrightError
 from bitwright.hwgen.dataflow import latencies
 from bitwright.hwgen.dataflow.loops import reads
@@ -42,8 +44,11 @@ def _fold(pipeline: Pipeline, stage: Stage) -> None:
     name, fold, result = stage.result.name, stage.fold, stage.result
     matrix = isinstance(stage, MatrixStage)
     if matrix:
-        _divides(name, "rows", fold.rows, result.channels)
-        _divides(name, "out_lanes", fold.out_lanes, fold.rows)
+        if not 1 <= fold.rows <= result.channels:
+            raise PipelineError(
+                f"rows of {name} is {fold.rows}; expected 1 to {result.channels}, its channels"
+            )
+        _divides(name, "out_lanes", fold.out_lanes, gcd(fold.rows, result.channels))
         _divides(name, "lanes", fold.lanes, stage.weights.shape[3])
         if fold.engine == "packed" and (fold.rows % 2 or stage.weight_bits == 1):
             raise PipelineError(

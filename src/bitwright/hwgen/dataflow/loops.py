@@ -163,7 +163,7 @@ def _reads(pipeline: Pipeline, stage: Stage, source: str) -> Reads:
     )
     blocks = (Loop(count=pixel, words=1), Loop(count=parts, part=1))
     if isinstance(stage, MatrixStage):
-        rows = Loop(count=result.channels // stage.fold.rows)
+        rows = Loop(count=stage.blocks)
         loops = (*pixels, rows, *taps, *blocks)
     elif isinstance(stage, ChannelwiseStage):
         loops = (*pixels, *blocks, *taps)

@@ -116,7 +116,7 @@ def _engine(pipeline: Pipeline, stage: Stage) -> _Counts:
     if isinstance(stage, ChannelwiseStage):
         return _channelwise(stage, source.bits)
     fold, wide = stage.fold, stage.weight_bits
-    words = stage.result.channels // fold.rows * stage.tile_steps
+    words = stage.blocks * stage.tile_steps
     make = {"lut": _lut, "dsp": _dsp, "packed": _packed}[fold.engine]
     signed_bits = source.bits + (not source.signed)
     lut, ff, dsp = make(fold.rows, fold.lanes, wide, source.bits, signed_bits)

@@ -144,10 +144,12 @@ def _stage(pipeline: Pipeline, stage: Stage, arrivals: dict[str, Ints]) -> Stage
         for position, (own, arrival) in enumerate(sources)
     )
     ends = steps[stage.tile_steps - 1 :: stage.tile_steps] + latencies.to_result(stage)
-    groups = latencies.groups(stage)
+    words = ends[:, None] + np.arange(latencies.groups(stage)) * latencies.pace(stage)
+    pixel_words = stage.result.channels // stage.fold.out_lanes
+    pixels = words.reshape(stage.result.height * stage.result.width, -1)
     return StageTimes(
         first_step=int(steps[0]), last_step=int(steps[-1]), gate=gate, buffers=buffers,
-        arrivals=(ends[:, None] + np.arange(groups) * latencies.pace(stage)).reshape(-1),
+        arrivals=pixels[:, :pixel_words].reshape(-1),
     )  # fmt: skip
 
 

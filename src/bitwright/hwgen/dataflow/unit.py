@@ -2,7 +2,8 @@
 
 from itertools import pairwise
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
+import numpy as np
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -135,10 +136,13 @@ class StageUnit(wiring.Component):
     def _matrix(self, m: Module, stage: MatrixStage, go: Signal, operands: Value) -> list[Value]:
         fold, source = stage.fold, self._sources[0]
         kind = ENGINES[fold.engine]
-        outs, height, width, channels = stage.weights.shape
-        blocks = stage.weights.reshape(
-            outs // fold.rows, fold.rows, height * width * channels // fold.lanes, fold.lanes
-        ).swapaxes(1, 2)
+        outs = len(stage.weights)
+        unread = ((0, stage.blocks * fold.rows - outs), (0, 0), (0, 0), (0, 0))
+        blocks = (
+            np.pad(stage.weights, unread, mode="edge")
+            .reshape(stage.blocks, fold.rows, stage.tile_steps, fold.lanes)
+            .swapaxes(1, 2)
+        )
         words = [
             kind.pack(word, stage.weight_bits) for word in blocks.reshape(-1, fold.rows, fold.lanes)
         ]
@@ -177,8 +181,16 @@ def _announced(m: Module, start: Value, stage: Stage) -> Value:
     left, wait = Signal(range(words), name="words_left"), Signal(range(pace), name="word_wait")
     more = Signal(name="word_due")
     m.d.comb += more.eq((left != 0) & (wait == 0))
+    following: Value = Const(words - 1)
+    blocks = stage.blocks if isinstance(stage, MatrixStage) else 1
+    unread = blocks * words - stage.result.channels // stage.fold.out_lanes
+    if unread:  # of the last block of a pixel
+        block = Signal(range(blocks), name="row_block")
+        with m.If(start):
+            m.d.sync += block.eq(Mux(block == blocks - 1, 0, block + 1))
+        following = Mux(block == blocks - 1, words - 1 - unread, words - 1)
     with m.If(start):
-        m.d.sync += [left.eq(words - 1), wait.eq(pace - 1)]
+        m.d.sync += [left.eq(following), wait.eq(pace - 1)]
     with m.Elif(more):
         m.d.sync += [left.eq(left - 1), wait.eq(pace - 1)]
     with m.Elif(wait != 0):

@@ -1,6 +1,7 @@
 """Which folds a stage can have."""
 
 from collections.abc import Iterator
+from math import gcd
 
 from bitwright.ir.dataflow import (
     AddStage,
@@ -14,18 +15,19 @@ from bitwright.ir.dataflow import (
 
 
 def folds(stage: Stage) -> Iterator[Fold]:
-    """All folds of `stage`: what divides its channels, and no result waits for the one before.
+    """All folds of `stage` in which no result waits for the one before.
 
-    A tile's results leave in no more cycles than the next tile has steps.
+    A tile's results leave in no more cycles than the next tile has steps. Lanes divide the
+    channels; of numbers of rows that make as many blocks the least one is taken.
     """
     match stage:
         case MatrixStage():
             outputs, height, width, channels = stage.weights.shape
             for lanes in divisors(channels):
-                for rows in divisors(outputs):
+                for rows in _block_sizes(outputs):
                     steps = height * width * (channels // lanes)
                     for engine in _engines(stage.weight_bits, rows):
-                        for out_lanes in divisors(rows):
+                        for out_lanes in divisors(gcd(rows, outputs)):
                             if rows // out_lanes <= steps:
                                 yield Fold(
                                     lanes=lanes, rows=rows, out_lanes=out_lanes, engine=engine
@@ -40,6 +42,11 @@ def folds(stage: Stage) -> Iterator[Fold]:
         case AddStage():
             for lanes in divisors(stage.result.channels):
                 yield Fold(lanes=lanes, out_lanes=lanes)
+
+
+def _block_sizes(channels: int) -> list[int]:
+    """The least rows for every number of row blocks."""
+    return sorted({-(-channels // blocks) for blocks in range(1, channels + 1)})
 
 
 def _engines(weight_bits: int, rows: int) -> tuple[Engine, ...]:
