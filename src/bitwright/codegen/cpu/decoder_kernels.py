@@ -7,6 +7,7 @@ from the reference interpreter's by rounding.
 from collections.abc import Callable
 from typing import Any
 
+from bitwright.codegen.cpu import dynamic
 from bitwright.codegen.cpu.decoder_products import SUM, gather, linear
 from bitwright.codegen.cpu.decoder_program import DecoderValues, refuse
 from bitwright.codegen.cpu.program import Kernel, View, count
@@ -259,6 +260,7 @@ def _binary(instruction: str) -> Callable[[Kernel, DecoderValues, Any], None]:
 
 KERNELS: dict[str, Callable[[Kernel, DecoderValues, Any], None]] = {
     "bw.linear": linear,
+    "bw.dynamic_linear": dynamic.linear,
     "bw.gather": gather,
     "bw.rms_norm": rms_norm,
     "bw.rope": rope,

@@ -5,9 +5,9 @@ stay where they are, in the mapped file, and never pass through LLVM. A cache is
 updated in place. Kernels with equal text (one layer's and the next one's) are one function.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,12 @@ from torch_mlir import ir
 
 from bitwright.codegen.cpu.arena import ALIGNMENT, place
 from bitwright.codegen.cpu.errors import NoFloatCode
+from bitwright.codegen.cpu.level import CpuLevel
 from bitwright.codegen.cpu.program import BYTES, Kernel, Memory, Program, View, count
 from bitwright.ir import graph
 from bitwright.ir.types import dtype_of, is_plain, shape_of
+
+T = TypeVar("T")
 
 _ELEMENTS = {"float32": "f32", "int32": "i32", "int8": "i8", "uint8": "i8"}
 _CACHE_UPDATE, _RESHAPE, _DEQUANTIZE = "bw.cache_update", "bw.reshape", "bw.dequantize"
@@ -44,6 +47,15 @@ def refuse(op: Any, what: str) -> NoFloatCode:
         f"{graph.location_name(op)} ({op.operation.name}) {what}, for which there is no CPU code; "
         "run it on the reference interpreter"
     )
+
+
+def aligned_copy(array: NDArray[Any]) -> NDArray[Any]:
+    """The elements in one row, from a multiple of `ALIGNMENT` bytes on."""
+    memory = np.empty(array.nbytes + ALIGNMENT, np.uint8)
+    first = -memory.ctypes.data % ALIGNMENT
+    copy = memory[first : first + array.nbytes].view(array.dtype)
+    copy[:] = array.reshape(-1)
+    return copy
 
 
 @dataclass(frozen=True)
@@ -74,10 +86,19 @@ class DecoderProgram(Program):
 
 
 class DecoderValues:
-    """The memory of every value of a function, and the arguments of its entry."""
+    """The memory of every value of a function, and the arguments of its entry.
 
-    def __init__(self, module: ir.Module, function: str, program: DecoderProgram) -> None:
-        self._program = program
+    `stored` is what was made of constants, for all functions. `weights` counts the
+    integer ones that the function reads.
+    """
+
+    def __init__(
+        self, module: ir.Module, function: str, program: DecoderProgram, level: CpuLevel,
+        stored: dict[Any, Any],
+    ) -> None:  # fmt: skip
+        self.program, self.level = program, level
+        self._stored = stored
+        self._made: dict[Any, Any] = {}
         self._memories: dict[ir.Value, Memory] = {}
         self._root: dict[ir.Value, ir.Value] = {}
         self.arguments: list[Argument] = []
@@ -96,7 +117,14 @@ class DecoderValues:
                     "twice; there is no CPU code for that"
                 )
             self._memories[root] = self._argument(item.name, "output", item.value)
-        for value, (first, last) in self._lifetimes(operations).items():
+        self.weights = sum(
+            count(shape_of(operation.weight))
+            for operation in operations
+            if operation.operation.name == "bw.dynamic_linear"
+        )
+        lifetimes = self._lifetimes(operations)
+        self._last = {value: last for value, (_, last) in lifetimes.items()}
+        for value, (first, last) in lifetimes.items():
             if value not in self._memories:
                 self._memories[value] = program.allocate(self._size(value), first, last)
 
@@ -132,11 +160,39 @@ class DecoderValues:
     def _argument(self, name: str, kind: str, value: ir.Value) -> Memory:
         shape, dtype = shape_of(value), dtype_of(value)
         self.arguments.append(Argument(name, kind, shape, dtype.name))
-        return self._program.argument(f"arg{len(self.arguments)}", self._size(value))
+        return self.program.argument(f"arg{len(self.arguments)}", self._size(value))
 
     @staticmethod
     def _size(value: ir.Value) -> int:
         return count(shape_of(value)) * BYTES[element_of(value)]
+
+    def last_read(self, value: ir.Value, step: int) -> int:
+        """The last step that reads a value, `step` being one of them."""
+        return self._last.get(self._root.get(value, value), step)
+
+    def once(self, key: Any, make: Callable[[], T]) -> T:
+        """What `make` makes for this key, once in a function."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    def shared(self, key: Any, make: Callable[[], T]) -> T:
+        """What `make` makes for this key, once for all functions."""
+        if key not in self._stored:
+            self._stored[key] = make()
+        return self._stored[key]
+
+    def stored(self, name: str, key: Any, make: Callable[[], NDArray[Any]]) -> Memory:
+        """A flat array made of constants, once for all functions; one argument of this one."""
+
+        def argument() -> Memory:
+            array = self.shared((name, key), lambda: aligned_copy(make()))
+            self.constants.append(array)
+            label = f"constant{len(self.constants)}"
+            self.arguments.append(Argument(label, "constant", array.shape, array.dtype.name))
+            return self.program.argument(f"arg{len(self.arguments)}", array.nbytes)
+
+        return self.once((name, key), argument)
 
     def view(self, kernel: Kernel, value: ir.Value, shape: Sequence[int] | None = None) -> View:
         """A value inside a kernel, under its own shape or another of as many elements."""

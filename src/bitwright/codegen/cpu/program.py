@@ -39,7 +39,7 @@ _WAIT = (
     "}",
 )
 _PRIVATE = "llvm.linkage = #llvm.linkage<internal>"
-BYTES = {"i8": 1, "i32": 4, "i64": 8, "f32": 4}
+BYTES = {"i8": 1, "i32": 4, "i64": 8, "f16": 2, "f32": 4}
 
 Shape = Sequence[int]
 
