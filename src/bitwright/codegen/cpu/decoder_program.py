@@ -16,7 +16,7 @@ from torch_mlir import ir
 from bitwright.codegen.cpu.arena import ALIGNMENT, place
 from bitwright.codegen.cpu.errors import NoFloatCode
 from bitwright.codegen.cpu.level import CpuLevel
-from bitwright.codegen.cpu.program import BYTES, Kernel, Memory, Program, View, count
+from bitwright.codegen.cpu.program import BYTES, PLACE, Kernel, Memory, Program, View, count, memref
 from bitwright.ir import graph
 from bitwright.ir.types import dtype_of, is_plain, shape_of
 
@@ -68,6 +68,29 @@ class Argument:
     dtype: str
 
 
+def _from_table(number: int, name: str, size: int) -> list[str]:
+    """Lines that define the bytes at an address of the table, as MLIR describes them."""
+    made = "!llvm.struct<(ptr, ptr, i64, array<1 x i64>, array<1 x i64>)>"
+    fields = (("at", "0"), ("at", "1"), ("none", "2"), ("size", "3, 0"), ("one", "4, 0"))
+    lines = [
+        f"{name}_slot = llvm.getelementptr %table[{number}] : (!llvm.ptr) -> !llvm.ptr, !llvm.ptr",
+        f"{name}_at = llvm.load {name}_slot : !llvm.ptr -> !llvm.ptr",
+        f"{name}_none = llvm.mlir.constant(0 : i64) : i64",
+        f"{name}_one = llvm.mlir.constant(1 : i64) : i64",
+        f"{name}_size = llvm.mlir.constant({size} : i64) : i64",
+        f"{name}_0 = llvm.mlir.undef : {made}",
+    ]
+    for step, (value, place_) in enumerate(fields):
+        lines.append(
+            f"{name}_{step + 1} = llvm.insertvalue {name}_{value}, {name}_{step}[{place_}] : {made}"
+        )
+    whole = f"{name}_{len(fields)}"
+    lines.append(
+        f"{name} = builtin.unrealized_conversion_cast {whole} : {made} to {memref('i8', [size])}"
+    )
+    return lines
+
+
 class DecoderProgram(Program):
     """The kernels of one function."""
 
@@ -83,6 +106,20 @@ class DecoderProgram(Program):
                 texts.append(kernel.text())
             kernel.name = known[body]
         return [*texts, self._entry(entry)]
+
+    def _entry(self, entry: str) -> str:
+        """One argument: a table with the addresses of the arena and of all arguments."""
+        lines = [
+            "%thread = arith.constant 0 : index",
+            "%threads = arith.constant 1 : index",
+            "%team = llvm.mlir.zero : !llvm.ptr",
+        ]
+        memories = [("%arena", self.arena_bytes)]
+        memories += [(f"{memory.argument}", memory.size) for memory in self.arguments]
+        for number, (name, size) in enumerate(memories):
+            lines += _from_table(number, name, size)
+        body = "\n".join(f"    {line}" for line in [*lines, *PLACE, *self._calls()])
+        return f"  func.func @{entry}(%table: !llvm.ptr) {{\n{body}\n    return\n  }}"
 
 
 class DecoderValues:
