@@ -126,7 +126,7 @@ class DecoderValues:
     """The memory of every value of a function, and the arguments of its entry.
 
     `stored` is what was made of constants, for all functions. `weights` counts the
-    integer ones that the function reads.
+    integer ones that the function reads, `steps` its operations.
     """
 
     def __init__(
@@ -154,6 +154,7 @@ class DecoderValues:
                     "twice; there is no CPU code for that"
                 )
             self._memories[root] = self._argument(item.name, "output", item.value)
+        self.steps = len(operations)
         self.weights = sum(
             count(shape_of(operation.weight))
             for operation in operations

@@ -120,8 +120,14 @@ class VectorCode:
         low, high, step = (self._kernel.integer(n, "index") for n in (0, count, 1))
         if shared:
             low, high = self._kernel.part(count)
-        name = self._kernel.fresh("i")
-        self.line(f"scf.for {name} = {low} to {high} step {step} {{")
+        with self.between(low, high, step) as name:
+            yield name
+
+    @contextmanager
+    def between(self, low: str, high: str, step: str | None = None) -> Iterator[str]:
+        """The lines inside run for the indices from `low` to below `high`."""
+        name, by = self._kernel.fresh("i"), step or self.index_constant(1)
+        self.line(f"scf.for {name} = {low} to {high} step {by} {{")
         yield name
         self.line("}")
 
@@ -130,7 +136,15 @@ class VectorCode:
         type_: str = INTS,
     ) -> list[str]:  # fmt: skip
         """Vectors carried through `count` rounds; `body` takes and returns them."""
-        low, high, step = (self._kernel.integer(n, "index") for n in (0, count, 1))
+        low, high = (self.index_constant(n) for n in (0, count))
+        return self.sums_between(low, high, 1, start, body, type_)
+
+    def sums_between(
+        self, low: str, high: str, by: int, start: Sequence[str],
+        body: Callable[[str, list[str]], list[str]], type_: str = INTS,
+    ) -> list[str]:  # fmt: skip
+        """The same for every `by`-th index from `low` to below `high`."""
+        step = self.index_constant(by)
         index, result = self._kernel.fresh("i"), self._kernel.fresh("r")
         carried = [self._kernel.fresh("s") for _ in start]
         pairs = ", ".join(f"{c} = {s}" for c, s in zip(carried, start, strict=True))
