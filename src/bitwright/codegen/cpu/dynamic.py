@@ -27,8 +27,8 @@ SUMS = 16
 """Vectors of sums of one row."""
 CHAINS = 8
 """Sums that are needed to keep both multipliers busy for the time that one product takes."""
-TILE = 12
-"""Vectors of sums of several rows; each has one of floats beside it."""
+TILE = 24
+"""Vectors of sums of several rows, and of floats beside them where there are several groups."""
 UNROLLED = 256
 """Products of a group that stand in a row, without a loop."""
 PART = 64
@@ -70,20 +70,22 @@ class Tile:
     vectors: int
 
 
-def choose_tile(rows: int, vectors: int) -> Tile:
-    """The tile of several rows with the fewest loads for a product; it divides `vectors`."""
+def choose_tile(rows: int, vectors: int, most: int) -> Tile:
+    """The tile of several rows with the fewest loads for a product; it divides `vectors`.
+
+    Weights come from the second cache and count twice. `most` is how many vectors it has.
+    """
     tiles = [
         Tile(height, width)
         for width in range(1, vectors + 1)
         if vectors % width == 0
         for height in range(1, rows + 1)
-        if height * width <= TILE
+        if height * width <= most
     ]
 
     def loads(tile: Tile) -> float:
-        whole, rest = divmod(rows, tile.rows)
-        each = whole * (tile.rows + tile.vectors) + ((rest + tile.vectors) if rest else 0)
-        return each / tile.vectors
+        tiles_ = -(-rows // tile.rows)
+        return (rows + 2 * tiles_ * tile.vectors) / tile.vectors
 
     return min(tiles, key=lambda tile: (loads(tile), -tile.vectors))
 
@@ -160,18 +162,21 @@ class _Product:
     def emit(self) -> None:
         """All outputs of all rows."""
         code = self._code
-        tile = Tile(1, self._vectors) if self._rows == 1 else choose_tile(self._rows, self._vectors)
+        tile = Tile(1, self._vectors)
+        if self._rows > 1:
+            tile = choose_tile(self._rows, self._vectors, TILE // (2 if self._groups > 1 else 1))
         whole, rest = divmod(self._rows, tile.rows)
         with code.loop(self._blocks) as block:
-            for vector in range(0, self._vectors, tile.vectors):
-                if self._rows == 1:
-                    self._tile(_Place(block, vector, [], 0), tile)
-                    continue
-                with code.loop(whole) as at:
+            if self._rows == 1:
+                self._tile(_Place(block, 0, [], 0), tile)
+                return
+            parts = range(0, self._vectors, tile.vectors)
+            with code.loop(whole) as at:
+                for vector in parts:
                     self._tile(_Place(block, vector, [(at, tile.rows)], 0), tile)
-                if rest:
-                    place = _Place(block, vector, [], whole * tile.rows)
-                    self._tile(place, Tile(rest, tile.vectors))
+            for vector in parts if rest else ():
+                place = _Place(block, vector, [], whole * tile.rows)
+                self._tile(place, Tile(rest, tile.vectors))
 
     def _tile(self, place: _Place, tile: Tile) -> None:
         code = self._code
