@@ -160,9 +160,12 @@ class DecoderValues:
             for operation in operations
             if operation.operation.name == "bw.dynamic_linear"
         )
-        lifetimes = self._lifetimes(operations)
-        self._last = {value: last for value, (_, last) in lifetimes.items()}
-        for value, (first, last) in lifetimes.items():
+        self._last = {
+            self._root.get(operand, operand): step
+            for step, operation in enumerate(operations)
+            for operand in operation.operands
+        }
+        for value, (first, last) in self._lifetimes(operations).items():
             if value not in self._memories:
                 self._memories[value] = program.allocate(self._size(value), first, last)
 
@@ -184,16 +187,12 @@ class DecoderValues:
         return caches
 
     def _lifetimes(self, operations: Sequence[Any]) -> dict[ir.Value, tuple[int, int]]:
-        lifetimes: dict[ir.Value, tuple[int, int]] = {}
-        for step, operation in enumerate(operations):
-            for operand in operation.operands:
-                root = self._root.get(operand, operand)
-                if root in lifetimes:
-                    lifetimes[root] = (lifetimes[root][0], step)
-            kind = operation.operation.name
-            if kind not in ("bw.constant", _DEQUANTIZE) and operation.result not in self._root:
-                lifetimes[operation.result] = (step, step)
-        return lifetimes
+        return {
+            operation.result: (step, self._last.get(operation.result, step))
+            for step, operation in enumerate(operations)
+            if operation.operation.name not in ("bw.constant", _DEQUANTIZE)
+            and operation.result not in self._root
+        }
 
     def _argument(self, name: str, kind: str, value: ir.Value) -> Memory:
         shape, dtype = shape_of(value), dtype_of(value)
@@ -204,9 +203,9 @@ class DecoderValues:
     def _size(value: ir.Value) -> int:
         return count(shape_of(value)) * BYTES[element_of(value)]
 
-    def last_read(self, value: ir.Value, step: int) -> int:
-        """The last step that reads a value, `step` being one of them."""
-        return self._last.get(self._root.get(value, value), step)
+    def last_read(self, value: ir.Value) -> int:
+        """The last step that reads a value."""
+        return self._last[self._root.get(value, value)]
 
     def once(self, key: Any, make: Callable[[], T]) -> T:
         """What `make` makes for this key, once in a function."""

@@ -43,7 +43,7 @@ def quantized(kernel: Kernel, values: DecoderValues, x: ir.Value, layout: Layout
 
     def make() -> Rows:
         rows = count(shape_of(x)) // (layout.groups * layout.length)
-        span = kernel.step, values.last_read(x, kernel.step)
+        span = kernel.step, values.last_read(x)
         sizes = (rows * layout.groups * layout.padded, 4 * rows * layout.groups, 4 * rows)
         made = Rows(*(values.program.allocate(size, *span) for size in sizes))
         _Quantize(kernel.before("quantize"), values, x, layout, made).emit(rows)
