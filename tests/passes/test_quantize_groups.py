@@ -50,7 +50,7 @@ def test_what_no_float16_reaches_keeps_its_scale() -> None:
 
 @pytest.mark.parametrize(
     ("depth", "wanted", "longest", "length"),
-    [(4096, 128, 32768, 128), (172, 32, 32768, 4), (172, 64, 32768, 43), (172, 0, 32768, 172),
+    [(4096, 128, 32768, 128), (172, 32, 32768, 43), (172, 64, 32768, 86), (172, 0, 32768, 172),
      (65536, 0, 32768, 32768), (16, 32, 32768, 16)],
 )  # fmt: skip
 def test_a_group_divides_the_row(depth: int, wanted: int, longest: int, length: int) -> None:

@@ -33,7 +33,7 @@ class IntegerWeights:
     Args:
         weights: one of `WEIGHTS`: bits from 8 to 1, or `ternary`.
         group: how many weights of a row share a scale, one of `GROUPS`; None is 0 for 8 bits, else
-            32. A row that it does not divide has the greatest divisor below it.
+            32. A row that it does not divide has the nearest length that does.
 
     Raises:
         IntegerWeightsError: a value that is none of these.

@@ -4,6 +4,7 @@ Scales are float16 numbers where these reach, kept as float32. The codes are tho
 weight / scale.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,12 +50,12 @@ class Grouped:
 
 
 def group_length(depth: int, wanted: int, longest: int) -> int:
-    """The length of the groups of a row: the greatest divisor of `depth` up to `wanted`.
+    """The length of the groups of a row: the divisor of `depth` nearest to `wanted`, by ratio.
 
     The whole row where `wanted` is 0; never more than `longest`.
     """
-    most = min(wanted or depth, longest, depth)
-    return next(length for length in range(most, 0, -1) if depth % length == 0)
+    divisors = [n for n in range(1, min(depth, longest) + 1) if depth % n == 0]
+    return min(divisors, key=lambda n: abs(math.log(n / (wanted or depth))))
 
 
 def quantize_matrix(weight: NDArray[Any], levels: Levels, length: int) -> Grouped:
