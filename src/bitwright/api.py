@@ -8,6 +8,7 @@ from bitwright.flows.bitstream import bitstream
 from bitwright.flows.compile import compile_model
 from bitwright.flows.generate import generate, score
 from bitwright.flows.inspect import inspect
+from bitwright.flows.integer_weights import IntegerWeights
 from bitwright.flows.optimise import optimise
 from bitwright.flows.run import run
 from bitwright.flows.sampling import Sampling
@@ -16,6 +17,6 @@ from bitwright.frontend.torch import load
 from bitwright.runtime.library import load_library
 
 __all__ = [
-    "Sampling", "bitstream", "compile_model", "generate", "inspect", "load", "load_library",
-    "optimise", "run", "score", "simulate",
+    "IntegerWeights", "Sampling", "bitstream", "compile_model", "generate", "inspect", "load",
+    "load_library", "optimise", "run", "score", "simulate",
 ]  # fmt: skip

@@ -434,6 +434,18 @@ def inspect(
     show_default=True,
     help="The reference interpreter, or native code, compiled first.",
 )
+@click.option(
+    "--weights",
+    metavar="BITS|ternary",
+    help="Compute linear layers in integers: weights of 8 to 1 bits, or ternary, and int8 "
+    "activations. A file's own integers of at most as many bits are kept. Default: floats.",
+)
+@click.option(
+    "--group",
+    type=int,
+    help="With --weights: how many weights of a row share a scale (0, the whole row; 32, 64, 128). "
+    "Default: 0 for 8 bits, else 32.",
+)
 @click.option("--stop", multiple=True, help="End before this text; may be given more than once.")
 @click.option(
     "--score",
@@ -444,8 +456,8 @@ def inspect(
 )
 def generate(
     model: Path, prompt: str, tokenizer: Path | None, tokens: int, temperature: float, top_k: int,
-    top_p: float, seed: int, target: Literal["reference", "cpu"], stop: tuple[str, ...],
-    score: Path | None,
+    top_p: float, seed: int, target: Literal["reference", "cpu"], weights: str | None,
+    group: int | None, stop: tuple[str, ...], score: Path | None,
 ) -> None:  # fmt: skip
     """Continue a text with MODEL, a language model.
 
@@ -457,13 +469,19 @@ def generate(
       bitwright generate stories.bin --tokenizer tokenizer.bin --prompt "Once upon a time"
       bitwright generate model.gguf -p "The sky is" -n 50 --temperature 0.8 --top-p 0.9 --seed 1
       bitwright generate model.gguf -p "The sky is" --target cpu
+      bitwright generate model.gguf -p "The sky is" --target cpu --weights 4 --group 64
       bitwright generate model.gguf --score text.txt
     """
     from bitwright import api
 
+    if group is not None and weights is None:
+        raise click.UsageError("--group needs --weights: floats have no groups")
+    integers = None if weights is None else api.IntegerWeights(weights, group)
     notes = _console(stderr=True)
     if score is not None:
-        result = api.score(model, score, tokenizer=tokenizer, target=target)
+        result = api.score(
+            model, score, tokenizer=tokenizer, target=target, integers=integers
+        )
         click.echo(f"{result.per_token:.6f}")
         notes.print(
             f"negative log-likelihood per token, {result.tokens:,} tokens in {result.texts:,} "
@@ -473,7 +491,7 @@ def generate(
         return
     made = api.generate(
         model, prompt, tokenizer=tokenizer, tokens=tokens, stop=stop,
-        sampling=api.Sampling(temperature, top_k, top_p, seed), target=target,
+        sampling=api.Sampling(temperature, top_k, top_p, seed), target=target, integers=integers,
         write=lambda text: click.echo(text, nl=False),
     )  # fmt: skip
     if sys.stdout.isatty():

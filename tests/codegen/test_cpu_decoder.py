@@ -128,8 +128,9 @@ ELSEWHERE = ", for which there is no CPU code; run it on the reference interpret
     [
         (
             lambda b, x: b.named("s").softmax(x, 3),
-            "s (bw.softmax) is none of bw.linear, bw.gather, bw.rms_norm, bw.rope, "
-            "bw.cache_update, bw.attention, bw.glu, bw.tanh, bw.add, bw.mul, bw.div" + ELSEWHERE,
+            "s (bw.softmax) is none of bw.linear, bw.dynamic_linear, bw.gather, bw.rms_norm, "
+            "bw.rope, bw.cache_update, bw.attention, bw.glu, bw.tanh, bw.add, bw.mul, bw.div"
+            + ELSEWHERE,
         ),
         (lambda b, x: b.named("s").add(x, x, 1, -1), "s (bw.add) subtracts" + ELSEWHERE),
         (
@@ -148,6 +149,12 @@ ELSEWHERE = ", for which there is no CPU code; run it on the reference interpret
             ),
             "l (bw.linear) has weights of tensor<4x8xsi16> with scales of tensor<4x2xf32>"
             + ELSEWHERE,
+        ),
+        (
+            lambda b, x: b.named("l").dynamic_linear(
+                x, b.plain(CODES.astype(np.int8)), b.plain(SCALES), b.add(b.plain(FLOATS[:, 0]), b.plain(FLOATS[:, 0]))
+            ),
+            "l (bw.dynamic_linear) has weights that are computed" + ELSEWHERE,
         ),
         (
             blocks_outside_of_a_product,

@@ -7,6 +7,7 @@ import pytest
 
 from bitwright.codegen.cpu import gemv
 from bitwright.codegen.cpu.library import build_library
+from bitwright.codegen.cpu.planes import codes_of, packed
 from bitwright.ir import reference
 from bitwright.ir.builder import Builder
 from bitwright.ir.types import QuantParams
@@ -54,29 +55,28 @@ def test_a_row_times_a_matrix_equals_the_reference(
 
 @pytest.mark.parametrize(
     ("values", "bits", "step", "least"),
-    [([-1, 1], 1, 2, -1), ([-1, 0, 1], 2, 1, -1), ([0, 1], 1, 1, 0), ([-8, 7], 4, 1, -8),
-     ([3], 1, 1, 3), ([-64, 63], 7, 1, -64)],
+    [([-1, 1], 1, 2, -1), ([-1, 0, 1], 2, 1, -1), ([0, 1], 1, 1, 0), ([-8, 0, 7], 4, 1, -8),
+     ([3], 1, 1, 3), ([-64, 0, 63], 7, 1, -64), ([-3, -1, 1, 3], 2, 2, -3), ([-8, 7], 1, 15, -8),
+     ([-128, 0, 127], 8, 1, -128)],
 )  # fmt: skip
 def test_codes_take_the_fewest_bits(values: list[int], bits: int, step: int, least: int) -> None:
     weight = np.array([values])
-    codes = gemv.codes_of(weight)
-    assert codes is not None
+    codes = codes_of(weight)
     assert (codes.bits, codes.step, codes.least) == (bits, step, least)
     np.testing.assert_array_equal(codes.values.astype(int) * step + least, weight)
     assert sum(plane.bits for plane in codes.planes) == bits
 
 
 def test_bytes_and_several_rows_have_the_other_kernel() -> None:
-    assert gemv.codes_of(np.array([[-127, 127]])) is None
+    assert not gemv.is_smaller(np.array([[-127, 0, 126]]), 1)
     assert gemv.is_smaller(np.array([[-1, 1]]), 1)
     assert not gemv.is_smaller(np.array([[-1, 1]]), 2)
     assert not gemv.is_smaller(np.full((1, gemv.DEEPEST + 1), 1), 1)
     assert not gemv.is_smaller(
-        np.array([[-4, 3]]), 1
+        np.array([[-4, 0, 3]]), 1
     )  # 3 bits are two planes: not while in a cache
 
 
 def test_weights_of_two_bits_take_a_quarter_of_the_bytes() -> None:
-    codes = gemv.codes_of(np.array([[-2, 1] * 512] * 64))
-    assert codes is not None
-    assert len(gemv.packed(codes, 4)) == 64 * 1024 // 4
+    codes = codes_of(np.array([[-2, -1, 0, 1] * 256] * 64))
+    assert len(packed(codes, 4)) == 64 * 1024 // 4

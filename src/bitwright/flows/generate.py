@@ -11,6 +11,7 @@ import numpy as np
 
 from bitwright.errors import BitwrightError
 from bitwright.flows.decoding import ContextFull, Session, Target
+from bitwright.flows.integer_weights import IntegerWeights
 from bitwright.flows.sampling import Sampler, Sampling
 from bitwright.frontend.llm import llama2c_tokenizer
 from bitwright.frontend.llm.decoder import Decoder, Tokenizer
@@ -67,7 +68,7 @@ class Score:
 def generate(
     model: Path, prompt: str = "", *, tokenizer: Path | None = None, tokens: int = 256,
     sampling: Sampling | None = None, stop: Sequence[str] = (), target: Target = "reference",
-    write: Write | None = None,
+    integers: IntegerWeights | None = None, write: Write | None = None,
 ) -> Generated:  # fmt: skip
     """Continue `prompt`.
 
@@ -77,6 +78,7 @@ def generate(
         tokens: how many at most.
         stop: texts that end the generation; they are not part of the result.
         target: `reference` or `cpu`.
+        integers: compute linear layers in integers, on weights like these.
         write: called with each part of the text as it comes.
 
     Raises:
@@ -93,7 +95,9 @@ def generate(
             f"{decoder.config.context}. Give a shorter prompt"
         )
     context = min(decoder.config.context, len(given) + tokens)
-    session = Session(decoder, context=context, prompt=len(given), target=target)
+    session = Session(
+        decoder, context=context, prompt=len(given), target=target, integers=integers
+    )
     sampler, output = Sampler(sampling or Sampling()), _Output(stop, write)
     start = time.perf_counter()
     logits = session.feed(given)[-1]
@@ -123,8 +127,9 @@ def generate(
 
 
 def score(
-    model: Path, text: Path, *, tokenizer: Path | None = None, target: Target = "reference"
-) -> Score:
+    model: Path, text: Path, *, tokenizer: Path | None = None, target: Target = "reference",
+    integers: IntegerWeights | None = None,
+) -> Score:  # fmt: skip
     """How likely a model finds the texts of a file, which `<|endoftext|>` separates.
 
     Each text is stripped of blanks at its ends and begins at position 0, with the model's
@@ -146,7 +151,9 @@ def score(
     if not encoded:
         raise TextError(f"The text {text} has nothing to predict; expected at least two tokens")
     context = min(decoder.config.context, max(map(len, encoded)))
-    session = Session(decoder, context=context, prompt=context, target=target)
+    session = Session(
+        decoder, context=context, prompt=context, target=target, integers=integers
+    )
     start = time.perf_counter()
     total, count = 0.0, 0
     for tokens in encoded:

@@ -1,6 +1,7 @@
 """The methods of `Builder` for operations that are plain before and after quantization.
 
-Those of `bw_float`, `bw_order`, `bw_quantize` and `bw_decoder`; see `bitwright.ir.builder`.
+Those of `bw_float`, `bw_order`, `bw_quantize`, `bw_decoder` and `bw_dynamic`; see
+`bitwright.ir.builder`.
 """
 
 from abc import ABC, abstractmethod
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch_mlir import ir
 
-from bitwright.ir import bw_decoder, bw_float, bw_order, bw_quantize, shapes
+from bitwright.ir import bw_decoder, bw_dynamic, bw_float, bw_order, bw_quantize, shapes
 from bitwright.ir.types import QuantParams, dtype_of, element_of, element_type, shape_of
 
 Pair = Sequence[int]
@@ -74,6 +75,15 @@ class FloatOperations(ABC):
         """See `bw_quantize.DequantizeOp`."""
         return self.make(
             bw_quantize.DequantizeOp, (shape_of(x), element_type(scale)), (x, scale, zero_point)
+        )
+
+    def dynamic_linear(
+        self, x: ir.Value, weight: ir.Value, scale: ir.Value, bias: ir.Value
+    ) -> ir.Value:
+        """See `bw_dynamic.DynamicLinearOp`."""
+        shape = shapes.linear(shape_of(x), shape_of(weight))
+        return self.make(
+            bw_dynamic.DynamicLinearOp, (shape, element_type(x)), (x, weight, scale, bias)
         )
 
     def rms_norm(self, x: ir.Value, weight: ir.Value, epsilon: float) -> ir.Value:

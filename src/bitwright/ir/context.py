@@ -10,6 +10,7 @@ from torch_mlir import ir
 from bitwright.errors import BitwrightError
 from bitwright.ir import accel, bw, bw_float
 from bitwright.ir import bw_decoder as bw_decoder
+from bitwright.ir import bw_dynamic as bw_dynamic
 from bitwright.ir import bw_fixed_point as bw_fixed_point  # operations that `Bw.load` registers
 from bitwright.ir import bw_order as bw_order
 from bitwright.ir import bw_quantize as bw_quantize

@@ -21,6 +21,7 @@ from bitwright.ir import (
     fixed_point,
     graph,
     reference_decoder,
+    reference_dynamic,
     reference_float,
     reference_quantize,
 )  # fmt: skip
@@ -169,7 +170,7 @@ def _carries_batch(module: ir.Module) -> bool:
             return False
         if kind == "concat" and len(data) != len(list(operation.operands)):
             return False
-        if kind in ("linear", "matmul") and min(ranks) < (2 if kind == "linear" else 3):
+        if kind in ("linear", "dynamic_linear", "matmul") and min(ranks) < 2 + (kind == "matmul"):
             return False
     return True
 
@@ -423,6 +424,7 @@ _INTERPRETERS: dict[str, Callable[..., Array]] = {
     **reference_float.INTERPRETERS,
     **reference_quantize.INTERPRETERS,
     **reference_decoder.INTERPRETERS,
+    **reference_dynamic.INTERPRETERS,
     "bw.constant": lambda op: np.asarray(graph.constant_of(op.result)).reshape(shape_of(op.result)),
     "bw.conv2d": _conv2d,
     "bw.linear": _linear,

@@ -13,9 +13,6 @@ from numpy.typing import NDArray
 from bitwright.runtime.memory import aligned
 
 Array = NDArray[Any]
-_ALONE = (None, 0, 1)
-"""No team, the first thread, of one."""
-_ALONE_TYPES = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
 
 
 @dataclass(frozen=True)
@@ -32,6 +29,24 @@ class _Function:
     arguments: list[_Argument]
     constants: Sequence[Array]
     arena: NDArray[np.uint8]
+
+
+class BoundFunction:
+    """A function with its arrays: a call reads the inputs as they are, and allocates nothing.
+
+    Attributes:
+        outputs: by name, the caches among them; each call writes them anew.
+    """
+
+    def __init__(self, call: Any, arrays: Sequence[Array], outputs: dict[str, Array]) -> None:
+        self._call = call
+        self._kept = arrays
+        self._table = np.array([array.ctypes.data for array in arrays], np.uint64)
+        self._address = ctypes.c_void_p(self._table.ctypes.data)
+        self.outputs = outputs
+
+    def __call__(self) -> None:
+        self._call(self._address)
 
 
 class DecoderLibrary:
@@ -58,12 +73,12 @@ class DecoderLibrary:
             ]
             call = getattr(loaded, name)
             call.restype = None
-            call.argtypes = [ctypes.c_void_p] * (1 + len(arguments)) + _ALONE_TYPES
+            call.argtypes = [ctypes.c_void_p]
             arena = aligned(given["arena_bytes"])
             self._functions[name] = _Function(call, arguments, constants[name], arena)
 
-    def run(self, inputs: Mapping[str, Array], function: str) -> dict[str, Array]:
-        """Outputs of a function by name; caches are changed in place, and among them.
+    def bound(self, inputs: Mapping[str, Array], function: str) -> BoundFunction:
+        """A function on these arrays, which stay the caller's to fill; caches change in place.
 
         Raises:
             ValueError: an input that is not of the shape and type of the function.
@@ -71,7 +86,7 @@ class DecoderLibrary:
         entry = self._functions[function]
         outputs: dict[str, Array] = {}
         constants = iter(entry.constants)
-        addresses: list[int] = [entry.arena.ctypes.data]
+        arrays: list[Array] = [entry.arena]
         for argument in entry.arguments:
             if argument.kind == "output":
                 array = outputs[argument.name] = np.empty(argument.shape, argument.dtype)
@@ -87,6 +102,11 @@ class DecoderLibrary:
                     )
                 if argument.kind == "cache":
                     outputs[argument.name] = array
-            addresses.append(array.ctypes.data)
-        entry.call(*addresses, *_ALONE)
-        return outputs
+            arrays.append(array)
+        return BoundFunction(entry.call, arrays, outputs)
+
+    def run(self, inputs: Mapping[str, Array], function: str) -> dict[str, Array]:
+        """Outputs of one call of `bound`, by name."""
+        bound = self.bound(inputs, function)
+        bound()
+        return bound.outputs

@@ -54,9 +54,10 @@ def build_decoder(
     texts: list[str] = []
     described: dict[str, Any] = {}
     constants: dict[str, list[NDArray[Any]]] = {}
+    stored: dict[Any, Any] = {}
     for function in functions:
         program = DecoderProgram()
-        values = DecoderValues(module, function, program)
+        values = DecoderValues(module, function, program, level, stored)
         for step, operation in enumerate(graph.operations(module, function)):
             kind = operation.operation.name
             if kind in _NO_CODE:

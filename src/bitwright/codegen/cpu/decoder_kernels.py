@@ -7,9 +7,13 @@ from the reference interpreter's by rounding.
 from collections.abc import Callable
 from typing import Any
 
+from bitwright.codegen.cpu import dynamic
+from bitwright.codegen.cpu.decoder_attention import attention
 from bitwright.codegen.cpu.decoder_products import SUM, gather, linear
 from bitwright.codegen.cpu.decoder_program import DecoderValues, refuse
-from bitwright.codegen.cpu.program import Kernel, View, count
+from bitwright.codegen.cpu.exponential import exponential
+from bitwright.codegen.cpu.program import Kernel, Memory, View, count
+from bitwright.codegen.cpu.vectors import FLOATS, LANES, VectorCode
 from bitwright.ir.types import shape_of
 
 
@@ -43,27 +47,42 @@ def rms_norm(kernel: Kernel, values: DecoderValues, op: Any) -> None:
     )  # fmt: skip
 
 
+def _turns(kernel: Kernel, values: DecoderValues, op: Any, rows: int) -> tuple[Memory, Memory]:
+    """Tables of cosine and sine [rows, half], made before the first `bw.rope` that reads them."""
+    (half,) = shape_of(op.frequencies)
+
+    def make() -> tuple[Memory, Memory]:
+        made: list[Memory] = []
+        before = kernel.before("turns")
+        frequencies = values.view(before, op.frequencies)
+        position = values.view(before, op.position)
+        for function in ("cos", "sin"):
+            memory = values.program.allocate(4 * rows * half, kernel.step, values.steps)
+            angle = f"""
+            %t = linalg.index 0 : index
+            %zero = arith.constant 0 : index
+            %start = memref.load {position.name}[%zero] : {position.type}
+            %row = arith.index_cast %t : index to i32
+            %at = arith.addi %start, %row : i32
+            %real = arith.sitofp %at : i32 to f32
+            %angle = arith.mulf %real, %i0 : f32
+            %r = math.{function} %angle : f32
+            """
+            table = before.access(memory, "f32", (rows, half))
+            before.generic("t f", [(frequencies, "f")], (table, "t, f"), angle)
+            made.append(memory)
+        return made[0], made[1]
+
+    return values.once(("turns", op.frequencies, op.position, rows), make)
+
+
 def rope(kernel: Kernel, values: DecoderValues, op: Any) -> None:
-    """Tables of cosine and sine for the rows, then every pair."""
+    """Every pair, by tables of cosine and sine for the rows."""
     _, rows, heads, width = shape_of(op.input)
     x, y = (values.view(kernel, value, (rows, heads, width)) for value in (op.input, op.result))
-    frequencies, position = values.view(kernel, op.frequencies), values.view(kernel, op.position)
     (half,) = shape_of(op.frequencies)
-    tables: list[View] = []
-    for function in ("cos", "sin"):
-        table = kernel.scratch("f32", (rows, half))
-        angle = f"""
-        %t = linalg.index 0 : index
-        %zero = arith.constant 0 : index
-        %start = memref.load {position.name}[%zero] : {position.type}
-        %row = arith.index_cast %t : index to i32
-        %at = arith.addi %start, %row : i32
-        %real = arith.sitofp %at : i32 to f32
-        %angle = arith.mulf %real, %i0 : f32
-        %r = math.{function} %angle : f32
-        """
-        kernel.generic("t f", [(frequencies, "f")], (table, "t, f"), angle)
-        tables.append(table)
+    memories = _turns(kernel, values, op, rows)
+    tables = [kernel.access(memory, "f32", (rows, half)) for memory in memories]
     steps, shape = (heads * width, width, 1), (rows, heads, half)
     neighbours = op.pairs.value == "neighbours"
     pair = (steps[0], steps[1], 2 if neighbours else 1)
@@ -104,103 +123,7 @@ def cache_update(kernel: Kernel, values: DecoderValues, op: Any) -> None:
     kernel.copy("t h d", (source, "t, h, d"), (target, "t, h, d"))
 
 
-def attention(kernel: Kernel, values: DecoderValues, op: Any) -> None:
-    """Row by row and head by head: scores, their softmax, the weighted sum of the values."""
-    _, rows, heads, width = shape_of(op.query)
-    extent, groups, depth = shape_of(op.value)[1:]
-    query = values.view(kernel, op.query, (rows, heads, width))
-    key = values.view(kernel, op.key, (extent, groups, width))
-    value = values.view(kernel, op.value, (extent, groups, depth))
-    y = values.view(kernel, op.result, (rows, heads, depth))
-    position, scores = values.view(kernel, op.position), kernel.scratch("f32", (extent,))
-    window, softcap = op.window.value, op.softcap.value
-    low, lowest, score, capped = "%zero", "", "%scaled", ""
-    if window:
-        low, lowest = (
-            "%low",
-            f"""
-      %window = arith.constant {window - 1} : index
-      %first = arith.subi %here, %window : index
-      %low = arith.maxsi %first, %zero : index""",
-        )
-    if softcap:
-        score, capped = (
-            "%score",
-            f"""
-          {number(softcap, "%cap")}
-          %part = arith.divf %scaled, %cap : f32
-          %bent = math.tanh %part : f32
-          %score = arith.mulf %bent, %cap : f32""",
-        )
-    text = f"""
-    %zero = arith.constant 0 : index
-    %one = arith.constant 1 : index
-    %rows = arith.constant {rows} : index
-    %heads = arith.constant {heads} : index
-    %repeat = arith.constant {heads // groups} : index
-    %width = arith.constant {width} : index
-    %depth = arith.constant {depth} : index
-    {number(0.0, "%nothing")}
-    {number(op.scale.value, "%scale")}
-    %minus = arith.constant 0xFF800000 : f32
-    %start32 = memref.load {position.name}[%zero] : {position.type}
-    %start = arith.index_cast %start32 : i32 to index
-    scf.for %t = %zero to %rows step %one {{
-      %here = arith.addi %start, %t : index
-      %end = arith.addi %here, %one : index
-      {lowest}
-      scf.for %h = %zero to %heads step %one {{
-        %g = arith.divui %h, %repeat : index
-        %top = scf.for %j = {low} to %end step %one iter_args(%most = %minus) -> (f32) {{
-          %dot = scf.for %d = %zero to %width step %one iter_args(%sum = %nothing) -> (f32) {{
-            %a = memref.load {query.name}[%t, %h, %d] : {query.type}
-            %b = memref.load {key.name}[%j, %g, %d] : {key.type}
-            %ab = arith.mulf %a, %b : f32
-            %next = arith.addf %sum, %ab {SUM} : f32
-            scf.yield %next : f32
-          }}
-          %scaled = arith.mulf %dot, %scale : f32
-          {capped}
-          memref.store {score}, {scores.name}[%j] : {scores.type}
-          %more = arith.maximumf %most, {score} : f32
-          scf.yield %more : f32
-        }}
-        %total = scf.for %j = {low} to %end step %one iter_args(%sum = %nothing) -> (f32) {{
-          %score = memref.load {scores.name}[%j] : {scores.type}
-          %below = arith.subf %score, %top : f32
-          %weight = math.exp %below : f32
-          memref.store %weight, {scores.name}[%j] : {scores.type}
-          %next = arith.addf %sum, %weight : f32
-          scf.yield %next : f32
-        }}
-        scf.for %d = %zero to %depth step %one {{
-          memref.store %nothing, {y.name}[%t, %h, %d] : {y.type}
-        }}
-        scf.for %j = {low} to %end step %one {{
-          %share = memref.load {scores.name}[%j] : {scores.type}
-          %weight = arith.divf %share, %total : f32
-          scf.for %d = %zero to %depth step %one {{
-            %v = memref.load {value.name}[%j, %g, %d] : {value.type}
-            %old = memref.load {y.name}[%t, %h, %d] : {y.type}
-            %add = arith.mulf %v, %weight : f32
-            %new = arith.addf %old, %add : f32
-            memref.store %new, {y.name}[%t, %h, %d] : {y.type}
-          }}
-        }}
-      }}
-    }}
-    """
-    kernel.lines += [line.strip() for line in text.splitlines() if line.strip()]
-
-
 _ACTIVATIONS = {
-    "silu": f"""
-    {number(1.0, "%one")}
-    %minus = arith.negf %i0 : f32
-    %e = math.exp %minus : f32
-    %below = arith.addf %e, %one : f32
-    %act = arith.divf %i0, %below : f32
-    """,
     "gelu_tanh": f"""
     {number(0.5, "%half")}
     {number(1.0, "%one")}
@@ -228,8 +151,30 @@ def glu(kernel: Kernel, values: DecoderValues, op: Any) -> None:
     """activation(gate) * input."""
     size = (count(shape_of(op.result)),)
     gate, x, y = (values.view(kernel, v, size) for v in (op.gate, op.input, op.result))
+    if op.activation.value == "silu":
+        _silu(kernel, gate, x, y)
+        return
     body = _ACTIVATIONS[op.activation.value] + "%r = arith.mulf %act, %i1 : f32"
     kernel.generic("e", [(gate, "e"), (x, "e")], (y, "e"), body)
+
+
+def _silu(kernel: Kernel, gate: View, x: View, y: View) -> None:
+    """gate / (1 + e^-gate) * x, in vectors."""
+    code, size = VectorCode(kernel), y.shape[0]
+    one = code.splat(1.0, FLOATS)
+    whole, rest = divmod(size, LANES)
+
+    def vector(at: str, lanes: str) -> None:
+        given, other = (code.load_first(lanes, view, at, FLOATS) for view in (gate, x))
+        minus = code.make(f"arith.negf {given} : {FLOATS}")
+        below = code.apply("addf", exponential(code, minus, LANES), one, FLOATS)
+        act = code.apply("divf", given, below, FLOATS)
+        code.store_first(lanes, code.apply("mulf", act, other, FLOATS), y, at, FLOATS)
+
+    with code.loop(whole) as at:
+        vector(code.index([(at, LANES)]), code.index_constant(LANES))
+    if rest:
+        vector(code.index_constant(whole * LANES), code.index_constant(rest))
 
 
 def tanh(kernel: Kernel, values: DecoderValues, op: Any) -> None:
@@ -259,6 +204,7 @@ def _binary(instruction: str) -> Callable[[Kernel, DecoderValues, Any], None]:
 
 KERNELS: dict[str, Callable[[Kernel, DecoderValues, Any], None]] = {
     "bw.linear": linear,
+    "bw.dynamic_linear": dynamic.linear,
     "bw.gather": gather,
     "bw.rms_norm": rms_norm,
     "bw.rope": rope,

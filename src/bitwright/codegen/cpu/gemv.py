@@ -10,13 +10,13 @@ with all but one field masked out, so that field f of a plane of b bits is summe
 The order of the weights is that in which the kernel reads them.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch_mlir import ir
 
+from bitwright.codegen.cpu.planes import Codes, codes_of, packed
 from bitwright.codegen.cpu.program import Kernel, View, count
 from bitwright.codegen.cpu.rescale import Rescale, Scales
 from bitwright.codegen.cpu.values import Values, folded_bias, weight_of, zero_point
@@ -34,50 +34,6 @@ AHEAD = 4096
 """Bytes from where the weights are read to where they are fetched: a page."""
 
 
-@dataclass(frozen=True)
-class Plane:
-    """`bits` bits of each code, from bit `place` on."""
-
-    bits: int
-    place: int
-
-    @property
-    def fields(self) -> int:
-        return 8 // self.bits
-
-
-@dataclass(frozen=True)
-class Codes:
-    """Weights as w = step * code + least, with codes of `bits` bits."""
-
-    values: NDArray[np.uint8]
-    bits: int
-    step: int
-    least: int
-
-    @property
-    def planes(self) -> tuple[Plane, ...]:
-        """From the lowest bits up."""
-        made: list[Plane] = []
-        place = 0
-        for bits in (4, 2, 1):
-            if self.bits & bits:
-                made.append(Plane(bits, place))
-                place += bits
-        return tuple(made)
-
-
-def codes_of(weight: NDArray[Any]) -> Codes | None:
-    """The codes of fewest bits; None where they take a byte."""
-    wide = weight.astype(np.int64)
-    least, most = int(wide.min()), int(wide.max())
-    step = 2 if most - least == 2 and not (wide == least + 1).any() else 1
-    bits = max(((most - least) // step).bit_length(), 1)
-    if bits > 7:
-        return None
-    return Codes(((wide - least) // step).astype(np.uint8), bits, step, least)
-
-
 def is_smaller(weight: NDArray[Any], rows: int) -> bool:
     """Whether this kernel is the faster one for a dense layer.
 
@@ -85,43 +41,18 @@ def is_smaller(weight: NDArray[Any], rows: int) -> bool:
     and pay where the weights come from behind the second cache.
     """
     codes = codes_of(weight)
-    if rows != 1 or codes is None or weight.shape[1] > DEEPEST:
+    if rows != 1 or codes.bits > 7 or weight.shape[1] > DEEPEST:
         return False
     return codes.bits in (1, 2, 4) or weight.size > SECOND_CACHE
-
-
-def packed(codes: Codes, vectors: int) -> NDArray[np.int8]:
-    """[outputs, depth] to [block, step, vector, plane, byte vector, lane, 4], zeros behind."""
-    quads = _quads(codes)
-    outputs, depth = codes.values.shape
-    steps = -(-depth // (quads * QUAD))
-    blocks = -(-outputs // (vectors * LANES))
-    filled = np.zeros((blocks * vectors * LANES, steps * quads * QUAD), np.uint8)
-    filled[:outputs, :depth] = codes.values
-    split = filled.reshape(blocks, vectors, LANES, steps, quads, QUAD)
-    ordered = split.transpose(0, 3, 1, 4, 2, 5)  # block, step, vector, quad, lane, 4
-    parts: list[NDArray[np.uint8]] = []
-    for plane in codes.planes:
-        bits = ordered >> plane.place & (1 << plane.bits) - 1
-        fields = bits.reshape(*bits.shape[:3], -1, plane.fields, LANES, QUAD)
-        places = (plane.bits * np.arange(plane.fields, dtype=np.uint8))[:, None, None]
-        parts.append(np.bitwise_or.reduce(fields << places, axis=4))
-    return np.concatenate(parts, axis=3).reshape(-1).view(np.int8)
-
-
-def _quads(codes: Codes) -> int:
-    """Groups of four activations in a step: the fields of the narrowest plane."""
-    return max(plane.fields for plane in codes.planes)
 
 
 def linear(kernel: Kernel, values: Values, op: Any, requantize: Any) -> None:
     """A dense layer of one row for which `is_smaller` holds."""
     weight = weight_of(op, "weight")
     codes = codes_of(weight)
-    assert codes is not None, "is_smaller holds"
     bias = folded_bias(op, weight, zero_point(op.input))
     out = values.flat(kernel, requantize.result)
-    x = _row(kernel, values, op.input, QUAD * _quads(codes))
+    x = _row(kernel, values, op.input, QUAD * codes.quads)
     _Gemv(kernel, requantize, codes, bias, x, out).emit()
 
 
@@ -149,7 +80,7 @@ class _Gemv:
         self._code = VectorCode(kernel)
         self._codes, self._x, self._out = codes, x, out
         self._outputs, depth = codes.values.shape
-        self._quads = _quads(codes)
+        self._quads = codes.quads
         self._steps = -(-depth // (self._quads * QUAD))
         self._fields = sum(plane.fields for plane in codes.planes)
         needed = -(-self._outputs // LANES)

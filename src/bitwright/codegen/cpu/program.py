@@ -26,7 +26,7 @@ _NEXT = (
     "%unit = arith.constant 1 : index",
     "%next_thread = arith.addi %thread, %unit : index",
 )
-_PLACE = (
+PLACE = (
     "%unit = arith.constant 1 : index",
     "%zero = arith.constant 0 : index",
     "%is_first = arith.cmpi eq, %thread, %zero : index",
@@ -39,7 +39,7 @@ _WAIT = (
     "}",
 )
 _PRIVATE = "llvm.linkage = #llvm.linkage<internal>"
-BYTES = {"i8": 1, "i32": 4, "i64": 8, "f32": 4}
+BYTES = {"i8": 1, "i32": 4, "i64": 8, "f16": 2, "f32": 4}
 
 Shape = Sequence[int]
 
@@ -249,13 +249,13 @@ class Program:
         self._kernels: list[Kernel] = []
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._buffers: list[Buffer] = []
-        self._arguments: list[Memory] = []
+        self.arguments: list[Memory] = []
         self.arena_bytes = 0
 
     def argument(self, name: str, size: int) -> Memory:
         """An argument of the entry, in the order of these calls."""
         memory = Memory(size, argument=f"%{name}")
-        self._arguments.append(memory)
+        self.arguments.append(memory)
         return memory
 
     def allocate(self, size: int, first: int, last: int) -> Memory:
@@ -309,6 +309,15 @@ class Program:
 
     def _entry(self, entry: str) -> str:
         arena = memref("i8", [self.arena_bytes])
+        arguments = ", ".join(
+            f"{memory.argument}: {memref('i8', [memory.size])}" for memory in self.arguments
+        )
+        body = "\n".join(f"    {line}" for line in [*PLACE, *self._calls()])
+        head = f"  func.func @{entry}(%arena: {arena}, {arguments}, {_TEAM}) {{"
+        return f"{head}\n{body}\n    return\n  }}"
+
+    def _calls(self) -> list[str]:
+        """Lines that call every kernel; `%arena` and the arguments are names that stand for them."""
         lines: list[str] = []
         constants = {name: key for key, name in self._constants.items()}
         for number, kernel in enumerate(self._kernels):
@@ -336,12 +345,7 @@ class Program:
             call = f"func.call @{kernel.name}({', '.join(names)}) : ({', '.join(types)}) -> ()"
             lines += [call] if kernel.shared else ["scf.if %is_first {", call, "}"]
             lines += _WAIT
-        arguments = ", ".join(
-            f"{memory.argument}: {memref('i8', [memory.size])}" for memory in self._arguments
-        )
-        body = "\n".join(f"    {line}" for line in [*_PLACE, *lines])
-        head = f"  func.func @{entry}(%arena: {arena}, {arguments}, {_TEAM}) {{"
-        return f"{head}\n{body}\n    return\n  }}"
+        return lines
 
     def _constant_view(
         self, name: str, symbol: str, key: tuple[str, tuple[int, ...], bytes], view: View

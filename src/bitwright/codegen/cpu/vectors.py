@@ -14,6 +14,9 @@ WIDE = f"vector<{LANES}xi64>"
 PAIRS = f"vector<{LANES // 2}xi64>"
 BYTES = f"vector<{4 * LANES}xi8>"
 RESULTS = f"vector<{LANES}xi8>"
+FLOATS = f"vector<{LANES}xf32>"
+MASK = f"vector<{LANES}xi1>"
+HALVES = f"vector<{LANES}xf16>"
 
 
 class VectorCode:
@@ -40,7 +43,7 @@ class VectorCode:
         """An `arith` or `vector` conversion."""
         return self.make(f"{operation} {value} : {source} to {target}")
 
-    def splat(self, value: int, type_: str) -> str:
+    def splat(self, value: float, type_: str) -> str:
         """The same number in every lane."""
         return self.make(f"arith.constant dense<{value}> : {type_}")
 
@@ -82,17 +85,26 @@ class VectorCode:
         """Asks for the line of memory at `at`, which may lie behind the end."""
         self.line(f"memref.prefetch {view.name}[{at}], read, locality<3>, data : {view.type}")
 
-    def store(self, value: str, view: View, at: str) -> None:
-        """Results to a flat view of bytes."""
-        self.line(f"vector.store {value}, {view.name}[{at}] : {view.type}, {RESULTS}")
+    def store(self, value: str, view: View, at: str, type_: str = RESULTS) -> None:
+        """Results to a flat view."""
+        self.line(f"vector.store {value}, {view.name}[{at}] : {view.type}, {type_}")
 
-    def store_first(self, lanes: str, value: str, view: View, at: str) -> None:
+    def store_first(
+        self, lanes: str, value: str, view: View, at: str, type_: str = RESULTS
+    ) -> None:  # fmt: skip
         """The first `lanes` (an index; all where it is larger) of the results."""
-        bits = f"vector<{LANES}xi1>"
-        mask = self.make(f"vector.create_mask {lanes} : {bits}")
+        mask = self.make(f"vector.create_mask {lanes} : {MASK}")
         self.line(
-            f"vector.maskedstore {view.name}[{at}], {mask}, {value} : {view.type}, {bits}, "
-            f"{RESULTS}"
+            f"vector.maskedstore {view.name}[{at}], {mask}, {value} : {view.type}, {MASK}, {type_}"
+        )
+
+    def load_first(self, lanes: str, view: View, at: str, type_: str) -> str:
+        """The first `lanes` elements (an index; all where it is larger), zeros behind them."""
+        mask = self.make(f"vector.create_mask {lanes} : {MASK}")
+        nothing = self.splat(0.0 if "f" in type_ else 0, type_)
+        return self.make(
+            f"vector.maskedload {view.name}[{at}], {mask}, {nothing} : {view.type}, {MASK}, "
+            f"{type_} into {type_}"
         )
 
     def products(self, sums: str, unsigned: str, signed: str) -> str:
@@ -108,20 +120,35 @@ class VectorCode:
         low, high, step = (self._kernel.integer(n, "index") for n in (0, count, 1))
         if shared:
             low, high = self._kernel.part(count)
-        name = self._kernel.fresh("i")
-        self.line(f"scf.for {name} = {low} to {high} step {step} {{")
+        with self.between(low, high, step) as name:
+            yield name
+
+    @contextmanager
+    def between(self, low: str, high: str, step: str | None = None) -> Iterator[str]:
+        """The lines inside run for the indices from `low` to below `high`."""
+        name, by = self._kernel.fresh("i"), step or self.index_constant(1)
+        self.line(f"scf.for {name} = {low} to {high} step {by} {{")
         yield name
         self.line("}")
 
     def sums(
-        self, count: int, start: Sequence[str], body: Callable[[str, list[str]], list[str]]
-    ) -> list[str]:
-        """Vectors of int32 carried through `count` rounds; `body` takes and returns them."""
-        low, high, step = (self._kernel.integer(n, "index") for n in (0, count, 1))
+        self, count: int, start: Sequence[str], body: Callable[[str, list[str]], list[str]],
+        type_: str = INTS,
+    ) -> list[str]:  # fmt: skip
+        """Vectors carried through `count` rounds; `body` takes and returns them."""
+        low, high = (self.index_constant(n) for n in (0, count))
+        return self.sums_between(low, high, 1, start, body, type_)
+
+    def sums_between(
+        self, low: str, high: str, by: int, start: Sequence[str],
+        body: Callable[[str, list[str]], list[str]], type_: str = INTS,
+    ) -> list[str]:  # fmt: skip
+        """The same for every `by`-th index from `low` to below `high`."""
+        step = self.index_constant(by)
         index, result = self._kernel.fresh("i"), self._kernel.fresh("r")
         carried = [self._kernel.fresh("s") for _ in start]
         pairs = ", ".join(f"{c} = {s}" for c, s in zip(carried, start, strict=True))
-        types = ", ".join([INTS] * len(start))
+        types = ", ".join([type_] * len(start))
         self.line(
             f"{result}:{len(start)} = scf.for {index} = {low} to {high} step {step} "
             f"iter_args({pairs}) -> ({types}) {{"

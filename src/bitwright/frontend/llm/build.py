@@ -18,9 +18,9 @@ from torch_mlir import ir
 
 from bitwright.frontend.llm.check import check_names, check_weight
 from bitwright.frontend.llm.decoder import BlockWeights, Decoder, DecoderConfig
-from bitwright.ir import bw
+from bitwright.ir import bw, graph
 from bitwright.ir.builder import Builder
-from bitwright.ir.types import QuantParams, shape_of
+from bitwright.ir.types import QuantParams, dtype_of, shape_of
 
 PREFILL, DECODE = "prefill", "decode"
 
@@ -30,12 +30,16 @@ def cache_names(config: DecoderConfig) -> list[str]:
     return [f"{kind}.{layer}" for layer in range(config.layers) for kind in ("keys", "values")]
 
 
-def build(decoder: Decoder, *, context: int, prompt: int) -> ir.Module:
+def build(
+    decoder: Decoder, *, context: int, prompt: int, integer: bool = False
+) -> ir.Module:  # fmt: skip
     """The verified module of a decoder.
 
     Args:
         context: positions of the caches; they may be fewer or more than the model was trained on.
         prompt: the T of @prefill.
+        integer: whether a layer whose weights are blocks without zero points is a
+            `bw.dynamic_linear`; its weights are dequantized otherwise.
 
     Raises:
         ModelError: weights that are missing, unknown, or of another shape.
@@ -48,7 +52,7 @@ def build(decoder: Decoder, *, context: int, prompt: int) -> ir.Module:
     module: ir.Module | None = None
     for name, rows in ((PREFILL, prompt), (DECODE, 1)):
         builder, caches = _builder(decoder.config, name, rows, context, module)
-        function = _Function(builder, decoder, shapes, constants)
+        function = _Function(builder, decoder, shapes, constants, integer)
         logits, updated = function.logits(caches)
         named = zip(cache_names(decoder.config), updated, strict=True)
         module = builder.finish([("logits", logits), *named])
@@ -76,9 +80,10 @@ class _Function:
 
     def __init__(
         self, builder: Builder, decoder: Decoder, shapes: Mapping[str, tuple[int, ...]],
-        constants: dict[str, ir.Value],
+        constants: dict[str, ir.Value], integer: bool,
     ) -> None:  # fmt: skip
         self._builder = builder
+        self._integer = integer
         self._decoder = decoder
         self._config = decoder.config
         self._shapes = shapes
@@ -161,7 +166,21 @@ class _Function:
             added = self._weight(bias)
         else:
             added = self._constant(f"zeros.{outputs}", np.zeros(outputs, np.float32))
-        return self._builder.named(name).linear(x, weight, added)
+        build = self._builder.named(name)
+        parts = self._integers(weight) if self._integer else None
+        return build.linear(x, weight, added) if parts is None else (
+            build.dynamic_linear(x, *parts, added)
+        )  # fmt: skip
+
+    @staticmethod
+    def _integers(weight: ir.Value) -> tuple[ir.Value, ir.Value] | None:
+        """Integers and scales of a weight in blocks, where no zero point is in the way."""
+        made = weight.owner.opview
+        if made.operation.name != "bw.dequantize":
+            return None
+        zero_points = graph.constant_of(made.zero_point)
+        is_plain = dtype_of(made.input) == np.int8 and zero_points is not None
+        return (made.input, made.scale) if is_plain and not zero_points.any() else None
 
     def _weight(self, name: str) -> ir.Value:
         """A weight as floats."""

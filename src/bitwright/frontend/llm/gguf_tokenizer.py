@@ -54,7 +54,7 @@ def of_metadata(
     """
     fields = Fields(where, metadata)
     kind = fields.any(f"{PREFIX}model")
-    if kind is None:
+    if kind in (None, "none", "no_vocab"):  # as llama.cpp calls it
         return None, ("the file has no tokenizer",)
     if not isinstance(kind, str) or kind not in ("llama", "gpt2"):
         raise fields.unsupported(f"{PREFIX}model", kind, "llama, gpt2")

@@ -1,0 +1,253 @@
+"""Language models in integers beside llama.cpp: tokens a second of one thread, and likelihood.
+
+`python benchmarks/language_model.py` writes one model as GGUF files of types Q8_0 and Q4_0, which
+both read: llama.cpp through `llama-cpp-python`, ours with `--weights` 8 and 4, which keeps the
+integers and scales of the file (rows that have no whole number of blocks are float32 there; we make
+them integers too). Both get a prompt, then generate greedily, in turns; medians and their ratio are
+printed. A token of ours is a call from Python, and so is one of llama.cpp, with its own sampler.
+
+`--model stories260K` needs the folder that BITWRIGHT_DATA names and prints the mean negative
+log-likelihood of a token of its sample text as well. `--model 110M` has llama2.c's shape of that size
+and random weights, which no cache holds. Peer: `CC=clang CXX=clang++ pip install llama-cpp-python`.
+"""
+
+import argparse
+import ctypes
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Protocol
+
+import gguf
+import llama_cpp
+import numpy as np
+from gguf import GGMLQuantizationType as Type
+from numpy.typing import NDArray
+
+from bitwright.flows.decoding import Session
+from bitwright.flows.generate import END_OF_TEXT
+from bitwright.flows.integer_weights import IntegerWeights
+from bitwright.frontend.llm import llama2c_tokenizer, readers, rope
+from bitwright.frontend.llm.check import shapes
+from bitwright.frontend.llm.decoder import Decoder, DecoderConfig
+
+NAMES = {
+    "embedding": "token_embd", "norm": "output_norm", "head": "output",
+    "attention_norm": "attn_norm", "q": "attn_q", "k": "attn_k", "v": "attn_v", "o": "attn_output",
+    "ffn_norm": "ffn_norm", "gate": "ffn_gate", "up": "ffn_up", "down": "ffn_down",
+}  # fmt: skip
+PAIRS = ((Type.Q8_0, "8"), (Type.Q4_0, "4"))
+STORIES = Path(os.environ.get("BITWRIGHT_DATA", ".")) / "stories260k"
+
+Texts = list[list[int]]
+
+
+def random_decoder() -> Decoder:
+    """llama2.c's 110M, with weights of no meaning."""
+    config = DecoderConfig(
+        family="llama", vocabulary=32000, width=768, hidden=2048, layers=12, heads=12, kv_heads=12,
+        head_width=64, context=1024, norm_epsilon=1e-5,
+        rope_frequencies=rope.frequencies(1e4, 64).astype(np.float32), rope_pairs="neighbours",
+        windows=(None,) * 12, query_scale=0.125,
+    )  # fmt: skip
+    random = np.random.default_rng(0)
+    weights: dict[str, Any] = {}
+    for name, shape in shapes(config)[0].items():
+        factor = 1.0 if len(shape) == 1 else shape[-1] ** -0.5
+        weights[name] = factor * random.standard_normal(shape, np.float32)
+    return Decoder(config, weights, None)
+
+
+def write(path: Path, decoder: Decoder, kind: Type) -> None:
+    """A GGUF file without a tokenizer; rows without whole blocks stay float32."""
+    config = decoder.config
+    writer = gguf.GGUFWriter(path, "llama")
+    for key, number in (
+        ("context_length", config.context), ("embedding_length", config.width),
+        ("block_count", config.layers), ("feed_forward_length", config.hidden),
+        ("attention.head_count", config.heads), ("attention.head_count_kv", config.kv_heads),
+        ("rope.dimension_count", config.head_width), ("vocab_size", config.vocabulary),
+    ):  # fmt: skip
+        writer.add_uint32(f"llama.{key}", number)
+    writer.add_float32("llama.attention.layer_norm_rms_epsilon", config.norm_epsilon)
+    writer.add_tokenizer_model("none")
+    for name, weight in decoder.weights.items():
+        assert isinstance(weight, np.ndarray)
+        *layer, part = name.split(".")
+        stored = f"{'blk.' + layer[1] + '.' if layer else ''}{NAMES[part]}.weight"
+        fits = weight.ndim > 1 and weight.shape[1] % gguf.GGML_QUANT_SIZES[kind][0] == 0
+        type_ = kind if fits else Type.F32
+        writer.add_tensor(stored, gguf.quantize(weight, type_), raw_dtype=type_)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+class Engine(Protocol):
+    """A model at work in one thread."""
+
+    def run(self, prompt: Sequence[int], tokens: int) -> tuple[float, float]:
+        """Seconds of the prompt, and of so many tokens after it."""
+        ...
+
+    def logits(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """After each token of a new text."""
+        ...
+
+
+class Ours:
+    """`bitwright generate --target cpu --weights`."""
+
+    def __init__(self, path: Path, weights: str, context: int) -> None:
+        self._session = Session(
+            readers.load(path), context=context, prompt=context, target="cpu",
+            integers=IntegerWeights(weights),
+        )  # fmt: skip
+
+    def run(self, prompt: Sequence[int], tokens: int) -> tuple[float, float]:
+        session = self._session
+        session.restart()
+        start = time.perf_counter()
+        logits = session.feed(prompt)[-1]
+        prompted = time.perf_counter()
+        for _ in range(tokens):
+            logits = session.feed([int(logits.argmax())])[-1]
+        return prompted - start, time.perf_counter() - prompted
+
+    def logits(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        self._session.restart()
+        return self._session.feed(tokens)
+
+
+class Llama:
+    """llama.cpp by its own functions, one thread, its greedy sampler."""
+
+    def __init__(self, path: Path, context: int) -> None:
+        self._model = llama_cpp.llama_model_load_from_file(
+            str(path).encode(), llama_cpp.llama_model_default_params()
+        )
+        options = llama_cpp.llama_context_default_params()
+        options.n_ctx, options.n_batch, options.n_ubatch = context, context, context
+        options.n_threads = options.n_threads_batch = 1
+        self._context = llama_cpp.llama_init_from_model(self._model, options)
+        self._sampler = llama_cpp.llama_sampler_init_greedy()
+        vocabulary = llama_cpp.llama_model_get_vocab(self._model)
+        self._vocabulary = llama_cpp.llama_vocab_n_tokens(vocabulary)
+
+    def _feed(self, tokens: Any) -> None:
+        batch = llama_cpp.llama_batch_get_one(tokens, len(tokens))
+        if llama_cpp.llama_decode(self._context, batch):
+            raise SystemExit("llama.cpp: llama_decode failed")
+
+    def _restart(self) -> None:
+        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._context), True)
+
+    def run(self, prompt: Sequence[int], tokens: int) -> tuple[float, float]:
+        self._restart()
+        given = (llama_cpp.llama_token * len(prompt))(*prompt)
+        one = (llama_cpp.llama_token * 1)()
+        start = time.perf_counter()
+        self._feed(given)
+        one[0] = llama_cpp.llama_sampler_sample(self._sampler, self._context, -1)
+        prompted = time.perf_counter()
+        for _ in range(tokens):
+            self._feed(one)
+            one[0] = llama_cpp.llama_sampler_sample(self._sampler, self._context, -1)
+        return prompted - start, time.perf_counter() - prompted
+
+    def logits(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        self._restart()
+        found: list[NDArray[np.float32]] = []
+        for token in tokens:
+            self._feed((llama_cpp.llama_token * 1)(token))
+            pointer = llama_cpp.llama_get_logits(self._context)
+            found.append(np.ctypeslib.as_array(pointer, (self._vocabulary,)).copy())
+        return np.stack(found)
+
+
+def loss(logits: Callable[[Sequence[int]], NDArray[np.float32]], texts: Texts) -> float:
+    """Mean negative log-likelihood of all tokens but the first of each text."""
+    total, count = 0.0, 0
+    for tokens in texts:
+        rows = logits(tokens)[:-1].astype(np.float64)
+        rows -= rows.max(axis=1, keepdims=True)
+        chosen = rows[np.arange(len(rows)), tokens[1:]]
+        total -= float((chosen - np.log(np.exp(rows).sum(axis=1))).sum())
+        count += len(rows)
+    return total / count
+
+
+def medians(engines: Sequence[Engine], prompt: Sequence[int], tokens: int, rounds: int) -> Any:
+    """Median seconds of prompt and generation of each, in turns."""
+    times: list[list[tuple[float, float]]] = [[] for _ in engines]
+    for engine in engines:
+        engine.run(prompt, tokens)
+    for _ in range(rounds):
+        for taken, engine in zip(times, engines, strict=True):
+            taken.append(engine.run(prompt, tokens))
+    return [[statistics.median(column) for column in zip(*taken, strict=True)] for taken in times]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--model", choices=["stories260K", "110M"], default="stories260K")
+    parser.add_argument("--prompt", type=int, default=64, help="tokens of the prompt (64)")
+    parser.add_argument("--tokens", type=int, help="tokens generated (200; 16 for 110M)")
+    parser.add_argument("--rounds", type=int, default=20, help="of the medians (20)")
+    options = parser.parse_args()
+    silent = llama_cpp.llama_log_callback(lambda level, text, data: None)
+    llama_cpp.llama_log_set(silent, ctypes.c_void_p(0))
+    llama_cpp.llama_backend_init()
+    print(
+        f"{date.today()}  {platform.machine()}, {os.cpu_count()} cores, load "
+        f"{os.getloadavg()[0]:.1f}; llama-cpp-python {metadata.version('llama-cpp-python')}, numpy "
+        f"{metadata.version('numpy')}; one thread"
+    )
+    texts: Texts = []
+    if options.model == "110M":
+        decoder, tokens = random_decoder(), options.tokens or 16
+    else:
+        decoder, tokens = readers.load(STORIES / "stories260K.bin"), options.tokens or 200
+        words = llama2c_tokenizer.load(STORIES / "tok512.bin", decoder.config.vocabulary)
+        sample = (STORIES / "tinystories_sample.txt").read_text("utf-8").split(END_OF_TEXT)
+        texts = [words.encode(text.strip())[: decoder.config.context] for text in sample if text]
+        floats = Session(decoder, context=decoder.config.context, prompt=64, target="cpu")
+
+        def plain(given: Sequence[int]) -> NDArray[np.float32]:
+            floats.restart()
+            return floats.feed(given)
+
+        print(f"float32: {loss(plain, texts):.4f} per token")
+    prompt = np.random.default_rng(0).integers(3, decoder.config.vocabulary, options.prompt)
+    context = options.prompt + tokens + 1
+    context = max(context, *map(len, texts)) if texts else context
+    with tempfile.TemporaryDirectory() as folder:
+        for kind, weights in PAIRS:
+            path = Path(folder) / f"{kind.name}.gguf"
+            write(path, decoder, kind)
+            ours, peer = Ours(path, weights, context), Llama(path, context)
+            results = medians([ours, peer], prompt.tolist(), tokens, options.rounds)
+            for name, engine, (prompted, generated), against in (
+                (f"W{weights}A8 ours", ours, *results[:1], results[1]),
+                (f"{kind.name} llama.cpp", peer, *results[1:], results[1]),
+            ):
+                line = f"{name:>16}  prompt {options.prompt / prompted:9,.0f} tokens/s"
+                line += f" ({against[0] / prompted:5.2f} x), generation {tokens / generated:9,.1f}"
+                line += f" tokens/s ({against[1] / generated:5.2f} x)"
+                if texts:
+                    line += f", {loss(engine.logits, texts):.4f} per token"
+                print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
