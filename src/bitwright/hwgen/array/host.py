@@ -140,12 +140,14 @@ class ArrayHost(wiring.Component):
         write = Signal(reset_less=True)
         last = 6 + 2 * (len(self.shape.stages) - 1)
         steps = Signal(last + 1)  # a bit that walks on through the stages of a request
+        taken = Signal()  # a request, until the cycle of its answer
         accept = Signal()
-        m.d.comb += accept.eq(host.stb & ~host.ack & ~steps.any())
+        m.d.comb += accept.eq(host.stb & ~taken)
         m.d.sync += steps.eq(Cat(accept, steps[:-1] & ~write.replicate(last)))
         m.d.sync += host.ack.eq((accept & host.we) | steps[last])
-        with m.If(accept):
-            m.d.sync += [address.eq(host.addr), self.word.eq(host.wdata), write.eq(host.we)]
+        m.d.sync += taken.eq((accept | taken) & ~host.ack)
+        # The host holds its request, so that these need no enable.
+        m.d.sync += [address.eq(host.addr), self.word.eq(host.wdata), write.eq(host.we)]
         m.d.comb += self.address.eq(address[2:])
         unused = Signal(name="unused_request_bits")
         m.d.comb += unused.eq(address[:2].any())
@@ -224,11 +226,10 @@ def connect_memory(
             slice_bits=max(1, parts),
         )  # fmt: skip
         m.submodules[f"{name}{stage}"] = memory
-        if stage:
-            used = control + len(memory.write_data)
-            behind = Signal(used, name=f"{name}_request{stage}", reset_less=True)
-            m.d.sync += behind.eq(request)
-            request = behind
+        used = control + len(memory.write_data)
+        behind = Signal(used, name=f"{name}_request{stage}", reset_less=True)
+        m.d.sync += behind.eq(request)
+        request = behind
         m.d.comb += [
             data.eq(memory.data),
             memory.write.eq(request[0]),
