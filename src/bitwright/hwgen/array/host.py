@@ -146,8 +146,8 @@ class ArrayHost(wiring.Component):
         m.d.sync += steps.eq(Cat(accept, steps[:-1] & ~write.replicate(last)))
         m.d.sync += host.ack.eq((accept & host.we) | steps[last])
         m.d.sync += taken.eq((accept | taken) & ~host.ack)
-        # The host holds its request, so that these need no enable.
-        m.d.sync += [address.eq(host.addr), self.word.eq(host.wdata), write.eq(host.we)]
+        with m.If(~taken):
+            m.d.sync += [address.eq(host.addr), self.word.eq(host.wdata), write.eq(host.we)]
         m.d.comb += self.address.eq(address[2:])
         unused = Signal(name="unused_request_bits")
         m.d.comb += unused.eq(address[:2].any())
