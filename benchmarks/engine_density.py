@@ -1,11 +1,13 @@
-"""Places and routes array machines of the table and bit-serial engines, and prints their density.
+"""Density, and with `--route` the clock, of array machines of the table and bit-serial engines.
 
 A machine is the whole of it: engine, memories, control, accumulators, and a Wishbone port. A bit
 product is one weight bit times one activation bit in one cycle. `TRELLIS_COMB` is what nextpnr
-counts after packing; a 16x4 LUT RAM is six of them, two of which its write port takes.
+counts after packing; a 16x4 LUT RAM is six of them, two of which its write port takes. A route
+takes many minutes; native tools are taken where PATH has them.
 """
 
 import argparse
+import json
 import platform
 import re
 import subprocess
@@ -41,9 +43,9 @@ def bit_products(shape: ArrayShape) -> int:
 
 
 def measure(
-    shape: ArrayShape, folder: Path, *, seed: int, mhz: float, pack: bool
+    shape: ArrayShape, folder: Path, *, seed: int, mhz: float, route: bool
 ) -> tuple[dict[str, int], float | None]:
-    """What nextpnr counts after packing, and the clock after routing; none with `pack`."""
+    """What nextpnr counts after packing, and with `route` the clock after routing."""
     target = targets.get_fpga(TARGET)
     core = BitArray(shape=shape) if shape.engine == "bitserial" else TableArray(shape=shape)
     top = WishboneTop(core=core)
@@ -53,22 +55,26 @@ def measure(
         *tools.find("nextpnr-ecp5").command, target.device_option, "--package", target.package,
         "--speed", target.speed_grade, "--json", "netlist.json", "--lpf-allow-unconstrained",
         "--timing-allow-fail", "--seed", str(seed), "--freq", str(mhz),
-        *(["--pack-only"] if pack else []),
+        *(["--router", "router2", "--report", "timing.json"] if route else ["--pack-only"]),
     ]  # fmt: skip
     with (folder / "nextpnr.log").open("w") as sink:
         subprocess.run(command, cwd=folder, stdout=sink, stderr=subprocess.STDOUT, check=True)
     log = (folder / "nextpnr.log").read_text()
     used = {name: int(count) for name, count in re.findall(r"(\w+): +(\d+)/ *\d+ +\d+%", log)}
-    clocks = re.findall(r"Max frequency for clock .*?: ([\d.]+) MHz", log)
-    return used, float(clocks[-1]) if clocks else None
+    if not route:
+        return used, None
+    clocks = json.loads((folder / "timing.json").read_text())["fmax"]
+    return used, min(clock["achieved"] for clock in clocks.values())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Density of the table and bit-serial engines")
     parser.add_argument("engines", nargs="*", choices=[*SHAPES, []], help="all by default")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--mhz", type=float, default=125, help="clock that is asked for")
-    parser.add_argument("--pack", action="store_true", help="counts only, without a clock: minutes")
+    parser.add_argument("--mhz", type=float, default=110, help="clock that is asked for")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--pack", action="store_true", help="counts only, the default: minutes")
+    how.add_argument("--route", action="store_true", help="the clock too: half an hour a machine")
     parser.add_argument("--folder", type=Path, default=Path("build/density"))
     options = parser.parse_args()
     table = Table(
@@ -80,7 +86,7 @@ def main() -> None:
     for engine in options.engines or SHAPES:
         shape = SHAPES[engine]
         used, clock = measure(
-            shape, options.folder / engine, seed=options.seed, mhz=options.mhz, pack=options.pack
+            shape, options.folder / engine, seed=options.seed, mhz=options.mhz, route=options.route
         )
         luts, products = used["TRELLIS_COMB"], bit_products(shape)
         table.add_row(

@@ -155,7 +155,7 @@ def test_cycles() -> None:
 
 @pytest.mark.parametrize("engine", ["acttable", "weighttable", "bitserial"])
 def test_lint(engine: str, tmp_path: Path) -> None:
-    shape = ArrayShape(engine=engine, rows=4, lanes=16, depth=64)
+    shape = ArrayShape(engine=engine, rows=4, lanes=32, depth=64)
     core = BitArray(shape=shape) if engine == "bitserial" else TableArray(shape=shape)
     files = emit(core, tmp_path, name="array")
     command = [*toolchain.verilator(), "--lint-only", *lint_arguments(), "--top-module", "array"]

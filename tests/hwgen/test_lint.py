@@ -41,7 +41,7 @@ DESIGNS: dict[str, Callable[[], wiring.Component]] = {
     "bitwright_wb": lambda: WishboneTop(core=Core(machine=MACHINE)),
     **{
         f"array_{engine}": partial(
-            array, shape=ArrayShape(engine=engine, rows=4, lanes=16, depth=64)
+            array, shape=ArrayShape(engine=engine, rows=4, lanes=32, depth=64)
         )
         for engine, array in (
             ("acttable", TableArray),

@@ -10,21 +10,26 @@ from bitwright.hwgen.engines import bitserial
 
 
 async def check(pins: Pins, operands: list[tuple[np.ndarray, np.ndarray]], binary: bool) -> None:
-    """New operands every cycle."""
-    lanes = operands[0][0].shape[1]
+    """New operands every cycle, those of each row `delay(row)` cycles after row 0's."""
+    rows, lanes = operands[0][0].shape
     latency, width = bitserial.latency(lanes), bitserial.count_bits(lanes)
-    expected: list[list[int]] = []
-    for cycle, (weights, activations) in enumerate(operands + operands[:latency]):
-        pins["weights"] = bitserial.pack(weights)
-        pins["activations"] = bitserial.pack(activations)
-        counts = bitserial.golden(weights, activations, binary=binary)
-        expected.append(counts.reshape(-1).tolist())
+    counts = [bitserial.golden(*pair, binary=binary) for pair in operands]
+    columns = counts[0].shape[1]
+    for cycle in range(len(operands) + latency + bitserial.delay(rows - 1)):
+        places = [min(max(0, cycle - bitserial.delay(r)), len(operands) - 1) for r in range(rows)]
+        pins["weights"] = bitserial.pack(
+            np.stack([operands[p][0][r] for r, p in enumerate(places)])
+        )
+        pins["activations"] = bitserial.pack(operands[min(cycle, len(operands) - 1)][1])
         await pins.settled()
-        if cycle >= latency:
-            ones, number = pins["ones"], len(expected[0])
-            got = [pins["counts"] >> (width * i) & ((1 << width) - 1) for i in range(number)]
-            got = [count + (ones >> i & 1) for i, count in enumerate(got)]
-            assert got == expected[cycle - latency], f"cycle {cycle}"
+        for row in range(rows):
+            place = cycle - latency - bitserial.delay(row)
+            if 0 <= place < len(operands):
+                for column in range(columns):
+                    number = row * columns + column
+                    count = pins["counts"] >> (width * number) & ((1 << width) - 1)
+                    got = count + (pins["ones"] >> number & 1)
+                    assert got == counts[place][row, column], f"cycle {cycle}"
         await pins.edge()
 
 

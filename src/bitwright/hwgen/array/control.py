@@ -70,46 +70,49 @@ class TableControl(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        tick = Signal(PERIOD_BITS)
+        tick = Signal(PERIOD_BITS)  # one ahead of the period's cycles, for a register at its end
         writing, using, left = Signal(), Signal(), Signal(range(self._drain + 1))
-        draining, turn = Signal(), Signal()
+        draining, at_end, turn = Signal(), Signal(), Signal()
         m.d.comb += [
             self.busy.eq(writing | using | draining),
-            turn.eq((writing | using) & (tick == self.period)),
+            turn.eq((writing | using) & at_end),
         ]
-        with m.If(writing | using):
-            m.d.sync += tick.eq(tick + 1)
+        m.d.sync += [tick.eq(tick + 1), at_end.eq(tick == self.period)]
         with m.If(turn):
-            m.d.sync += tick.eq(0)
+            m.d.sync += tick.eq(1)
         with m.If(draining):
             m.d.sync += left.eq(left - 1)
             with m.If(left == 1):
                 m.d.sync += draining.eq(0)
-        self._tables(m, tick, turn, writing)
+        self._tables(m, turn, writing)
         self._uses(m, turn, writing, using)
         with m.If(turn & using & ~writing):
             m.d.sync += [using.eq(0), draining.eq(1), left.eq(self._drain)]
         with m.If(self.start & ~self.busy):
-            m.d.sync += [writing.eq(1), tick.eq(0)]
+            m.d.sync += [writing.eq(1), tick.eq(1), at_end.eq(0)]
         return m
 
-    def _tables(self, m: Module, tick: Signal, turn: Signal, writing: Signal) -> None:
+    def _tables(self, m: Module, turn: Signal, writing: Signal) -> None:
         tile = Signal(len(self.tiles))
-        m.d.comb += [
-            self.write.eq(writing & (tick < self._fill)),
-            self.count.eq(tick),
+        last_outer = Signal()
+        m.d.sync += [  # these hold still through a period
             self.write_first.eq(tile == 0),
             self.write_last.eq(tile == self.tiles),
+            last_outer.eq(self.write_outer == self.outer),
         ]
         with m.If(self.write):
-            m.d.sync += self.word.eq(self.word + 1)
+            m.d.sync += [self.word.eq(self.word + 1), self.count.eq(self.count + 1)]
+            with m.If(self.count == self._fill - 1):
+                m.d.sync += self.write.eq(0)
+        with m.If((turn & writing) | (self.start & ~self.busy)):
+            m.d.sync += [self.write.eq(1), self.count.eq(0)]
         with m.If(turn):
             m.d.sync += [self.write_bank.eq(~self.write_bank), tile.eq(tile + 1)]
             m.d.sync += self.table.eq(self.table + 1)
             with m.If(self.write_last):
                 m.d.sync += [tile.eq(0), self.write_outer.eq(self.write_outer + 1)]
-                with m.If(self.write_outer == self.outer):
-                    m.d.sync += writing.eq(0)
+                with m.If(last_outer):
+                    m.d.sync += [writing.eq(0), self.write.eq(0)]
         with m.If(self.start & ~self.busy):
             m.d.sync += [
                 tile.eq(0), self.table.eq(0), self.word.eq(0), self.write_outer.eq(0),

@@ -1,8 +1,8 @@
 """The host side of an array machine: its memories, registers and results."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,7 +10,7 @@ from bitwright.hwgen.array.shape import ArrayRegister, ArrayShape, ArrayWindow, 
 from bitwright.hwgen.host import DATA_BITS, HostSignature
 from bitwright.hwgen.isa import address_bits
 from bitwright.hwgen.ram import COPY_SUFFIX, Ram
-from bitwright.targets.host_interface import ADDRESS_BITS, WINDOW_SHIFT, slice_stride
+from bitwright.targets.host_interface import ADDRESS_BITS, WINDOW_SHIFT, slice_stride, used_slices
 
 
 def _part_bits(width: int) -> int:
@@ -27,13 +27,20 @@ class WordMemory(wiring.Component):
 
     The block RAMs of one memory lie all over the device, so each has its own registers beside it.
 
+    Args:
+        width: bits of a word.
+        depth: words.
+        slices_before: number of its first slice.
+        slice_bits: width of a slice's number.
+
     Members:
         address, data: a word is read, `READ_LATENCY` cycles later.
         write, write_address, slice, write_data: a slice is written.
     """
 
-    def __init__(self, *, width: int, depth: int) -> None:
+    def __init__(self, *, width: int, depth: int, slices_before: int, slice_bits: int) -> None:
         self._slices = slices(width)
+        self._slices_before = slices_before
         self._depth = depth
         super().__init__(
             {
@@ -41,7 +48,7 @@ class WordMemory(wiring.Component):
                 "data": Out(width),
                 "write": In(1),
                 "write_address": In(address_bits(depth)),
-                "slice": In(max(1, _part_bits(width))),
+                "slice": In(slice_bits),
                 "write_data": In(max(self._slices)),
             }
         )
@@ -54,7 +61,7 @@ class WordMemory(wiring.Component):
             word = Signal(width, name=f"word{number}", reset_less=True)
             near = (
                 (ram.read_address, self.address),
-                (ram.write_enable, self.write & (self.slice == number)),
+                (ram.write_enable, self.write & (self.slice == self._slices_before + number)),
                 (ram.write_address, self.write_address),
                 (ram.write_data, self.write_data[:width]),
             )
@@ -70,11 +77,11 @@ class WordMemory(wiring.Component):
 
 
 class ArrayHost(wiring.Component):
-    """Answers the host. A write takes 2 cycles, a read 8. What cannot be read reads as 0.
+    """Answers the host. A write takes 2 cycles, a read 8 and two for each stage after the first.
 
-    Results can be read while the machine is not busy. They are the accumulators' plus their
-    correction; a table engine's are halved where HALVE is 1, else without a
-    correction.
+    What cannot be read reads as 0. Results can be read while the machine is not busy. They are the
+    accumulators' plus their correction; a table engine's are halved where HALVE is 1, else without
+    a correction.
 
     Args:
         shape: the machine.
@@ -86,12 +93,13 @@ class ArrayHost(wiring.Component):
         address, word: of what the host writes, counted in slices from the start of its window.
         write_*: one cycle each: write `word` there.
         register_*: trip counts, and so on, as the host wrote them.
-        result_word, results: the results' word that the host reads, three cycles later.
-        correction: of the result `result_number` of that word, by then.
+        result_word, result: result `result_number` of the word that the host reads, five cycles
+            and two for each stage after the first later.
+        correction: of that result, by then.
     """
 
     def __init__(self, *, shape: ArrayShape, registers: Mapping[ArrayRegister, int]) -> None:
-        self._shape = shape
+        self.shape = shape
         self._widths = registers
         self._halve = Signal(name="halve")
         self._number_bits = (shape.result_stride - 1).bit_length()
@@ -115,7 +123,7 @@ class ArrayHost(wiring.Component):
                     for register, width in registers.items()
                 },
                 "result_word": Out(depth_bits),
-                "results": In(shape.results * shape.acc_bits),
+                "result": In(signed(shape.acc_bits)),
                 "correction": In(signed(shape.acc_bits)),
             }
         )
@@ -130,12 +138,15 @@ class ArrayHost(wiring.Component):
         host = self.host
         address = Signal(ADDRESS_BITS, reset_less=True)
         write = Signal(reset_less=True)
-        steps = Signal(7)  # a bit that walks on through the stages of a request
+        last = 6 + 2 * (len(self.shape.stages) - 1)
+        steps = Signal(last + 1)  # a bit that walks on through the stages of a request
+        taken = Signal()  # a request, until the cycle of its answer
         accept = Signal()
-        m.d.comb += accept.eq(host.stb & ~host.ack & ~steps.any())
-        m.d.sync += steps.eq(Cat(accept, steps[:-1] & ~write.replicate(6)))
-        m.d.sync += host.ack.eq((accept & host.we) | steps[6])
-        with m.If(accept):
+        m.d.comb += accept.eq(host.stb & ~taken)
+        m.d.sync += steps.eq(Cat(accept, steps[:-1] & ~write.replicate(last)))
+        m.d.sync += host.ack.eq((accept & host.we) | steps[last])
+        m.d.sync += taken.eq((accept | taken) & ~host.ack)
+        with m.If(~taken):
             m.d.sync += [address.eq(host.addr), self.word.eq(host.wdata), write.eq(host.we)]
         m.d.comb += self.address.eq(address[2:])
         unused = Signal(name="unused_request_bits")
@@ -144,11 +155,11 @@ class ArrayHost(wiring.Component):
         def stores(window: ArrayWindow, width: int = 0) -> Value:
             store = steps[0] & write & (address[WINDOW_SHIFT:] == window)
             if width:
-                used = 2 + _part_bits(width) + address_bits(self._shape.depth)
+                used = 2 + _part_bits(width) + address_bits(self.shape.depth)
                 store &= ~address[used:WINDOW_SHIFT].any()
             return store
 
-        for window, width in self._shape.word_bits.items():
+        for window, width in self.shape.word_bits.items():
             m.d.comb += getattr(self, f"write_{window.name.lower()}").eq(stores(window, width))
         registers = self._registers(m, stores(ArrayWindow.REGISTERS), address)
         result = self._result(m)
@@ -180,37 +191,51 @@ class ArrayHost(wiring.Component):
         return shown
 
     def _result(self, m: Module) -> Value:
-        """The memory takes three cycles, the choice of a result two, the correction one."""
-        bits = self._shape.acc_bits
-        chosen = Signal(signed(bits), reset_less=True)
+        """The result, then its correction."""
+        bits = self.shape.acc_bits
         corrected = Signal(signed(bits), reset_less=True)
         m.d.comb += self.result_word.eq(self.address[self._number_bits :])
-        number, count = self.result_number, self._shape.results
-        results = [self.results[bits * n : bits * (n + 1)] for n in range(count)]
-        quarters: list[Signal] = []
-        for first in range(0, count, 4):
-            quarter = Signal(signed(bits), name=f"quarter{first // 4}", reset_less=True)
-            m.d.sync += quarter.eq(Array(results[first : first + 4])[number[:2]])
-            quarters.append(quarter)
-        m.d.sync += chosen.eq(Array(quarters)[number[2:]])
-        if self._shape.engine == "bitserial":
-            m.d.sync += corrected.eq((chosen << self._shape.binary) + self.correction)
+        if self.shape.engine == "bitserial":
+            m.d.sync += corrected.eq((self.result << self.shape.binary) + self.correction)
             return corrected
         halve = self._halve
-        m.d.sync += corrected.eq(chosen + (self.correction & halve.replicate(bits)).as_signed())
+        m.d.sync += corrected.eq(
+            self.result + (self.correction & halve.replicate(bits)).as_signed()
+        )
         low = Mux(halve, corrected[1:], corrected[:-1])
         return Cat(low, corrected[-1]).as_signed()
 
 
-def connect_memory(m: Module, port: ArrayHost, name: str, data: Value, depth: int) -> WordMemory:
-    """The buffer called `name` that the host writes and whose words are `data`."""
-    m.submodules[name] = memory = WordMemory(width=len(data), depth=depth)
-    parts = _part_bits(len(data))
-    m.d.comb += [
-        data.eq(memory.data),
-        memory.write.eq(getattr(port, f"write_{name}")),
-        memory.slice.eq(port.address[:parts]),
-        memory.write_address.eq(port.address[parts:]),
-        memory.write_data.eq(port.word),
-    ]
-    return memory
+def connect_memory(
+    m: Module, port: ArrayHost, name: str, words: Sequence[Value], depth: int, *, width: int
+) -> list[WordMemory]:
+    """The buffer called `name` that the host writes, whose words are `width` bits.
+
+    Each of `words` is a stage's part of a word, a memory of its own that is one cycle behind the
+    one before.
+    """
+    parts = _part_bits(width)
+    control = 1 + parts + address_bits(depth)
+    address = port.address[: control - 1]
+    request: Value = Cat(getattr(port, f"write_{name}"), address, port.word)
+    stage_slices = used_slices(width) // len(words)
+    memories: list[WordMemory] = []
+    for stage, data in enumerate(words):
+        memory = WordMemory(
+            width=len(data), depth=depth, slices_before=stage * stage_slices,
+            slice_bits=max(1, parts),
+        )  # fmt: skip
+        m.submodules[f"{name}{stage}"] = memory
+        used = control + len(memory.write_data)
+        behind = Signal(used, name=f"{name}_request{stage}", reset_less=True)
+        m.d.sync += behind.eq(request)
+        request = behind
+        m.d.comb += [
+            data.eq(memory.data),
+            memory.write.eq(request[0]),
+            memory.slice.eq(request[1 : 1 + parts]),
+            memory.write_address.eq(request[1 + parts : control]),
+            memory.write_data.eq(request[control:]),
+        ]
+        memories.append(memory)
+    return memories

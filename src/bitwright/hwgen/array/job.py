@@ -104,7 +104,7 @@ def table_job(
                 for n in range(columns) for t in range(tiles)
             ],
             ArrayWindow.WEIGHTS: [
-                acttable.pack(planes[p, b, :, t])
+                _stages(shape, [acttable.pack(row) for row in planes[p, b, :, t]])
                 for t in range(tiles) for b in range(blocks) for p in range(weight_bits)
             ],
         }  # fmt: skip
@@ -202,10 +202,10 @@ def bit_job(
                 "opens": weight == 0,
             }
             pairs.append(pair_layout(shape.depth).const(entry).as_value().value)
-    words = [[bitserial.pack(bits) for bits in o.reshape(-1, *o.shape[-2:])] for o in operands]
+    words = [o.reshape(-1, *o.shape[-2:]) for o in operands]
     memories = {
-        ArrayWindow.WEIGHTS: words[0],
-        ArrayWindow.ACTIVATIONS: words[1],
+        ArrayWindow.WEIGHTS: [_stages(shape, [bitserial.pack(r) for r in w]) for w in words[0]],
+        ArrayWindow.ACTIVATIONS: [bitserial.pack(bits) for bits in words[1]],
         ArrayWindow.CORRECTIONS: pairs,
     }
     blocks, columns = len(operands[0]), len(operands[1])
@@ -289,6 +289,16 @@ def _check_results(
         raise MachineError(
             f"a result may reach {reach}; expected at most {most} with acc_bits {shape.acc_bits}"
         )
+
+
+def _stages(shape: ArrayShape, rows: list[int]) -> int:
+    """A word of digits: each stage's rows side by side, from its own slice on."""
+    stage_bits = 32 * shape.stage_slices
+    return sum(
+        word << (stage * stage_bits + place * shape.lanes)
+        for stage, own in enumerate(shape.stages)
+        for place, word in enumerate(rows[own.start : own.stop])
+    )
 
 
 def _join(values: NDArray, bits: int) -> int:

@@ -7,8 +7,10 @@ from amaranth.lib.wiring import In
 from bitwright.hwgen.array import row_sum
 from bitwright.hwgen.array.control import PERIOD_BITS, PLANE_BITS, TableControl
 from bitwright.hwgen.array.host import READ_LATENCY, ArrayHost, connect_memory
+from bitwright.hwgen.array.results import connect_results
 from bitwright.hwgen.array.row_sum import RowSum
-from bitwright.hwgen.array.shape import INNER_BITS, ArrayRegister, ArrayShape
+from bitwright.hwgen.array.shape import INNER_BITS, ArrayRegister, ArrayShape, ArrayWindow
+from bitwright.hwgen.delayed import Delayed
 from bitwright.hwgen.engines import acttable, weighttable
 from bitwright.hwgen.engines.acttable import ActTable
 from bitwright.hwgen.engines.weighttable import WeightTable
@@ -31,24 +33,8 @@ def shortest_period(shape: ArrayShape) -> int:
 
 def drain(shape: ArrayShape) -> int:
     """Cycles from the last period until its results are in their memory."""
-    return READ_LATENCY + acttable.latency(shape.lanes) + row_sum.LATENCY + 1
-
-
-class Delayed:
-    """A value some cycles later: `delayed[n]`, asked for outside of `m.If`."""
-
-    def __init__(self, m: Module, name: str, value: Value) -> None:
-        self._m = m
-        self._name = name
-        self._stages: list[Value] = [value]
-
-    def __getitem__(self, cycles: int) -> Value:
-        while len(self._stages) <= cycles:
-            name = f"{self._name}_{len(self._stages)}"
-            stage = Signal(len(self._stages[0]), name=name, reset_less=True)
-            self._m.d.sync += stage.eq(self._stages[-1])
-            self._stages.append(stage)
-        return self._stages[cycles]
+    last = shape.delay(shape.rows - 1)
+    return READ_LATENCY + acttable.latency(shape.lanes) + row_sum.LATENCY + 1 + last
 
 
 class TableArray(wiring.Component):
@@ -89,13 +75,21 @@ class TableArray(wiring.Component):
             engine = WeightTable(rows=shape.rows, lanes=shape.lanes, weight_bits=shape.weight_bits)
             tables, planes = engine.tables, shape.activation_bits
         m.submodules.engine = engine
-        weights = connect_memory(
-            m, port, "weights", tables if not on_activations else engine.digits, shape.depth
-        )
-        activations = connect_memory(
-            m, port, "activations", tables if on_activations else engine.digits, shape.depth
-        )
+        if on_activations:
+            bits = shape.lanes
+            digits = [engine.digits[bits * own.start : bits * own.stop] for own in shape.stages]
+        else:
+            digits = [Value.cast(engine.digits)]
+        weights, activations = (
+            connect_memory(m, port, window.name.lower(), words, shape.depth,
+                           width=shape.word_bits[window])
+            for window, words in (
+                (ArrayWindow.WEIGHTS, digits if on_activations else [tables]),
+                (ArrayWindow.ACTIVATIONS, [tables] if on_activations else digits),
+            )
+        )  # fmt: skip
         fills, uses = (activations, weights) if on_activations else (weights, activations)
+        index = Delayed(m, "index", control.index)
         m.d.comb += [
             control.start.eq(port.start),
             *(
@@ -103,8 +97,8 @@ class TableArray(wiring.Component):
                 for name in ("outer", "tiles", "inner", "planes", "period")
             ),
             port.busy.eq(control.busy),
-            fills.address.eq(control.table if on_activations else control.word),
-            uses.address.eq(control.index),
+            fills[0].address.eq(control.table if on_activations else control.word),
+            *(memory.address.eq(index[stage]) for stage, memory in enumerate(uses)),
             engine.fill.eq(Delayed(m, "fill", control.write)[READ_LATENCY]),
             engine.entry.eq(Delayed(m, "entry", control.count)[READ_LATENCY]),
             engine.fill_bank.eq(Delayed(m, "fill_bank", control.write_bank)[READ_LATENCY]),
@@ -124,39 +118,31 @@ class TableArray(wiring.Component):
     ) -> None:  # fmt: skip
         shape = self.shape
         plane_bits = engine.sums[0].shape().width
-        m.submodules.results = ram = Ram(width=shape.rows * shape.acc_bits, depth=shape.depth)
         done = READ_LATENCY + acttable.latency(shape.lanes)  # from a step to its plane's sum
         first = Delayed(m, "first", control.first_plane)
         negate = Delayed(m, "negate", control.first_plane & port.register_signed)
         first_tile = Delayed(m, "first_tile", control.first_tile)
         result = Delayed(m, "result", control.result)
         finished = Delayed(m, "finished", control.step & control.last_plane)
-        read_address = Signal.like(ram.read_address, name="read_address", reset_less=True)
-        held = Signal(len(ram.read_data), reset_less=True)
-        m.d.sync += [
-            read_address.eq(Mux(control.busy, result[done - 2], port.result_word)),
-            held.eq(ram.read_data),
-        ]
-        m.d.comb += [
-            ram.read_address.eq(read_address),
-            ram.write_enable.eq(finished[done + row_sum.LATENCY]),
-            ram.write_address.eq(result[done + row_sum.LATENCY]),
-            port.results.eq(held),
-        ]
-        for number in range(shape.rows):
-            row = RowSum(
-                plane_bits=plane_bits, term_bits=plane_bits + planes, acc_bits=shape.acc_bits
-            )
-            m.submodules[f"row_sum{number}"] = row
+        read_address = Mux(control.busy, result[done - 2], port.result_word)
+        bits = shape.acc_bits
+        for stage, memory in enumerate(connect_results(m, port, read_address)):
             m.d.comb += [
-                row.first.eq(first[done - 1]),
-                row.negate.eq(negate[done - 1]),
-                row.first_tile.eq(first_tile[done]),
-                row.plane.eq(engine.sums[number]),
-                row.carry.eq(engine.carries[number]),
-                row.old.eq(ram.read_data.word_select(number, shape.acc_bits).as_signed()),
-                ram.write_data.word_select(number, shape.acc_bits).eq(row.new),
+                memory.write_enable.eq(finished[done + row_sum.LATENCY + stage]),
+                memory.write_address.eq(result[done + row_sum.LATENCY + stage]),
             ]
+            for place, number in enumerate(shape.stages[stage]):
+                row = RowSum(plane_bits=plane_bits, term_bits=plane_bits + planes, acc_bits=bits)
+                m.submodules[f"row_sum{number}"] = row
+                m.d.comb += [
+                    row.first.eq(first[done - 1 + stage]),
+                    row.negate.eq(negate[done - 1 + stage]),
+                    row.first_tile.eq(first_tile[done + stage]),
+                    row.plane.eq(engine.sums[number]),
+                    row.carry.eq(engine.carries[number]),
+                    row.old.eq(memory.read.word_select(place, bits).as_signed()),
+                    memory.write.word_select(place, bits).eq(row.new),
+                ]
 
     def _corrections(
         self, m: Module, port: ArrayHost, control: TableControl, engine: ActTable | WeightTable

@@ -6,7 +6,7 @@ from typing import Literal
 
 from amaranth.lib import data
 
-from bitwright.hwgen.engines import weighttable
+from bitwright.hwgen.engines import acttable, bitserial, weighttable
 from bitwright.hwgen.isa import address_bits
 from bitwright.ir.machine import MachineError
 from bitwright.targets.host_interface import WINDOW_SHIFT, slice_stride, used_slices
@@ -84,6 +84,25 @@ class ArrayShape:
         if not 2 <= self.acc_bits <= 32:
             raise MachineError(f"ArrayShape has acc_bits {self.acc_bits}; expected 2 to 32")
 
+    def delay(self, row: int) -> int:
+        """Cycles that a row is behind row 0; rows with the same delay are a stage."""
+        return {
+            "acttable": acttable.delay, "weighttable": weighttable.delay,
+            "bitserial": bitserial.delay,
+        }[self.engine](row)  # fmt: skip
+
+    @property
+    def stages(self) -> list[range]:
+        """The rows of each stage."""
+        rows = range(self.rows)
+        starts = [row for row in rows if not row or self.delay(row) != self.delay(row - 1)]
+        return [rows[a:b] for a, b in zip(starts, [*starts[1:], self.rows], strict=True)]
+
+    @property
+    def stage_slices(self) -> int:
+        """Slices of 32 bits of a stage's digits in a word of weights: each stage has its own."""
+        return used_slices(len(self.stages[0]) * self.lanes)
+
     @property
     def results(self) -> int:
         """Results of one word."""
@@ -97,7 +116,8 @@ class ArrayShape:
     @property
     def word_bits(self) -> dict[ArrayWindow, int]:
         """Widths of the words that the host writes."""
-        weights, activations, corrections = self.rows * self.lanes, self.lanes, self.acc_bits
+        weights = 32 * self.stage_slices * len(self.stages)
+        activations, corrections = self.lanes, self.acc_bits
         if self.engine == "acttable":
             activations *= self.activation_bits
         elif self.engine == "weighttable":

@@ -5,7 +5,8 @@ A weight is digits of +1 and -1: a w of n bits (two's complement) has 2w + 1 = -
 "Applications of distributed arithmetic to digital signal processing", 1989). Of the sixteen sums
 of four activations with signs, eight are the negatives of the others. So a table has eight entries,
 a fourth digit negates inside of the first adder, and a RAM of 16 words holds two tables: one is
-read while the other is built. All rows' copies of a table are written at once by one builder.
+read while the other is built. One builder writes all rows' copies of a table; from row to row its
+entries go through registers, since the copies lie all over the device.
 """
 
 import numpy as np
@@ -23,12 +24,19 @@ from bitwright.hwgen.add import (
     tree_levels,
     tree_luts,
 )
+from bitwright.hwgen.delayed import Delayed
 from bitwright.hwgen.ram import COPY_SUFFIX
 from bitwright.ir.machine import MachineError
 
 GROUP = 4  # activations of a table
 ENTRIES = 1 << (GROUP - 1)
 FILL = ENTRIES + 2  # cycles from the first entry's operands to the first use of the new tables
+STAGE_ROWS = 2
+
+
+def delay(row: int) -> int:
+    """Cycles that a row is behind row 0: entries go from `STAGE_ROWS` rows on to the next ones."""
+    return row // STAGE_ROWS
 
 
 def latency(lanes: int) -> int:
@@ -90,6 +98,8 @@ def resources(*, rows: int, lanes: int, activation_bits: int, activation_signed:
 class ActTable(wiring.Component):
     """`sums[r] + carries[r]` is the dot product of row r's digits, `latency` cycles later.
 
+    Row r is `delay(r)` cycles behind row 0, with its digits as with its sum.
+
     Args:
         rows: rows of digits.
         lanes: activations, four times a power of two, at least 8.
@@ -99,8 +109,8 @@ class ActTable(wiring.Component):
     Members:
         activations: of the tables that are built; the same for all eight entries.
         fill, entry, fill_bank: write that entry of the tables of that bank.
-        digits: a word of `pack`.
-        bank: of the tables that they index.
+        digits: a word of `pack`, each row's at its time.
+        bank: of the tables that those of row 0 index.
         total: the sum of the activations, `total_latency(lanes)` cycles after their last entry.
     """
 
@@ -145,17 +155,23 @@ class ActTable(wiring.Component):
                 builder.fill.eq(self.fill),
                 builder.place.eq(Cat(self.entry, self.fill_bank)),
             ]
+        entries = [(b.write, b.address, b.value) for b in builders]
+        bank = Delayed(m, "bank", self.bank)
         for number in range(self.rows):
+            if number and delay(number) != delay(number - 1):
+                entries = [
+                    _passed_on(m, f"row{number}_{group}", own) for group, own in enumerate(entries)
+                ]
             m.submodules[f"row{number}"] = row = _Row(len(builders), self.table_bits)
-            for group, builder in enumerate(builders):
+            for group, (write, address, value) in enumerate(entries):
                 m.d.comb += [
-                    row.write[group].eq(builder.write),
-                    row.address[group].eq(builder.address),
-                    row.value[group].eq(builder.value),
+                    row.write[group].eq(write),
+                    row.address[group].eq(address),
+                    row.value[group].eq(value),
                 ]
             m.d.comb += [
                 row.digits.eq(self.digits.word_select(number, self.lanes)),
-                row.bank.eq(self.bank),
+                row.bank.eq(bank[delay(number)]),
                 self.sums[number].eq(row.sum),
                 self.carries[number].eq(row.carry),
             ]
@@ -183,6 +199,17 @@ def copies(m: Module, name: str, value: Value, count: int) -> list[Signal]:
     registers = [Signal(name=f"{name}{n}{COPY_SUFFIX}", reset_less=True) for n in range(count)]
     m.d.sync += [register.eq(value) for register in registers]
     return registers
+
+
+def _passed_on(
+    m: Module, name: str, entry: tuple[Value, Value, Value]
+) -> tuple[Signal, Signal, Signal]:
+    """Write enable, address and value of an entry a cycle later, each group's for itself."""
+    write = Signal(name=f"{name}_write{COPY_SUFFIX}", reset_less=True)
+    address = Signal(GROUP, name=f"{name}_address{COPY_SUFFIX}", reset_less=True)
+    value = Signal(signed(len(entry[2])), name=f"{name}_value", reset_less=True)
+    m.d.sync += [write.eq(entry[0]), address.eq(entry[1]), value.eq(entry[2])]
+    return write, address, value
 
 
 class _Builder(wiring.Component):

@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from bitwright.hwgen.add import COUNT_LANES, COUNT_LUTS, add, chain_luts, count7
+from bitwright.hwgen.delayed import Delayed
 from bitwright.ir.machine import MachineError
 
 _CHAIN_FROM = 5  # width of the sums from which on a carry chain is smaller than tables
@@ -21,6 +22,11 @@ _CHAIN_FROM = 5  # width of the sums from which on a carry chain is smaller than
 def latency(lanes: int) -> int:
     """Cycles from the bits to the counts: a register, then one per level of counters."""
     return (lanes // (COUNT_LANES + 1)).bit_length() + 1
+
+
+def delay(row: int) -> int:
+    """Cycles that a row is behind row 0: activations go from row on to row."""
+    return row
 
 
 def count_bits(lanes: int) -> int:
@@ -60,6 +66,8 @@ def resources(*, rows: int, columns: int, lanes: int) -> int:
 class BitSerial(wiring.Component):
     """`counts[r * columns + c] + ones[...]` is the count of row r and column c, `latency` later.
 
+    Row r is `delay(r)` cycles behind row 0, with its weights as with its counts.
+
     Args:
         rows, columns: sizes of the two operands.
         lanes: bits of a row or column at once, a power of two, at least 8.
@@ -91,19 +99,19 @@ class BitSerial(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         rows = [
-            self._delayed(m, f"row{row}", self.weights.word_select(row, self.lanes))
-            for row in range(self.rows)
+            self._delayed(m, f"row{row}", bits)
+            for row, bits in enumerate(_split(self.weights, self.lanes))
         ]
         columns = [
-            self._delayed(m, f"column{column}", self.activations.word_select(column, self.lanes))
-            for column in range(self.columns)
+            Delayed(m, f"column{column}_row", self._delayed(m, f"column{column}", bits))
+            for column, bits in enumerate(_split(self.activations, self.lanes))
         ]
         for number in range(self.rows * self.columns):
             row, column = divmod(number, self.columns)
             m.submodules[f"counter{row}_{column}"] = counter = _Counter(self.lanes, self._binary)
             m.d.comb += [
                 counter.weights.eq(rows[row]),
-                counter.activations.eq(columns[column]),
+                counter.activations.eq(columns[column][delay(row)]),
                 self.counts[number].eq(counter.count),
                 self.ones[number].eq(counter.one),
             ]
@@ -122,6 +130,10 @@ class BitSerial(wiring.Component):
             parts.append(value)
             start += lanes
         return Cat(*parts)
+
+
+def _split(word: Value, bits: int) -> list[Value]:
+    return [word[start : start + bits] for start in range(0, len(word), bits)]
 
 
 def _level_lanes(lanes: int) -> list[int]:

@@ -14,6 +14,7 @@ from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from bitwright.hwgen.add import adder_tree, ram16, ram16_luts, tree_levels, tree_luts
+from bitwright.hwgen.delayed import Delayed
 from bitwright.hwgen.engines.acttable import (
     ENTRIES,
     GROUP,
@@ -29,6 +30,11 @@ from bitwright.ir.machine import MachineError
 __all__ = ["digits", "latency"]  # those of acttable: the digits are the activations'
 
 BUNDLE = 4  # rows whose tables are written at once
+
+
+def delay(row: int) -> int:
+    """Cycles that a row is behind row 0: words and digits go from bundle on to bundle."""
+    return row // BUNDLE
 
 
 def fill_cycles(rows: int) -> int:
@@ -97,6 +103,8 @@ def resources(*, rows: int, lanes: int, weight_bits: int) -> int:
 class WeightTable(wiring.Component):
     """`sums[r] + carries[r]` is row r's weights times the digits, `latency` cycles later.
 
+    Row r takes `delay(r)` cycles more.
+
     Args:
         rows: rows of weights, a multiple of `BUNDLE`.
         lanes: weights of a row, four times a power of two, at least 8.
@@ -140,24 +148,23 @@ class WeightTable(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         groups = self.lanes // GROUP
-        word = Signal(len(self.tables), reset_less=True)
-        place = Signal(GROUP, reset_less=True)
-        m.d.sync += [
-            word.eq(self.tables),
-            place.eq(Cat(self.entry[: GROUP - 1], self.fill_bank)),
-        ]
+        word = Delayed(m, "word", self.tables)
+        place = Delayed(m, "place", Cat(self.entry[: GROUP - 1], self.fill_bank))
+        write = Delayed(m, "write", Cat(self.fill, self.entry[GROUP - 1 :]))
+        digits = Delayed(m, "digits", self.digits)
+        bank = Delayed(m, "bank", self.bank)
         for number in range(self.rows // BUNDLE):
             constant = self._constant
             if constant is not None:
                 constant = constant[BUNDLE * number :][:BUNDLE]
             m.submodules[f"bundle{number}"] = bundle = _Bundle(groups, self.table_bits, constant)
             m.d.comb += [
-                bundle.digits.eq(self.digits),
-                bundle.bank.eq(self.bank),
-                bundle.word.eq(word),
-                bundle.place.eq(place),
+                bundle.digits.eq(digits[number]),
+                bundle.bank.eq(bank[number]),
+                bundle.word.eq(word[number + 1]),
+                bundle.place.eq(place[number + 1]),
             ]
-            m.d.sync += bundle.write.eq(self.fill & (self.entry >> (GROUP - 1) == number))
+            m.d.sync += bundle.write.eq(write[number] == (number << 1 | 1))
             for row in range(BUNDLE):
                 m.d.comb += [
                     self.sums[BUNDLE * number + row].eq(bundle.sums[row]),
