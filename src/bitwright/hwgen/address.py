@@ -1,6 +1,6 @@
 """The loop nest of a compute instruction: one step per cycle, with its addresses and flags."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -149,7 +149,7 @@ class LoopNest(wiring.Component):
             m.d.sync += advance[i].eq(step & inner & ~last[i])
             if loop in moves:
                 m.d.sync += moves[loop].eq(step & inner)
-            self._counter(m, f[f"n_{loop}"], step, last[i], inner, loop)
+            self._counter(m, f[f"n_{loop}"], running, last[i], ~(tile_last & waiting) & inner, loop)
 
         self._source_address(m, advance, moves)
         self._coordinates(m, advance, moves)
@@ -161,18 +161,18 @@ class LoopNest(wiring.Component):
         self,
         m: Module,
         count: Value,
-        step: Value,
+        running: Value,
         last: Value,
-        inner: Value,
+        goes_on: Value,
         name: str,
     ) -> None:
         """Counts down from `count` to 1; `last` is a register that is 1 together with 1."""
         left = Signal(len(count), name=f"{name}_left")
         one = Signal(name=f"{name}_once")
         m.d.sync += one.eq(count == 1)
-        with m.If(self.start):
+        with m.If(~running):
             m.d.sync += [left.eq(count), last.eq(count == 1)]
-        with m.Elif(step & inner):
+        with m.Elif(goes_on):
             m.d.sync += [left.eq(Mux(last, count, left - 1)), last.eq(Mux(last, one, left == 2))]
 
     def _source_address(self, m: Module, advance: Value, moves: dict[str, Signal]) -> None:
@@ -182,17 +182,14 @@ class LoopNest(wiring.Component):
         begin = {loop: Signal(bits, name=f"source_{loop}") for loop in loops}
         on = {loop: advance[i] for i, loop in enumerate(LOOPS)}
         base, stride, moved = Signal(bits), Signal(bits), Signal(bits)
+        first = self.start, self.bases.src_base.as_unsigned()
+        begins = [(on[loop], begin[loop]) for loop in loops]
         m.d.comb += [
-            base.eq(
-                _select(*((on[loop], begin[loop]) for loop in loops), (on["plane"], begin["ox"]))
-            ),
+            base.eq(_select(first, *begins, (on["plane"], begin["ox"]))),
             stride.eq(_select(*((on[loop], f[f"s_{loop}"].as_unsigned()) for loop in loops))),
+            moved.eq(base + stride),
             self.source.eq(begin["kx"]),
         ]
-        with m.If(self.start):
-            m.d.comb += moved.eq(self.bases.src_base.as_unsigned())
-        with m.Else():
-            m.d.comb += moved.eq(base + stride)
         for loop in loops:
             with m.If(self.start | moves[loop]):
                 m.d.sync += begin[loop].eq(moved)
@@ -206,18 +203,11 @@ class LoopNest(wiring.Component):
             now = Signal(bits, name=axis)
             moved = Signal(bits, name=f"{axis}_next")
             # Loops between the two restart the kernel; loops outside of `outer` restart it all.
-            restart = Cat(on[name] for name in LOOPS[: LOOPS.index(outer)]).any() | self.start
-            middle = LOOPS[LOOPS.index(outer) + 1 : LOOPS.index(kernel)]
-            rewind = Cat(on[name] for name in middle).any()
-            with m.If(restart):
-                m.d.comb += moved.eq(f[f"{axis}0"])
-            with m.Elif(rewind):
-                m.d.comb += moved.eq(begin)
-            with m.Else():
-                m.d.comb += moved.eq(
-                    Mux(on[outer], begin, now)
-                    + Mux(on[outer], f[f"{axis}_{outer}"], f[f"{axis}_{kernel}"])
-                )
+            restart = self.start | moves[LOOPS[LOOPS.index(outer) - 1]]
+            rewind = moves[LOOPS[LOOPS.index(kernel) - 1]]
+            base = Mux(restart, f[f"{axis}0"], Mux(rewind, begin, now))
+            steps = ((on[loop], f[f"{axis}_{loop}"]) for loop in (outer, kernel))
+            m.d.comb += moved.eq(base + _select(*steps))
             with m.If(self.start | moves[outer]):
                 m.d.sync += begin.eq(moved)
             with m.If(self.start | moves[kernel]):
