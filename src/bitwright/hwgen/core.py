@@ -367,7 +367,8 @@ class Core(wiring.Component):
         """Who owns which bank, and the counters of each inference."""
         cycles = [Signal(32, name=f"cycles_bank{bank}") for bank in range(2)]
         inferences = Signal(32)
-        store, counted = Signal(), Signal(32, reset_less=True)  # a cycle after the sequencer's
+        store = Signal()  # a cycle after the sequencer's, and what it had counted
+        counted = Signal(32, reset_less=True)
         m.d.sync += [store.eq(sequencer.store), counted.eq(sequencer.cycles)]
         m.d.comb += [
             input_banks.fill.eq(port.commit),

@@ -145,7 +145,8 @@ class Datapath(wiring.Component):
             for number in range(1, machine.window_rows):
                 with m.Case(number):
                     m.d.comb += chosen.eq(self.weight_data.word_select(number, size))
-        keeps_first, keeps_others = Signal(reset_less=True), Signal(reset_less=True)
+        keeps_first = Signal(reset_less=True)
+        keeps_others = Signal(reset_less=True)
         kept = [keeps_first, *[keeps_others] * (WINDOW_TAPS - 1)]
         m.d.sync += [
             keeps_first.eq(~maximum),

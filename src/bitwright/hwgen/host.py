@@ -162,7 +162,9 @@ class HostPort(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         host = self.host
-        free, accept, serve, reading, choosing = (Signal() for _ in range(5))
+        free, accept, serve, reading, choosing = (
+            Signal(name=name) for name in ("free", "accept", "serve", "reading", "choosing")
+        )
         address = Signal(ADDRESS_BITS, reset_less=True)
         word = Signal(DATA_BITS, reset_less=True)
         write = Signal(reset_less=True)
