@@ -1,6 +1,6 @@
 """The loop nest of a compute instruction: one step per cycle, with its addresses and flags."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -72,14 +72,16 @@ class LoopNest(wiring.Component):
 
     The last step of a tile waits until the `gap` of the tile before has passed since that one's
     last step, so that the output stage never gets a tile early: golden `issue_cycles`. The first
-    step is two cycles after `start`.
+    step is two cycles after `start`. The loops count a cycle before the step that they choose:
+    between the two stand registers, which the addresses follow.
 
     Members:
-        start: one cycle; `bases` is taken. From the next cycle on `fields` must hold still.
-        gap: output groups of the tile of this cycle's step, minus one; 0 for none.
+        start: one cycle; `bases` is taken. From this cycle on `fields` must hold still.
+        gap: output groups of the tile of the next cycle's step, minus one; 0 for none.
         flags, acc_op: of the step in this cycle; `last` only of a tile that gives pixels.
         source: activation word of the step. `padding` (one cycle later): outside of the source.
         row, column, row_outside: with the engine `dsp` instead of padding, in the step's cycle.
+        next_row: with `dsp`, of the step in the next cycle.
         weight (one cycle later): weight word of the step.
         finished: the last step of the instruction is in this cycle.
     """
@@ -91,6 +93,7 @@ class LoopNest(wiring.Component):
         if machine.dsp:
             place = {
                 "row": Out(RowFlags),
+                "next_row": Out(RowFlags),
                 "column": Out(signed(coordinate_bits(machine))),
                 "row_outside": Out(1),
             }
@@ -112,9 +115,8 @@ class LoopNest(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         f = self.fields
-        setup, running = Signal(), Signal()
+        running = Signal()
         step = Signal()
-        m.d.sync += setup.eq(self.start)
 
         # A tile may end only when the output stage is ready for it.
         gap_left = Signal.like(self.gap)
@@ -122,75 +124,77 @@ class LoopNest(wiring.Component):
         last = Signal(len(LOOPS))
         tile_last = last[3:].all()
         tile_end = Signal()
+        finished = Signal()
         m.d.comb += [
             step.eq(running & ~(tile_last & waiting)),
             tile_end.eq(step & tile_last),
-            self.finished.eq(step & last.all()),
+            finished.eq(step & last.all()),
         ]
+        m.d.sync += self.finished.eq(finished)
         with m.If(tile_end):
             m.d.sync += [gap_left.eq(self.gap), waiting.eq(self.gap != 0)]
         with m.Elif(waiting):
             m.d.sync += [gap_left.eq(gap_left - 1), waiting.eq(gap_left != 1)]
-        with m.If(setup):
+        with m.If(self.start):
             m.d.sync += running.eq(1)
-        with m.Elif(self.finished):
+        with m.Elif(finished):
             m.d.sync += running.eq(0)
 
         # One-hot: the loop that goes on after this step; all loops inside of it start over.
+        # `moves[loop]`: it or a loop outside of it goes on, or the instruction ends.
         advance = Signal(len(LOOPS))
-        m.d.comb += [advance[i].eq(last[i + 1 :].all() & ~last[i]) for i in range(len(LOOPS))]
+        moves = {loop: Signal(name=f"{loop}_moves") for loop in LOOPS if loop != "plane"}
         for i, loop in enumerate(LOOPS):
-            self._counter(m, f[f"n_{loop}"], setup, step, last[i], last[i + 1 :].all(), loop)
+            inner = last[i + 1 :].all()
+            m.d.sync += advance[i].eq(step & inner & ~last[i])
+            if loop in moves:
+                m.d.sync += moves[loop].eq(step & inner)
+            self._counter(m, f[f"n_{loop}"], running, last[i], ~(tile_last & waiting) & inner, loop)
 
-        self._source_address(m, step, advance)
-        self._coordinates(m, setup, step, advance)
-        self._weight_address(m, step, advance)
-        self._flags(m, setup, step, last, advance)
+        self._source_address(m, advance, moves)
+        self._coordinates(m, advance, moves)
+        self._weight_address(m, advance, moves)
+        self._flags(m, step, last)
         return m
 
     def _counter(
         self,
         m: Module,
         count: Value,
-        setup: Value,
-        step: Value,
+        running: Value,
         last: Value,
-        inner: Value,
+        goes_on: Value,
         name: str,
     ) -> None:
         """Counts down from `count` to 1; `last` is a register that is 1 together with 1."""
         left = Signal(len(count), name=f"{name}_left")
         one = Signal(name=f"{name}_once")
         m.d.sync += one.eq(count == 1)
-        with m.If(setup):
+        with m.If(~running):
             m.d.sync += [left.eq(count), last.eq(count == 1)]
-        with m.Elif(step & inner):
+        with m.Elif(goes_on):
             m.d.sync += [left.eq(Mux(last, count, left - 1)), last.eq(Mux(last, one, left == 2))]
 
-    def _source_address(self, m: Module, step: Value, advance: Value) -> None:
+    def _source_address(self, m: Module, advance: Value, moves: dict[str, Signal]) -> None:
         """Each loop keeps the address at which its current round began; one adder for all."""
         f, bits = self.fields, self._source_bits
         loops = ("block", "oy", "ox", "cb", "ky", "kx")
         begin = {loop: Signal(bits, name=f"source_{loop}") for loop in loops}
         on = {loop: advance[i] for i, loop in enumerate(LOOPS)}
         base, stride, moved = Signal(bits), Signal(bits), Signal(bits)
+        first = self.start, self.bases.src_base.as_unsigned()
+        begins = [(on[loop], begin[loop]) for loop in loops]
         m.d.comb += [
-            base.eq(
-                _select(*((on[loop], begin[loop]) for loop in loops), (on["plane"], begin["ox"]))
-            ),
+            base.eq(_select(first, *begins, (on["plane"], begin["ox"]))),
             stride.eq(_select(*((on[loop], f[f"s_{loop}"].as_unsigned()) for loop in loops))),
+            moved.eq(base + stride),
             self.source.eq(begin["kx"]),
         ]
-        with m.If(self.start):
-            m.d.comb += moved.eq(self.bases.src_base.as_unsigned())
-        with m.Else():
-            m.d.comb += moved.eq(base + stride)
         for loop in loops:
-            outer = Cat(on[name] for name in LOOPS[: LOOPS.index(loop) + 1]).any()
-            with m.If(self.start | (step & outer)):
+            with m.If(self.start | moves[loop]):
                 m.d.sync += begin[loop].eq(moved)
 
-    def _coordinates(self, m: Module, setup: Value, step: Value, advance: Value) -> None:
+    def _coordinates(self, m: Module, advance: Value, moves: dict[str, Signal]) -> None:
         f, bits = self.fields, coordinate_bits(self.machine)
         on = {loop: advance[i] for i, loop in enumerate(LOOPS)}
         outside = Signal()
@@ -199,21 +203,14 @@ class LoopNest(wiring.Component):
             now = Signal(bits, name=axis)
             moved = Signal(bits, name=f"{axis}_next")
             # Loops between the two restart the kernel; loops outside of `outer` restart it all.
-            restart = Cat(on[name] for name in LOOPS[: LOOPS.index(outer)]).any() | setup
-            middle = LOOPS[LOOPS.index(outer) + 1 : LOOPS.index(kernel)]
-            rewind = Cat(on[name] for name in middle).any()
-            with m.If(restart):
-                m.d.comb += moved.eq(f[f"{axis}0"])
-            with m.Elif(rewind):
-                m.d.comb += moved.eq(begin)
-            with m.Else():
-                m.d.comb += moved.eq(
-                    Mux(on[outer], begin, now)
-                    + Mux(on[outer], f[f"{axis}_{outer}"], f[f"{axis}_{kernel}"])
-                )
-            with m.If(setup | (step & (restart | on[outer]))):
+            restart = self.start | moves[LOOPS[LOOPS.index(outer) - 1]]
+            rewind = moves[LOOPS[LOOPS.index(kernel) - 1]]
+            base = Mux(restart, f[f"{axis}0"], Mux(rewind, begin, now))
+            steps = ((on[loop], f[f"{axis}_{loop}"]) for loop in (outer, kernel))
+            m.d.comb += moved.eq(base + _select(*steps))
+            with m.If(self.start | moves[outer]):
                 m.d.sync += begin.eq(moved)
-            with m.If(setup | (step & (restart | on[outer] | rewind | on[kernel]))):
+            with m.If(self.start | moves[kernel]):
                 m.d.sync += now.eq(moved)
             if axis == "x" and self.machine.dsp:
                 m.d.comb += [self.column.eq(now), self.row_outside.eq(outside)]
@@ -224,7 +221,7 @@ class LoopNest(wiring.Component):
             outside = outside | over
         m.d.sync += self.padding.eq(outside)
 
-    def _weight_address(self, m: Module, step: Value, advance: Value) -> None:
+    def _weight_address(self, m: Module, advance: Value, moves: dict[str, Signal]) -> None:
         """Runs on inside of a tile, starts over with each tile, runs on into the next block."""
         f = self.fields
         now, begin = Signal.like(self.weight), Signal.like(self.weight)
@@ -234,17 +231,16 @@ class LoopNest(wiring.Component):
         again = advance[1] | advance[2] | (advance[0] & f.w_same_blocks)
         with m.If(self.start):
             m.d.sync += [now.eq(self.bases.w_base), begin.eq(self.bases.w_base)]
-        with m.Elif(step):
-            with m.If(again):
-                m.d.sync += now.eq(begin)
-            with m.Elif(advance[0] | ~f.w_same_steps):
-                m.d.sync += now.eq(following)
-            with m.If(advance[0] & ~f.w_same_blocks):
-                m.d.sync += begin.eq(following)
+        with m.Elif(again):
+            m.d.sync += now.eq(begin)
+        with m.Elif(advance[0] | (moves["kx"] & ~f.w_same_steps)):
+            m.d.sync += now.eq(following)
+        with m.If(~self.start & advance[0] & ~f.w_same_blocks):
+            m.d.sync += begin.eq(following)
 
-    def _flags(self, m: Module, setup: Value, step: Value, last: Value, advance: Value) -> None:
+    def _flags(self, m: Module, step: Value, last: Value) -> None:
         tile_first, plane_first, sign, after_sign = Signal(), Signal(), Signal(), Signal()
-        with m.If(setup):
+        with m.If(self.start):
             m.d.sync += [tile_first.eq(1), sign.eq(1), after_sign.eq(0)]
         with m.Elif(step):
             m.d.sync += [
@@ -254,21 +250,22 @@ class LoopNest(wiring.Component):
             with m.If(last[4:].all()):
                 m.d.sync += [sign.eq(last[3]), after_sign.eq(sign & ~last[3])]
         with m.If(tile_first):
-            m.d.comb += self.acc_op.eq(AccOp.LOAD)
+            m.d.sync += self.acc_op.eq(AccOp.LOAD)
         with m.Elif(~plane_first):
-            m.d.comb += self.acc_op.eq(AccOp.ADD)
+            m.d.sync += self.acc_op.eq(AccOp.ADD)
         with m.Else():
-            m.d.comb += self.acc_op.eq(Mux(after_sign, AccOp.NEGATE, AccOp.DOUBLE))
+            m.d.sync += self.acc_op.eq(Mux(after_sign, AccOp.NEGATE, AccOp.DOUBLE))
         silent: Value = Const(0)
         if self.machine.dsp:
             row_first = Signal()
-            with m.If(setup):
+            with m.If(self.start):
                 m.d.sync += row_first.eq(1)
             with m.Elif(step & last[3:].all()):
                 m.d.sync += row_first.eq(last[2])
             silent = row_first & (self.fields.pixels_first == 0)
-            m.d.comb += [self.row.first.eq(row_first), self.row.last.eq(last[2])]
-        m.d.comb += [
+            m.d.comb += [self.next_row.first.eq(row_first), self.next_row.last.eq(last[2])]
+            m.d.sync += self.row.eq(self.next_row)
+        m.d.sync += [
             self.flags.valid.eq(step),
             self.flags.last.eq(last[3:].all() & ~silent),
             self.flags.block_end.eq(last[1:].all()),
@@ -301,7 +298,7 @@ def resources(machine: Machine) -> Structure:
             "weights": 4 * weight,
         },
         ff={
-            "nests": 26,
+            "nests": 47,
             "counters": counters,
             "sources": 6 * source,
             "coordinates": 4 * coordinates,

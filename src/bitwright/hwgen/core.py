@@ -71,7 +71,9 @@ class Core(wiring.Component):
         m.submodules.output_banks = output_banks = PingPong()
         fetch, sequencer = Fetch(machine=machine), Sequencer()
         loops, stage = LoopNest(machine=machine), OutputStage(machine=machine)
-        reset = ResetInserter(~port.run)
+        halted = Signal(init=1)
+        m.d.sync += halted.eq(~port.run)
+        reset = ResetInserter(halted)
         m.submodules.fetch = reset(fetch)
         m.submodules.sequencer = reset(sequencer)
         m.submodules.loops = reset(loops)
@@ -100,15 +102,17 @@ class Core(wiring.Component):
         stage: OutputStage,
         running: Signal,
     ) -> None:
-        """Hands the fetched fields to the units; fields used later are kept from `start` on."""
+        """Hands the fetched fields to the units; fields used later are kept."""
         machine = self.machine
+        start = Signal()  # a cycle after the sequencer's: by then the kept fields are there
+        m.d.sync += start.eq(sequencer.start)
         m.d.comb += [
             fetch.take.eq(sequencer.take),
             sequencer.fetched.eq(fetch.ready),
             sequencer.opcode.eq(fetch.opcode),
             sequencer.finished.eq(stage.finished),
-            loops.start.eq(sequencer.start),
-            stage.start.eq(sequencer.start),
+            loops.start.eq(start),
+            stage.start.eq(start),
         ]
         kept: list[tuple[str, Value]] = [
             (name, running[name]) for name, _ in control_layout(machine)
@@ -119,7 +123,8 @@ class Core(wiring.Component):
             m.d.comb += unit.fields.eq(held)
             kept += [(name, held[name]) for name, _ in layout]
             m.d.comb += [unit.bases[name].eq(fetch.fields[name]) for name, _ in unit.bases.shape()]
-        with m.If(sequencer.start):
+        # They follow the fetched ones until the instruction starts: a short way to their enable.
+        with m.If(sequencer.idle):
             m.d.sync += [value.eq(fetch.fields[name]) for name, value in kept]
 
     def _operate(
@@ -190,9 +195,9 @@ class Core(wiring.Component):
             stage.head.eq(path.head),
         ]
         gaps = {name: self._gap(m, running[name], matmul, name) for name in PIXEL_FIELDS}
-        inner = Mux(loops.row.last, gaps["pixels_last"], gaps["pixels"])
+        inner = Mux(loops.next_row.last, gaps["pixels_last"], gaps["pixels"])
         m.d.comb += [
-            loops.gap.eq(Mux(loops.row.first, gaps["pixels_first"], inner)),
+            loops.gap.eq(Mux(loops.next_row.first, gaps["pixels_first"], inner)),
             stage.row.eq(path.tile_row),
         ]
 
@@ -362,10 +367,13 @@ class Core(wiring.Component):
         """Who owns which bank, and the counters of each inference."""
         cycles = [Signal(32, name=f"cycles_bank{bank}") for bank in range(2)]
         inferences = Signal(32)
+        store = Signal()  # a cycle after the sequencer's, and what it had counted
+        counted = Signal(32, reset_less=True)
+        m.d.sync += [store.eq(sequencer.store), counted.eq(sequencer.cycles)]
         m.d.comb += [
             input_banks.fill.eq(port.commit),
-            input_banks.drain.eq(sequencer.store),
-            output_banks.fill.eq(sequencer.store),
+            input_banks.drain.eq(store),
+            output_banks.fill.eq(store),
             output_banks.drain.eq(port.release),
             sequencer.input_ready.eq(input_banks.full != 0),
             sequencer.output_free.eq(~output_banks.full[1]),
@@ -375,11 +383,11 @@ class Core(wiring.Component):
             port.cycles.eq(Mux(output_banks.read_bank, cycles[1], cycles[0])),
             port.inferences.eq(inferences),
         ]
-        with m.If(sequencer.store):
+        with m.If(store):
             m.d.sync += inferences.eq(inferences + 1)
             for bank, latched in enumerate(cycles):
                 with m.If(output_banks.write_bank == bank):
-                    m.d.sync += latched.eq(sequencer.cycles)
+                    m.d.sync += latched.eq(counted)
 
 
 def _connect_write(m: Module, ram: Ram, port: HostPort, window: Window) -> None:

@@ -43,14 +43,14 @@ class Prediction:
 def instruction_cycles(machine: Machine, instruction: Instruction) -> int:
     """From the start of a compute instruction to the first cycle in which another may start.
 
-    One cycle to start the loops, the steps with their stalls, the way of the last step to its
+    Two cycles to start the loops, the steps with their stalls, the way of the last step to its
     accumulators, and the output stage's groups.
     """
     count = groups(machine, instruction.opcode)
     issue = issue_cycles(instruction, count)
     to_output = term_latency(machine, instruction.opcode) - 1
     last = count * instruction.last_pixels
-    return 1 + issue + to_output + output.latency(machine) + last
+    return 2 + issue + to_output + output.latency(machine) + last
 
 
 def _fetch_cycles(instruction: Instruction) -> int:

@@ -64,35 +64,44 @@ class Datapath(wiring.Component):
         m.submodules.dsp = array = Dsp(machine=machine)
         m.submodules.window = lanes = Window(machine=machine)
         m.submodules.tile_sums = sums = TileSums(machine=machine)
-        maximum = self.fields.channel_op == ChannelOp.MAX
-        is_window = Signal()
-        m.d.comb += is_window.eq(~self.matmul & (self.fields.channel_op >= ChannelOp.WINDOW))
+        # What holds still has a register, so that it drives many from nearby.
+        matmul, maximum, is_window, every_other = (
+            Signal(name=name, reset_less=True)
+            for name in ("is_matmul", "is_maximum", "is_window", "every_other")
+        )
+        operation = self.fields.channel_op
+        m.d.sync += [
+            matmul.eq(self.matmul),
+            maximum.eq(~self.matmul & (operation == ChannelOp.MAX)),
+            is_window.eq(~self.matmul & (operation >= ChannelOp.WINDOW)),
+            every_other.eq(is_window & (self.fields.pixels != machine.pixels)),
+        ]
         flags, rows, ops = self._follow(m)
         words = Cat(self.words)
         m.d.comb += [
             Cat(array.activations).eq(words),
             Cat(lanes.activations).eq(words),
-            array.weights.as_value().eq(self._weights(m, is_window)),
+            array.weights.as_value().eq(self._weights(m, matmul, maximum, is_window)),
             lanes.products.eq(array.products),
         ]
         short = term_latency(machine, Opcode.CHANNELWISE) - 1
         long = term_latency(machine, Opcode.MATMUL) - 1
-        peak = operands.LATENCY + 1
+        peak = operands.LATENCY + 2
         m.d.comb += [
-            lanes.maximum.eq(maximum & ~self.matmul),
+            lanes.maximum.eq(maximum),
             lanes.peak_valid.eq(flags[peak].valid),
             lanes.peak_first.eq(ops[peak] == AccOp.LOAD),
-            lanes.op.eq(Mux(lanes.maximum, AccOp.LOAD, ops[short])),
+            lanes.op.eq(Mux(maximum, AccOp.LOAD, ops[short])),
             lanes.valid.eq(flags[short].valid & self.run),
-            self.tile.eq(Mux(self.matmul, flags[long], flags[short])),
-            self.tile_row.eq(Mux(self.matmul, rows[long], rows[short])),
+            self.tile.eq(Mux(matmul, flags[long], flags[short])),
+            self.tile_row.eq(Mux(matmul, rows[long], rows[short])),
             sums.sums.eq(array.sums),
             sums.lane_sums.eq(lanes.sums),
-            sums.use_lanes.eq(~self.matmul),
+            sums.use_lanes.eq(~matmul),
             sums.valid.eq(self.tile.valid & self.run),
             sums.first.eq(ops[long] == AccOp.LOAD),
             sums.last.eq(self.tile.last),
-            sums.every_other.eq(is_window & (self.fields.pixels != machine.pixels)),
+            sums.every_other.eq(every_other),
             sums.offset.eq(~is_window | self.tile_row.first),
             self.head.eq(sums.head),
         ]
@@ -113,7 +122,7 @@ class Datapath(wiring.Component):
             ops.append(op)
         return all_flags, rows, ops
 
-    def _weights(self, m: Module, is_window: Signal) -> Value:
+    def _weights(self, m: Module, matmul: Value, maximum: Value, is_window: Value) -> Value:
         """The weight word beside its activations.
 
         A window's kernel row goes to the first rows. Otherwise the channelwise engine uses row 0
@@ -136,9 +145,12 @@ class Datapath(wiring.Component):
             for number in range(1, machine.window_rows):
                 with m.Case(number):
                     m.d.comb += chosen.eq(self.weight_data.word_select(number, size))
-        maximum = ~self.matmul & (self.fields.channel_op == ChannelOp.MAX)
-        kept = [~maximum, *[self.matmul | is_window] * (WINDOW_TAPS - 1)]
+        keeps_first = Signal(reset_less=True)
+        keeps_others = Signal(reset_less=True)
+        kept = [keeps_first, *[keeps_others] * (WINDOW_TAPS - 1)]
         m.d.sync += [
+            keeps_first.eq(~maximum),
+            keeps_others.eq(matmul | is_window),
             first.eq(chosen & Cat(keep.replicate(row_size) for keep in kept)),
             others.eq(self.weight_data[size:]),
         ]

@@ -162,64 +162,69 @@ class HostPort(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         host = self.host
-        accept, serve, reading, choosing = Signal(), Signal(), Signal(), Signal()
+        free, accept, serve, reading, choosing = (
+            Signal(name=name) for name in ("free", "accept", "serve", "reading", "choosing")
+        )
         address = Signal(ADDRESS_BITS, reset_less=True)
         word = Signal(DATA_BITS, reset_less=True)
         write = Signal(reset_less=True)
         # A write is acknowledged while it is served; a read three cycles later: after the memory
         # and the choice of a slice. The request holds still until then.
-        m.d.comb += accept.eq(host.stb & ~host.ack & ~serve & ~reading & ~choosing)
+        m.d.comb += [
+            free.eq(~(host.ack | serve | reading | choosing)),
+            accept.eq(host.stb & free),
+        ]
         m.d.sync += [
             serve.eq(accept),
             reading.eq(serve & ~write),
             choosing.eq(reading),
             host.ack.eq((accept & host.we) | choosing),
         ]
-        with m.If(accept):
+        with m.If(free):
             m.d.sync += [address.eq(host.addr), word.eq(host.wdata), write.eq(host.we)]
         unused = Signal(name="unused_request_bits")
         m.d.comb += unused.eq(Cat(address[:2], word[self._word_bits :]).any())
 
-        in_window = {
-            window: address[WINDOW_SHIFT:] == window for window in (Window.CSR, *self._memories)
-        }
+        # What a write does is chosen while it is accepted, so that it can be done at once.
         store = Signal()
-        m.d.comb += store.eq(serve & write)
-        self._writes(m, store, in_window, address[2:WINDOW_SHIFT], word)
-        registers = self._registers(m, store & in_window[Window.CSR], address, word)
+        m.d.comb += store.eq(accept & host.we)
+        in_window = {
+            window: host.addr[WINDOW_SHIFT:] == window for window in (Window.CSR, *self._memories)
+        }
+        self._writes(m, store, in_window, host.addr[2:WINDOW_SHIFT], address, word)
+        registers = self._registers(m, store & in_window[Window.CSR], host.addr, address, word)
         output = self._output(m, address[2:WINDOW_SHIFT])
         from_output = Signal()
-        shown = Signal(DATA_BITS, reset_less=True)
-        m.d.sync += [
-            from_output.eq(in_window[Window.OUTPUT]),
-            shown.eq(Mux(in_window[Window.CSR], registers, 0)),
-        ]
-        m.d.sync += host.rdata.eq(Mux(from_output, output, shown))
+        m.d.sync += from_output.eq(address[WINDOW_SHIFT:] == Window.OUTPUT)
+        m.d.sync += host.rdata.eq(Mux(from_output, output, registers))
         return m
 
     def _writes(
-        self, m: Module, store: Value, in_window: dict[Window, Value], address: Value, word: Value
-    ) -> None:
+        self, m: Module, store: Value, in_window: dict[Window, Value], offset: Value,
+        address: Value, word: Value,
+    ) -> None:  # fmt: skip
         written = [memory for memory in self._memories.values() if memory.window != Window.OUTPUT]
-        m.d.comb += [self.word.eq(word), self.offset.eq(address)]
+        m.d.comb += [self.word.eq(word), self.offset.eq(address[2:WINDOW_SHIFT])]
         for part in range(self._early_slices()):
             register = Signal(DATA_BITS, name=f"slice{part}", reset_less=True)
             m.d.comb += self.early.word_select(part, DATA_BITS).eq(register)
             mine = [
-                in_window[memory.window] & (address[: memory.slice_bits] == part)
+                in_window[memory.window] & (offset[: memory.slice_bits] == part)
                 for memory in written
                 if memory.slices > part + 1
             ]
-            with m.If(store & Cat(mine).any()):
+            chosen = Signal(name=f"is_slice{part}")
+            m.d.sync += chosen.eq(store & Cat(mine).any())
+            with m.If(chosen):
                 m.d.sync += register.eq(word)
         for memory in written:
             enable = getattr(self, f"write_{memory.window.name.lower()}")
-            row = address[memory.slice_bits :]
+            row = offset[memory.slice_bits :]
             last = Const(1)
             if memory.slices > 1:
-                last = address[: memory.slice_bits] == memory.slices - 1
+                last = offset[: memory.slice_bits] == memory.slices - 1
             inside = ~row[address_bits(memory.depth) :].any()
-            m.d.comb += enable.eq(store & in_window[memory.window] & last & inside)
+            m.d.sync += enable.eq(store & in_window[memory.window] & last & inside)
 
     def _output(self, m: Module, address: Value) -> Value:
         memory = self._memories[Window.OUTPUT]
@@ -233,29 +238,39 @@ class HostPort(wiring.Component):
                     m.d.sync += chosen.eq(self.output_data.word_select(number, DATA_BITS))
         return chosen
 
-    def _registers(self, m: Module, store: Value, address: Value, word: Value) -> Value:
-        value = Signal(DATA_BITS)
-        offset = address[2:WINDOW_SHIFT]
-        with m.Switch(offset):
-            with m.Case(Register.ID >> 2):
-                m.d.comb += value.eq(MACHINE_ID)
-            with m.Case(Register.MACHINE_HASH >> 2):
-                m.d.comb += value.eq(self._fingerprint)
-            with m.Case(Register.CONTROL >> 2):
-                m.d.comb += value.eq(self.run)
-                with m.If(store):
-                    m.d.sync += self.run.eq(word[0])
-            with m.Case(Register.STATUS >> 2):
-                m.d.comb += value.eq(Cat(self.busy, Const(0, 1), self.input_full, self.output_full))
-            with m.Case(Register.INPUT_COMMIT >> 2):
-                m.d.comb += self.commit.eq(store)
-            with m.Case(Register.OUTPUT_RELEASE >> 2):
-                m.d.comb += self.release.eq(store)
-            with m.Case(Register.CYCLES >> 2):
-                m.d.comb += value.eq(self.cycles)
-            with m.Case(Register.INFERENCES >> 2):
-                m.d.comb += value.eq(self.inferences)
-        return value
+    def _registers(
+        self, m: Module, store: Value, request: Value, address: Value, word: Value
+    ) -> Value:
+        """What the register at `address` shows, two cycles later; 0 elsewhere."""
+        shows: dict[Register, Value] = {
+            Register.ID: Const(MACHINE_ID, DATA_BITS),
+            Register.MACHINE_HASH: Const(self._fingerprint, DATA_BITS),
+            Register.CONTROL: self.run,
+            Register.STATUS: Cat(self.busy, Const(0, 1), self.input_full, self.output_full),
+            Register.CYCLES: self.cycles,
+            Register.INFERENCES: self.inferences,
+        }
+        value: Value = Const(0, DATA_BITS)
+        for register, shown in shows.items():
+            here = Signal(name=f"reads_{register.name.lower()}", reset_less=True)
+            m.d.sync += here.eq(address[2:] == register >> 2)
+            value = value | shown & here.replicate(len(shown))
+        result = Signal(DATA_BITS, name="shown", reset_less=True)
+        m.d.sync += result.eq(value)
+
+        written = {
+            register: Signal(name=f"writes_{register.name.lower()}")
+            for register in (Register.CONTROL, Register.INPUT_COMMIT, Register.OUTPUT_RELEASE)
+        }
+        for register, pulse in written.items():
+            m.d.sync += pulse.eq(store & (request[2:WINDOW_SHIFT] == register >> 2))
+        with m.If(written[Register.CONTROL]):
+            m.d.sync += self.run.eq(word[0])
+        m.d.comb += [
+            self.commit.eq(written[Register.INPUT_COMMIT]),
+            self.release.eq(written[Register.OUTPUT_RELEASE]),
+        ]
+        return result
 
 
 def resources(shown: Mapping[Window, HostMemory]) -> Structure:

@@ -30,8 +30,8 @@ class Widths(Protocol):
 def latency(machine: Widths, product: type[SerialProduct] | None = None) -> int:
     """Cycles from the operands to the entry."""
     if product is not None:
-        return 4 + product.latency(machine.multiplier_bits)
-    return 5 + _product_cycles(machine)
+        return 5 + product.latency(machine.multiplier_bits)
+    return 6 + _product_cycles(machine)
 
 
 def _product_cycles(machine: Widths) -> int:
@@ -105,23 +105,25 @@ class Requantizer(wiring.Component):
             else:
                 product = self._product(m, biased, multiplier)
 
-        # shift in two cycles; a 0 below the product leaves the half bit at the window's bottom
-        fine_shift = _delayed(m, shift[:3], 1, "shift_fine")
-        doubled = Cat(Const(0, 1), product)
-        value, over, lost = _narrow_shift(
-            m, doubled, ((32, shift[5]), (16, shift[4]), (8, shift[3]))
-        )
-        coarse = Signal(len(value), name="coarse", reset_less=True)
-        coarse_over = Signal(reset_less=True)
-        # what the first of two roundings has dropped is no part of the second one's remainder
-        coarse_rest = lost[0] & ~twice | lost[1] | lost[2]
-        m.d.sync += [coarse.eq(value), coarse_over.eq(over)]
-        value, over, lost = _narrow_shift(
-            m, coarse, ((4, fine_shift[2]), (2, fine_shift[1]), (1, fine_shift[0]))
-        )
-        window = Signal(signed(WINDOW_BITS), reset_less=True)
-        window_over = Signal(reset_less=True)
-        m.d.sync += [window.eq(value), window_over.eq(over | coarse_over)]
+        # shift in three cycles; a 0 below the product leaves the half bit at the window's bottom
+        value: Value = Cat(Const(0, 1), product)
+        over: Value = Const(0)
+        rest: Value = Const(0)
+        for step, high in enumerate((4, 2, 0)):
+            amount = _delayed(m, shift[high : high + 2], step, f"shift_{high}")
+            stages = (2 << high, amount[1]), (1 << high, amount[0])
+            narrow, outside, lost = _narrow_shift(m, value, stages)
+            if wide:
+                # what the first of two roundings drops is no part of the second one's remainder
+                first = lost[0] & ~twice if step == 0 else lost[0]
+                dropped = Signal(name=f"rest_{high}", reset_less=True)
+                m.d.sync += dropped.eq(rest | first | lost[1])
+                rest = dropped
+            value_step = Signal(signed(len(narrow)), name=f"window_{high}", reset_less=True)
+            over_step = Signal(name=f"window_{high}_over", reset_less=True)
+            m.d.sync += [value_step.eq(narrow), over_step.eq(outside | over)]
+            value, over = value_step, over_step
+        window, window_over = value, over
 
         # saturate, round, zero point
         body, sign = Signal(WINDOW_BITS - 1), window[-1]
@@ -130,9 +132,7 @@ class Requantizer(wiring.Component):
         placed = Signal(signed(WINDOW_BITS), reset_less=True)
         up = body[0]
         if wide:
-            coarse_rest = _delayed(m, coarse_rest, 1, "coarse_rest")
-            rest = _delayed(m, coarse_rest | Cat(lost).any(), 1, "rest")
-            twice = _delayed(m, twice, 2, "twice_last")
+            twice = _delayed(m, twice, 3, "twice_last")
             tie_up = Signal()
             with m.Switch(self.rounding):
                 with m.Case(Rounding.HALF_UP):

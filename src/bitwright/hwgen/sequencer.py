@@ -46,8 +46,9 @@ class Fetch(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         count = Signal(range(len(FIELDS)))
-        store = Signal()
-        self._chains(m, count, store)
+        following = Signal.like(count)
+        store = Signal()  # the word that comes next is number `following` of the fields
+        self._chains(m, following, store)
         # The memory answers a cycle later, so `address` runs ahead of the word that is here.
         with m.FSM():
             with m.State("read"):
@@ -61,17 +62,19 @@ class Fetch(wiring.Component):
                     with m.Case(Opcode.LOAD, Opcode.STORE):
                         m.next = "ready"
                     with m.Case(Opcode.MATMUL, Opcode.CHANNELWISE):
+                        m.d.comb += store.eq(1)
                         m.d.sync += self.address.eq(self.address + 1)
                         m.next = "fields"
                     with m.Default():
                         m.d.sync += self.address.eq(0)
                         m.next = "read"
             with m.State("fields"):
-                m.d.comb += store.eq(1)
-                m.d.sync += count.eq(count + 1)
+                m.d.comb += following.eq(count + 1)
+                m.d.sync += count.eq(following)
                 with m.If(count == len(FIELDS) - 1):
                     m.next = "ready"
                 with m.Else():
+                    m.d.comb += store.eq(1)
                     m.d.sync += self.address.eq(self.address + 1)
             with m.State("ready"):
                 m.d.comb += self.ready.eq(1)
@@ -79,7 +82,7 @@ class Fetch(wiring.Component):
                     m.next = "read"
         return m
 
-    def _chains(self, m: Module, count: Signal, store: Signal) -> None:
+    def _chains(self, m: Module, following: Signal, store: Signal) -> None:
         chains: dict[tuple[int, int], list[str]] = {}
         for name, kept in kept_bits(self.machine).items():
             chains.setdefault(kept, []).append(name)
@@ -87,10 +90,11 @@ class Fetch(wiring.Component):
         for (offset, bits), names in chains.items():
             if not bits:
                 continue
-            here = Signal(name=f"is_{bits}_bits_from_{offset}")
-            with m.Switch(count):
+            here = Signal(name=f"is_{bits}_bits_from_{offset}", reset_less=True)
+            m.d.sync += here.eq(0)
+            with m.Switch(following):
                 with m.Case(*(positions[name] for name in names)):
-                    m.d.comb += here.eq(store)
+                    m.d.sync += here.eq(store)
             stages = [Signal(bits, name=f"next_{name}", reset_less=True) for name in names]
             with m.If(here):
                 m.d.sync += stages[-1].eq(self.data[offset:][:bits])
@@ -107,6 +111,7 @@ class Sequencer(wiring.Component):
     Members:
         fetched, opcode, take: of `Fetch`.
         input_ready, output_free: a full input bank, a free output bank.
+        idle: no instruction runs; the next one may start in this cycle.
         start: one cycle, with the fetched fields; `finished`: that instruction is done.
         matmul: the running instruction is a MATMUL.
         store: one cycle: free the input bank, publish the output bank.
@@ -121,6 +126,7 @@ class Sequencer(wiring.Component):
                 "take": Out(1),
                 "input_ready": In(1),
                 "output_free": In(1),
+                "idle": Out(1),
                 "start": Out(1),
                 "finished": In(1),
                 "matmul": Out(1),
@@ -135,6 +141,7 @@ class Sequencer(wiring.Component):
         m.d.sync += self.cycles.eq(self.cycles + 1)
         with m.FSM():
             with m.State("next"):
+                m.d.comb += self.idle.eq(1)
                 with m.If(self.fetched):
                     m.d.comb += self.take.eq(1)
                     with m.Switch(self.opcode):

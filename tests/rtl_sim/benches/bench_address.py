@@ -85,9 +85,9 @@ async def steps(dut: object) -> None:
         groups = MACHINE.matmul_groups if opcode == Opcode.MATMUL else MACHINE.channelwise_groups
         expected = golden(f)
         pins["start"], pins["bases"] = 1, packed(address.BASES, f)
+        pins["fields"], pins["gap"] = packed(address.FIELDS, f), groups - 1
         await pins.edge()
         pins["start"], pins["bases"] = 0, random.getrandbits(8)
-        pins["fields"], pins["gap"] = packed(address.FIELDS, f), groups - 1
         got: list[tuple[int, ...]] = []
         cycles: list[int] = []
         step: tuple[int, ...] | None = None

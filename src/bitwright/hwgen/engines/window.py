@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from bitwright.hwgen.address import AccOp
 from bitwright.hwgen.engines import dsp
+from bitwright.hwgen.ram import COPY_SUFFIX
 from bitwright.hwgen.requantize import add_with_carry
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import WINDOW_TAPS, Machine, plane_bits
@@ -45,7 +46,7 @@ class Window(wiring.Component):
     Members:
         products: of the array, [pixel][row][lane]; `activations`: the operands, `dsp.PRODUCTS`
             cycles before their products.
-        peak_valid, peak_first: with the operands of a maximum, one cycle later.
+        peak_valid, peak_first: with the operands of a maximum, two cycles later.
         maximum: what is done; holds still while steps are on their way. The products of a maximum
             are 0, and but for a window those of rows 1 and 2.
         op, valid: of the step whose products are there in this cycle; an `AccOp`.
@@ -73,9 +74,8 @@ class Window(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         machine = self.machine
-        op, valid = Signal(2, reset_less=True), Signal(reset_less=True)
-        m.d.sync += [op.eq(self.op), valid.eq(self.valid)]
         for lane in range(machine.lanes):
+            control = _Control(m, self.op, self.valid, lane)
             peaks = [self._peak(m, pixel, lane) for pixel in range(machine.pixels)]
             for number in range(machine.pixels + CARRIED):
                 taps = [
@@ -87,28 +87,27 @@ class Window(wiring.Component):
                 term = Signal(total.shape(), name=f"term{number}_{lane}", reset_less=True)
                 m.d.sync += term.eq(total)
                 peak = peaks[number - CARRIED] if number >= CARRIED else Const(0, signed(1))
-                self._add(m, number, lane, term | peak, op, valid)
+                self._add(m, number, lane, term | peak, control)
         return m
 
     def _peak(self, m: Module, pixel: int, lane: int) -> Value:
         """The largest activation since the first; 0 without `maximum`; beside the term."""
+        early = Signal(signed(8), name=f"early{pixel}_{lane}", reset_less=True)
         a = Signal(signed(8), name=f"activation{pixel}_{lane}", reset_less=True)
         largest = Signal(signed(8), name=f"largest{pixel}_{lane}", reset_less=True)
-        m.d.sync += a.eq(self.activations[pixel][lane])
+        m.d.sync += [early.eq(self.activations[pixel][lane]), a.eq(early)]
         with m.If(~self.maximum):
             m.d.sync += largest.eq(0)
         with m.Elif(self.peak_valid & (self.peak_first | (a > largest))):
             m.d.sync += largest.eq(a)
         value: Signal = largest
-        for cycle in range(dsp.PRODUCTS + 1 - 2):
+        for cycle in range(dsp.PRODUCTS + 1 - 3):
             later = Signal(signed(8), name=f"largest{pixel}_{lane}_{cycle}", reset_less=True)
             m.d.sync += later.eq(value)
             value = later
         return value
 
-    def _add(
-        self, m: Module, number: int, lane: int, term: Value, op: Signal, valid: Signal
-    ) -> None:
+    def _add(self, m: Module, number: int, lane: int, term: Value, control: "_Control") -> None:
         bits = self.machine.acc_bits
         acc = Signal(signed(bits), name=f"sum{number}_{lane}", reset_less=True)
         base = Signal(signed(bits), name=f"sum{number}_{lane}_base")
@@ -116,21 +115,33 @@ class Window(wiring.Component):
         m.d.comb += self.sums[number][lane].eq(acc)
         if number < CARRIED:
             carried = self.sums[number + self.machine.pixels][lane]
-            m.d.comb += base.eq(Mux(op == AccOp.LOAD, carried, acc))
+            m.d.comb += base.eq(Mux(control.loads, carried, acc))
             m.d.comb += total.eq(base + term)
         else:
             shift = plane_bits(self.machine.engine)
             moved = Cat(Const(0, shift), acc[:-shift])
-            with m.Switch(op):
-                with m.Case(AccOp.ADD):
-                    m.d.comb += base.eq(acc)
-                with m.Case(AccOp.DOUBLE):
-                    m.d.comb += base.eq(moved)
-                with m.Case(AccOp.NEGATE):
-                    m.d.comb += base.eq(~moved)
-            m.d.comb += add_with_carry(total, base, term, op == AccOp.NEGATE)
-        with m.If(valid):
+            kept = acc & control.adds.replicate(bits) | moved & control.moves.replicate(bits)
+            m.d.comb += base.eq(kept ^ control.negates.replicate(bits))
+            m.d.comb += add_with_carry(total, base, term, control.negates)
+        with m.If(control.valid):
             m.d.sync += acc.eq(total)
+
+
+class _Control:
+    """A lane's own registers of what its sums do, so that none drives too many."""
+
+    def __init__(self, m: Module, op: Value, valid: Value, lane: int) -> None:
+        self.loads, self.adds, self.moves, self.negates, self.valid = (
+            Signal(name=f"{name}{lane}{COPY_SUFFIX}", reset_less=True)
+            for name in ("loads", "adds", "moves", "negates", "valid")
+        )
+        m.d.sync += [
+            self.loads.eq(op == AccOp.LOAD),
+            self.adds.eq(op == AccOp.ADD),
+            self.moves.eq((op == AccOp.DOUBLE) | (op == AccOp.NEGATE)),
+            self.negates.eq(op == AccOp.NEGATE),
+            self.valid.eq(valid),
+        ]
 
 
 def resources(machine: Machine) -> Structure:
