@@ -93,6 +93,7 @@ class HostView:
     out_words: int
     fingerprint: int
     in_flight: int
+    streams: bool = False
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from bitwright.ir.machine import TABLE_ENTRIES, Machine
 from bitwright.targets.host_interface import (
     ADDRESS_BITS,
     MACHINE_ID,
+    MEMORY_ADDRESS_BITS,
     WINDOW_SHIFT,
     Register,
     Window,
@@ -64,6 +65,8 @@ def memories(machine: Machine) -> dict[Window, HostMemory]:
         Window.INPUT: (machine.activation_bits, machine.in_words),
         Window.OUTPUT: (machine.activation_bits, machine.out_words),
     }
+    if machine.streams:
+        del shapes[Window.WEIGHTS]
     return {
         window: HostMemory(window, width, depth)
         for window, (width, depth) in shapes.items()
@@ -102,6 +105,7 @@ class HostPort(wiring.Component):
     Args:
         memories: what is behind the windows; at least OUTPUT.
         fingerprint: what the register MACHINE_HASH shows.
+        external: whether the machine has an external memory.
 
     Members:
         host: the request port.
@@ -111,9 +115,13 @@ class HostPort(wiring.Component):
         output_data: the output word at `word_address(Window.OUTPUT)`, a cycle later.
         run, commit, release: CONTROL bit 0; one cycle each for the two writes.
         busy, input_full, output_full, cycles, inferences: what the registers show.
+        failed, ended: with external memory, too. memory_base: the register of that name.
     """
 
-    def __init__(self, *, memories: Mapping[Window, HostMemory], fingerprint: int) -> None:
+    def __init__(
+        self, *, memories: Mapping[Window, HostMemory], fingerprint: int, external: bool = False
+    ) -> None:
+        self._external = external
         self._memories = memories
         self._fingerprint = fingerprint
         writes = {
@@ -143,6 +151,11 @@ class HostPort(wiring.Component):
                 "output_full": In(2),
                 "cycles": In(32),
                 "inferences": In(32),
+                **(
+                    {"failed": In(1), "ended": In(32), "memory_base": Out(MEMORY_ADDRESS_BITS)}
+                    if external
+                    else {}
+                ),
             }
         )
 
@@ -246,7 +259,8 @@ class HostPort(wiring.Component):
                 with m.If(store):
                     m.d.sync += self.run.eq(word[0])
             with m.Case(Register.STATUS >> 2):
-                m.d.comb += value.eq(Cat(self.busy, Const(0, 1), self.input_full, self.output_full))
+                failed = self.failed if self._external else Const(0, 1)
+                m.d.comb += value.eq(Cat(self.busy, failed, self.input_full, self.output_full))
             with m.Case(Register.INPUT_COMMIT >> 2):
                 m.d.comb += self.commit.eq(store)
             with m.Case(Register.OUTPUT_RELEASE >> 2):
@@ -255,6 +269,13 @@ class HostPort(wiring.Component):
                 m.d.comb += value.eq(self.cycles)
             with m.Case(Register.INFERENCES >> 2):
                 m.d.comb += value.eq(self.inferences)
+            if self._external:
+                with m.Case(Register.ENDED >> 2):
+                    m.d.comb += value.eq(self.ended)
+                with m.Case(Register.MEMORY_BASE >> 2):
+                    m.d.comb += value.eq(self.memory_base)
+                    with m.If(store):
+                        m.d.sync += self.memory_base.eq(word)
         return value
 
 

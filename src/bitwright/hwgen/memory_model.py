@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import ceil
 
-from bitwright.ir.machine import MachineError
+from bitwright.ir.machine import BURST_WORDS, FIXED_MEMORY, SDRAM_MHZ, Machine, MachineError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +91,11 @@ def mt48lc16m16(clock_mhz: float, *, word_bits: int = 32) -> Sdram:
     t_rcd and t_rp 15 ns, t_wr 14 ns, t_rfc 66 ns, 8192 refreshes in 64 ms, CAS latency 2 up to
     133 MHz.
     """
-    if not 20 <= clock_mhz <= 133:
+    slowest, fastest = SDRAM_MHZ
+    if not slowest <= clock_mhz <= fastest:
         raise MachineError(
-            f"The SDRAM MT48LC16M16 has a clock of {clock_mhz} MHz; expected 20 to 133 MHz"
+            f"The SDRAM MT48LC16M16 has a clock of {clock_mhz} MHz; expected {slowest} to "
+            f"{fastest} MHz"
         )
 
     def cycles(nanoseconds: float) -> int:
@@ -107,6 +109,13 @@ def mt48lc16m16(clock_mhz: float, *, word_bits: int = 32) -> Sdram:
 
 
 MemoryTiming = FixedLatency | Sdram
+
+
+def timing(machine: Machine) -> MemoryTiming:
+    """The external memory for which a machine's cycles are predicted."""
+    if machine.memory == FIXED_MEMORY:
+        return FixedLatency(first=machine.memory_latency)
+    return mt48lc16m16(machine.memory_mhz)
 
 
 @dataclass
@@ -175,8 +184,8 @@ class MemoryState:
 
 def wishbone_transfer(
     memory: MemoryState, cycle: int, address: int, words: int, *, write: bool, burst_words: int
-) -> int:
-    """The cycle in which `WishboneMaster` gets the last acknowledgement of a command.
+) -> list[int]:
+    """The cycles in which `WishboneMaster` gets the acknowledgements of a command.
 
     Read words leave `port.read_data` one cycle after their acknowledgement. The next command may be
     taken one cycle after the last one.
@@ -185,13 +194,11 @@ def wishbone_transfer(
         cycle: in which the command is taken. The words of a write are offered without a gap, and
             the first three (or all) of them are in the buffer one cycle later.
     """
-    beat = cycle + 2
-    acknowledged = cycle
+    acknowledged: list[int] = []
     for number in range(words):
         announced = number % burst_words != 0
-        start = acknowledged if announced else beat
-        acknowledged = memory.beat(start, address + number, write=write, announced=announced)
-        beat = acknowledged + 2
+        start = acknowledged[-1] + (0 if announced else 2) if number else cycle + 2
+        acknowledged.append(memory.beat(start, address + number, write=write, announced=announced))
     return acknowledged
 
 
@@ -205,7 +212,56 @@ def wishbone_transfers(
     ends: list[int] = []
     for address, words, write in commands:
         ends.append(
-            wishbone_transfer(memory, cycle, address, words, write=write, burst_words=burst_words)
+            wishbone_transfer(
+                memory, cycle, address, words, write=write, burst_words=burst_words
+            )[-1]
         )
         cycle = ends[-1] + 1
     return ends
+
+
+
+@dataclass
+class WishboneReads:
+    """Commands to read that `WishboneMaster` takes one after the other, in bursts of `BURST_WORDS`.
+
+    Attributes:
+        ready: first cycle in which the next command can be taken.
+    """
+
+    memory: MemoryState
+    ready: int = 0
+
+    def read(self, cycle: int, address: int, words: int) -> list[int]:
+        """When the words of the command that is taken in `cycle` are at the port."""
+        acknowledged = wishbone_transfer(
+            self.memory, cycle, address, words, write=False, burst_words=BURST_WORDS
+        )
+        self.ready = acknowledged[-1] + 1
+        return [end + 1 for end in acknowledged]
+
+
+@dataclass
+class Axi4Reads:
+    """As `WishboneReads`, of `Axi4Master` with `SimulatedAxi4`; addresses are whole bursts."""
+
+    memory: MemoryState
+    ready: int = 0
+    _accepted: int = -1  # cycle of the last address
+    _idle: int = 0  # first cycle in which the memory takes another one
+
+    def read(self, cycle: int, address: int, words: int) -> list[int]:
+        """See `WishboneReads`."""
+        at_port: list[int] = []
+        for first in range(0, words, BURST_WORDS):
+            cycle = max(cycle, self._accepted) + 1
+            self._accepted = max(cycle + 1, self._idle)
+            acknowledged = self._accepted + 1
+            for number in range(first, min(first + BURST_WORDS, words)):
+                acknowledged = self.memory.beat(
+                    acknowledged, address + number, write=False, announced=number != first
+                )
+                at_port.append(acknowledged + 2)
+            self._idle = acknowledged + 1
+        self.ready = cycle + 1
+        return at_port
