@@ -20,7 +20,7 @@ from bitwright.hwgen.spent import spent
 from bitwright.hwgen.tops import Axi4LiteTop, UartTop, WishboneTop
 from bitwright.hwgen.verilog import emit
 from bitwright.ir import graph, serialize
-from bitwright.ir.machine import Machine, MachineError
+from bitwright.ir.machine import DSP, NO_MEMORY, Machine, MachineError, burst_weights
 from bitwright.ir.types import shape_of
 from bitwright.passes.allocate import Allocate
 from bitwright.passes.legalize import Legalize
@@ -30,6 +30,7 @@ from bitwright.passes.search.candidate import Candidate, Parameters, budget, ran
 from bitwright.passes.search.overlay import Array, Found, Price, search
 from bitwright.passes.space_to_depth import SpaceToDepth
 from bitwright.passes.split_sums import SplitSums
+from bitwright.passes.stream import Stream
 from bitwright.passes.tile import Tile
 from bitwright.passes.tile_program import MIN_ACC_BITS
 from bitwright.progress import ProgressCallback, silent
@@ -37,6 +38,7 @@ from bitwright.targets.target import FpgaTarget, Resources
 
 DEPTHS = ("act_words", "in_words", "out_words", "weight_words", "param_words", "program_words")
 _MEMORIES = (*DEPTHS, "tables")
+_STREAM = ("weight_words", "memory", "memory_latency", "memory_mhz")
 _NEEDED = (*_MEMORIES, "acc_bits", "multiplier_bits")
 
 
@@ -68,6 +70,11 @@ class OverlayMaker:
         self._legal: dict[tuple[tuple[int, ...], ...], tuple[Parts, ir.Module, int]] = {}
         self._prepared = cache(self._prepare)
 
+    @property
+    def _streams(self) -> bool:
+        """Whether weights are to be in external memory."""
+        return self._fixed.get("memory", NO_MEMORY) != NO_MEMORY
+
     def _prepare(self, lanes: int) -> tuple[Parts, ir.Module, int]:
         moved = SpaceToDepth(lanes).run(self._split)  # which is done or not, whatever the lanes
         shapes = tuple(shape_of(operation.result) for operation in graph.operations(moved))
@@ -82,6 +89,10 @@ class OverlayMaker:
         least: dict[str, Any] = dict.fromkeys(DEPTHS, 2)
         least |= {"requant_lanes": 1, "acc_bits": MIN_ACC_BITS}
         given: dict[str, Any] = {**self._fixed, **array._asdict(), "multiplier_blocks": 0}
+        if self._streams:
+            bits = array.lanes * array.rows * (8 if array.engine == DSP else 1)
+            given.setdefault("weight_words", 4 * burst_weights(bits))
+            return Machine(**{**least, **given})
         machine = Machine(**{**least, **given})
         words = -(-self._prepared(array.lanes)[2] // machine.weight_bits)
         return replace(machine, weight_words=max(machine.weight_words, words))
@@ -119,7 +130,10 @@ class OverlayMaker:
         parts, legal, _ = self._prepared(array.lanes)
         rest = _only(("acc_bits", "multiplier_bits", "multiplier_blocks"), fixed)
         tile = Tile(requant_lanes=requant_lanes, **array._asdict(), **rest)
-        return parts, legal, Allocate(**_only(_MEMORIES, fixed)).run(tile.run(legal))
+        program = tile.run(legal)
+        if self._streams:
+            program = Stream(**_only(_STREAM, fixed)).run(program)
+        return parts, legal, Allocate(**_only(_MEMORIES, fixed)).run(program)
 
 
 def _only(names: Sequence[str], parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,11 @@ def plane_bits(engine: str) -> int:
     return 7 if engine == DSP else 1
 
 
+def burst_weights(weight_bits: int) -> int:
+    """Weight words that are asked for at once from external memory."""
+    return max(1, BURST_WORDS * MEMORY_BITS // max(weight_bits, MEMORY_BITS))
+
+
 class MachineError(BitwrightError):
     """A machine parameter outside of what the hardware generator can build."""
 
@@ -183,7 +188,7 @@ class Machine:
     @property
     def burst_weights(self) -> int:
         """Weight words that are asked for at once."""
-        return max(1, BURST_WORDS * MEMORY_BITS // max(self.weight_bits, MEMORY_BITS))
+        return burst_weights(self.weight_bits)
 
     @property
     def most_weights(self) -> int:

@@ -20,9 +20,10 @@ from torch_mlir import ir
 from bitwright.ir import accel
 from bitwright.ir.builder import attribute
 from bitwright.ir.context import clone, entered, verify
-from bitwright.ir.machine import SDRAM_MEMORY, Machine
+from bitwright.ir.machine import SDRAM_MEMORY, Machine, burst_weights
 from bitwright.passes.tile_program import UnsupportedOnOverlay
 
+_BUFFER_BYTES = 1 << 14
 _DEPTHS = ("act_words", "in_words", "out_words", "param_words", "program_words")
 
 
@@ -31,10 +32,11 @@ class Stream:
     """See the module's description.
 
     Attributes:
-        weight_words, memory, memory_latency, memory_mhz: see `bitwright.ir.machine.Machine`.
+        weight_words: of the buffer; 0 takes 16 KiB, or more where a layer needs more to be split.
+        memory, memory_latency, memory_mhz: see `bitwright.ir.machine.Machine`.
     """
 
-    weight_words: int
+    weight_words: int = 0
     memory: str = SDRAM_MEMORY
     memory_latency: int = 0
     memory_mhz: int = 0
@@ -47,11 +49,12 @@ class Stream:
             UnsupportedOnOverlay: one block of a layer has more weights than the buffer holds.
         """
         module = clone(module)
-        own = {name: getattr(self, name) for name in self.__dataclass_fields__}
         attributes = {i.name: i.attr for i in module.operation.attributes["accel.machine"]}
         given = {name: value.value for name, value in attributes.items()}  # pyright: ignore
-        machine = Machine(**dict.fromkeys(_DEPTHS, 2), **{**given, **own})  # pyright: ignore
         operations = list(module.body.operations)
+        own = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        own["weight_words"] = self.weight_words or _enough(operations)
+        machine = Machine(**dict.fromkeys(_DEPTHS, 2), **{**given, **own})  # pyright: ignore
         memories = [op for op in operations if isinstance(op, accel.MemoryOp)]
         (weights,) = (op for op in memories if op.memory.value == "weights")
         words = np.asarray(weights.value)
@@ -76,6 +79,19 @@ class Stream:
             module.operation.attributes["accel.machine"] = ir.DictAttr.get(attributes)
         verify(module)
         return module
+
+
+def _enough(operations: list[Any]) -> int:
+    """A buffer in which every layer is split so that two of its parts have room."""
+    (size,) = (
+        np.asarray(op.value).shape[1]
+        for op in operations
+        if isinstance(op, accel.MemoryOp) and op.memory.value == "weights"
+    )
+    largest = max(_block_words(op) for op in operations if isinstance(op, accel.COMPUTE))
+    spare = 2 * burst_weights(8 * size)
+    words = max(_BUFFER_BYTES // size, 2 * largest + spare)
+    return 1 << (words - 1).bit_length()
 
 
 def _field(operation: Any, name: str) -> int:
