@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 from amaranth.lib import wiring
 from torch_mlir import ir
 
@@ -15,7 +16,9 @@ from bitwright.hwgen.assemble import Assembled, assemble
 from bitwright.hwgen.core import Core
 from bitwright.hwgen.cycles import Prediction, predict
 from bitwright.hwgen.isa import Instruction
+from bitwright.hwgen.ram import EXTERNAL
 from bitwright.hwgen.resources import estimate
+from bitwright.hwgen.simulated_system import SimulatedSystem
 from bitwright.hwgen.spent import spent
 from bitwright.hwgen.tops import Axi4LiteTop, UartTop, WishboneTop
 from bitwright.hwgen.verilog import emit
@@ -222,6 +225,23 @@ def write_overlay(build: OverlayBuild, folder: BuildFolder) -> list[Path]:
     for top in (WishboneTop, Axi4LiteTop):
         top_folder = folder.rtl / top.module_name.removeprefix("bitwright_")
         files += emit(top(core=Core(machine=machine)), top_folder, name=top.module_name)
+    return files
+
+
+def write_simulated_system(
+    assembled: Assembled, folder: Path, top: type[WishboneTop] | type[Axi4LiteTop] = WishboneTop
+) -> list[Path]:
+    """Write a machine with its external memory and what that holds; returns the Verilog files.
+
+    They are to be simulated in `folder`.
+    """
+    machine, content = assembled.machine, assembled.image.external
+    words = np.frombuffer(content, "<u4")
+    depth = 1 << (len(words) - 1).bit_length()
+    system = SimulatedSystem(top=top(core=Core(machine=machine)), machine=machine, words=depth)
+    files = emit(system, folder, name=SimulatedSystem.module_name)
+    lines = "".join(f"{word:08x}\n" for word in words)
+    (folder / f"{EXTERNAL}.hex").write_text(lines, encoding="ascii")
     return files
 
 

@@ -90,18 +90,12 @@ class Core(wiring.Component):
         m.submodules.output = reset(stage)
 
         running = Signal(control_layout(machine))
-        m.submodules.weights = weights = Ram(
-            width=machine.weight_bits, depth=machine.weight_words, contents="weights"
-        )
         self._start(m, fetch, sequencer, loops, stage, running)
-        if machine.streams:
-            self._stream(m, port, fetch, sequencer, loops, output_banks, weights)
-        else:
-            _connect_write(m, weights, port, Window.WEIGHTS)
-            m.d.comb += sequencer.fetched.eq(fetch.ready)
         self._program(m, port, fetch)
         banks = (input_banks, output_banks)
-        self._operate(m, port, sequencer, loops, stage, running, banks, weights)
+        weights = self._operate(m, port, sequencer, loops, stage, running, banks)
+        if machine.streams:
+            self._stream(m, port, fetch, sequencer, loops, output_banks, weights)
         self._account(m, port, sequencer, input_banks, output_banks)
         return m
 
@@ -161,8 +155,10 @@ class Core(wiring.Component):
     ) -> None:
         """Hands the fetched fields to the units; fields used later are kept from `start` on."""
         machine = self.machine
+        there = [] if machine.streams else [sequencer.fetched.eq(fetch.ready)]
         m.d.comb += [
             fetch.take.eq(sequencer.take),
+            *there,
             sequencer.opcode.eq(fetch.opcode),
             sequencer.finished.eq(stage.finished),
             loops.start.eq(sequencer.start),
@@ -193,13 +189,20 @@ class Core(wiring.Component):
         stage: OutputStage,
         running: Signal,
         banks: tuple[PingPong, PingPong],
-        weights: Ram,
-    ) -> None:
-        """From a step to its operands, through the engines, to the result words."""
+    ) -> Ram:
+        """From a step to its operands, through the engines, to the result words.
+
+        Returns the weight memory.
+        """
         machine = self.machine
+        m.submodules.weights = weights = Ram(
+            width=machine.weight_bits, depth=machine.weight_words, contents="weights"
+        )
         m.submodules.params = params = Ram(
             width=machine.param_bits, depth=machine.param_words, contents="params"
         )
+        if not machine.streams:
+            _connect_write(m, weights, port, Window.WEIGHTS)
         _connect_write(m, params, port, Window.PARAMS)
         matmul = sequencer.matmul
         m.d.comb += [
@@ -219,6 +222,7 @@ class Core(wiring.Component):
             self._multiply(m, port, loops, stage, running, banks, weights, matmul)
         else:
             self._add_planes(m, port, loops, stage, running, banks, weights, matmul)
+        return weights
 
     def _multiply(
         self, m: Module, port: HostPort, loops: LoopNest, stage: OutputStage, running: Signal,

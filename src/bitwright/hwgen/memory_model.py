@@ -7,6 +7,7 @@ it wait. A real memory behind another controller takes other times.
 Cycle 0 is the first one after reset.
 """
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import ceil
@@ -146,6 +147,22 @@ class MemoryState:
         self._idle_from = acknowledged + 1
         return acknowledged
 
+    def burst(self, cycle: int, address: int, words: int) -> list[int]:
+        """The cycles in which the beats of a burst of reads are acknowledged; see `beat`."""
+        ends = [self.beat(cycle, address, write=False, announced=False)]
+        if isinstance(self.timing, FixedLatency):
+            return list(itertools.islice(itertools.count(ends[0], self.timing.following), words))
+        sdram = self.timing
+        # Up to the end of the row or the next refresh a word follows every few columns.
+        due = (self._refresh_due + 1) * sdram.refresh_interval
+        in_row = sdram.words_per_row - address % sdram.words_per_row
+        quick = max(1, min(words, in_row, (due - ends[0] - 1) // sdram.columns_per_word + 2))
+        ends += [ends[0] + number * sdram.columns_per_word for number in range(1, quick)]
+        self._idle_from = ends[-1] + 1
+        for number in range(quick, words):
+            ends.append(self.beat(ends[-1], address + number, write=False, announced=True))
+        return ends
+
     def _sdram(self, sdram: Sdram, cycle: int, address: int, write: bool, announced: bool) -> int:
         wait = 0
         while True:
@@ -234,11 +251,14 @@ class WishboneReads:
 
     def read(self, cycle: int, address: int, words: int) -> list[int]:
         """When the words of the command that is taken in `cycle` are at the port."""
-        acknowledged = wishbone_transfer(
-            self.memory, cycle, address, words, write=False, burst_words=BURST_WORDS
-        )
-        self.ready = acknowledged[-1] + 1
-        return [end + 1 for end in acknowledged]
+        at_port: list[int] = []
+        self.ready = cycle
+        for first in range(0, words, BURST_WORDS):
+            count = min(BURST_WORDS, words - first)
+            acknowledged = self.memory.burst(self.ready + (1 if first else 2), address + first, count)
+            at_port += [end + 1 for end in acknowledged]
+            self.ready = acknowledged[-1] + 1
+        return at_port
 
 
 @dataclass
@@ -256,12 +276,9 @@ class Axi4Reads:
         for first in range(0, words, BURST_WORDS):
             cycle = max(cycle, self._accepted) + 1
             self._accepted = max(cycle + 1, self._idle)
-            acknowledged = self._accepted + 1
-            for number in range(first, min(first + BURST_WORDS, words)):
-                acknowledged = self.memory.beat(
-                    acknowledged, address + number, write=False, announced=number != first
-                )
-                at_port.append(acknowledged + 2)
-            self._idle = acknowledged + 1
+            count = min(BURST_WORDS, words - first)
+            acknowledged = self.memory.burst(self._accepted + 1, address + first, count)
+            at_port += [end + 2 for end in acknowledged]
+            self._idle = acknowledged[-1] + 1
         self.ready = cycle + 1
         return at_port
