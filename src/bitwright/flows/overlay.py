@@ -15,7 +15,7 @@ from bitwright.fpga.errors import DoesNotFit
 from bitwright.hwgen.assemble import Assembled, assemble
 from bitwright.hwgen.core import Core
 from bitwright.hwgen.cycles import Prediction, predict
-from bitwright.hwgen.isa import Instruction
+from bitwright.hwgen.isa import Image, Instruction
 from bitwright.hwgen.ram import EXTERNAL
 from bitwright.hwgen.resources import estimate
 from bitwright.hwgen.simulated_system import SimulatedSystem
@@ -186,6 +186,21 @@ def offer_overlay(
     return OverlayOffer(tuple(found.candidates()), maker)
 
 
+def in_memory(
+    target: FpgaTarget, machine: Parameters, clock_mhz: float | None = None
+) -> Parameters | None:
+    """`machine` with its weights in the target's external memory.
+
+    None where the target has none, or `machine` says where weights are.
+    """
+    memory = target.memory
+    if memory is None or "memory" in machine:
+        return None
+    clock, (slowest, fastest) = clock_mhz or target.default_clock_mhz, memory.clock_mhz
+    mhz = min(max(round(clock), slowest), fastest)
+    return {**machine, "memory": memory.kind, "memory_mhz": mhz}
+
+
 def build_overlay(
     module: ir.Module, target: FpgaTarget, machine: Parameters | None = None
 ) -> OverlayBuild:
@@ -229,20 +244,25 @@ def write_overlay(build: OverlayBuild, folder: BuildFolder) -> list[Path]:
 
 
 def write_simulated_system(
-    assembled: Assembled, folder: Path, top: type[WishboneTop] | type[Axi4LiteTop] = WishboneTop
-) -> list[Path]:
-    """Write a machine with its external memory and what that holds; returns the Verilog files.
+    machine: Machine, folder: Path, *, words: int,
+    top: type[WishboneTop] | type[Axi4LiteTop] = WishboneTop,
+) -> list[Path]:  # fmt: skip
+    """Write a machine with an external memory of at least `words`; returns the Verilog files.
 
-    They are to be simulated in `folder`.
+    What the memory holds is read from the folder in which it is simulated (`write_external`).
     """
-    machine, content = assembled.machine, assembled.image.external
-    words = np.frombuffer(content, "<u4")
-    depth = 1 << (len(words) - 1).bit_length()
+    depth = 1 << (words - 1).bit_length()
     system = SimulatedSystem(top=top(core=Core(machine=machine)), machine=machine, words=depth)
-    files = emit(system, folder, name=SimulatedSystem.module_name)
+    return emit(system, folder, name=SimulatedSystem.module_name)
+
+
+def write_external(image: Image, folder: Path) -> int:
+    """Write what a simulated external memory holds; returns how many of its words that is."""
+    words = np.frombuffer(image.external, "<u4")
     lines = "".join(f"{word:08x}\n" for word in words)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{EXTERNAL}.hex").write_text(lines, encoding="ascii")
-    return files
+    return len(words)
 
 
 def write_board_rtl(

@@ -21,7 +21,7 @@ from bitwright.flows.compare import compare_arrays, raise_if_different
 from bitwright.flows.compile import tool_versions
 from bitwright.flows.dataflow import load_dataflow
 from bitwright.flows.folder import BuildFolder
-from bitwright.flows.overlay import serial_divisor, write_simulated_system
+from bitwright.flows.overlay import serial_divisor, write_external, write_simulated_system
 from bitwright.fpga.board import TOP
 from bitwright.fpga.netlist import cell_models
 from bitwright.fpga.pll import plan_clock
@@ -102,14 +102,12 @@ class Program:
 
 @dataclass(frozen=True)
 class MachineRun:
-    """What a machine gave for some samples: outputs of the core, and cycles of each sample.
-
-    `predicted`: see `Accelerator`.
-    """
+    """What a machine gave for some samples: outputs of the core, and of each sample its cycles and
+    when it began (see `Inference`)."""
 
     outputs: dict[str, NDArray[Any]]
     cycles: tuple[int, ...]
-    predicted: list[int] | None
+    begins: tuple[int, ...]
 
 
 def open_fpga_build(build: Path) -> tuple[BuildFolder, Report, Program]:
@@ -178,8 +176,9 @@ def _rtl(folder: BuildFolder, program: Program, waves: Waves | None) -> Iterator
     files, top, place = sorted((folder.rtl / "wb").glob("*.v")), WishboneTop.module_name, None
     accelerator = program.accelerator
     if isinstance(accelerator, Overlay) and accelerator.assembled.machine.streams:
-        files = write_simulated_system(accelerator.assembled, folder.simulation)
         top, place = SimulatedSystem.module_name, folder.simulation
+        words = write_external(accelerator.assembled.image, place)
+        files = write_simulated_system(accelerator.assembled.machine, place, words=words)
     simulator = build_simulator(
         files, top, port=PortKind.WISHBONE, waves=None if waves is None else waves.format
     )
@@ -269,7 +268,7 @@ def check_machine(
     compare_arrays(report, rung, batch.samples, pairs)
     infos = program.tensor_infos(outputs)
     final = finish(infos, [[found[info.name] for info in infos]], batch.real)
-    return Checked(final, ran.cycles, ran.predicted)
+    return Checked(final, ran.cycles, program.accelerator.predicted(ran.begins))
 
 
 def run_machine(
@@ -295,4 +294,4 @@ def run_machine(
         collected.append(accelerator.outputs(inference.words))
         progress("simulate", index + 1, samples)
     outputs = {name: np.stack([part[name] for part in collected]) for name in collected[0]}
-    return MachineRun(outputs, tuple(cycles), accelerator.predicted(begins))
+    return MachineRun(outputs, tuple(cycles), tuple(begins))

@@ -497,10 +497,9 @@ class Image:
 
     @property
     def external(self) -> bytes:
-        """Contents of the external memory, from address 0 on, in whole bursts."""
-        stride, burst = _weight_stride(self.machine), self.machine.burst_weights
-        words = [word.to_bytes(stride, "little") for word in self.weights]
-        return b"".join(words) + bytes(-len(words) % burst * stride)
+        """Contents of the external memory, from address 0 on."""
+        stride = _weight_stride(self.machine)
+        return b"".join(word.to_bytes(stride, "little") for word in self.weights)
 
     def save(self, folder: str | Path) -> None:
         """Write `program.hex weights.hex params.hex tables.hex`, one word per line.

@@ -4,7 +4,7 @@
     -->  accel.memory {memory = "external", value = ...},
          accel.matmul {n_block = 4, w_base = 0, ...}, accel.matmul {n_block = 4, w_base = 72, ...}
 
-An instruction whose weights take more than half of the buffer becomes several, each for some of
+It ends with a whole burst. An instruction whose weights take more than half of the buffer becomes several, each for some of
 its blocks of output channels, so that the next one's weights are loaded while one runs.
 
 Requires: a program from `tile`, before `allocate`.
@@ -71,6 +71,7 @@ class Stream:
                     base += count
                     part.attributes["w_base"] = attribute(first)
                     first += count
+            used.append(np.zeros((-first % machine.burst_weights, words.shape[1]), np.int8))
             weights.attributes["memory"] = attribute("external")
             weights.attributes["value"] = ir.DenseElementsAttr.get(
                 np.ascontiguousarray(np.concatenate(used))
