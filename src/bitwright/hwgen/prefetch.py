@@ -86,7 +86,9 @@ class WeightStreamer(wiring.Component):
         free = Signal(range(self._depth + 1), init=self._depth)
         loaded = Signal(range(self._depth + 1))
         held = Signal.like(self.need)  # words of the instruction that runs
-        room, asks, flush = Signal(), Signal(), Signal(init=1)
+        room = Signal()
+        asks = Signal()
+        flush = Signal(init=1)
         m.d.comb += [
             port.command.valid.eq((left != 0) & room & ~flush),
             port.command.payload.address.eq(address),
@@ -94,7 +96,7 @@ class WeightStreamer(wiring.Component):
             asks.eq(port.command.valid & port.command.ready),
             port.read_data.ready.eq(1),
         ]
-        self._words(m, flush)
+        self._words(m)
         m.d.sync += [
             free.eq(free - Mux(asks, self._burst, 0) + Mux(self.release, held, 0)),
             loaded.eq(loaded + self.write_enable - Mux(self.start, self.need, 0)),
@@ -123,7 +125,7 @@ class WeightStreamer(wiring.Component):
             ]  # fmt: skip
         return m
 
-    def _words(self, m: Module, flush: Signal) -> None:
+    def _words(self, m: Module) -> None:
         """Puts words of the port together and writes them."""
         data = self.port.read_data
         part = Signal(range(self._slices))
@@ -133,7 +135,7 @@ class WeightStreamer(wiring.Component):
             last.eq(part == self._slices - 1),
             self.write_data.eq(parts[: self._width]),
         ]
-        m.d.sync += self.write_enable.eq(data.valid & last & ~flush)
+        m.d.sync += self.write_enable.eq(data.valid & last)
         with m.If(data.valid):
             m.d.sync += [
                 parts.eq(Cat(parts, data.payload)[MEMORY_BITS:]),
