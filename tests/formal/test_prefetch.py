@@ -72,7 +72,7 @@ class Streamed(Elaboratable):
             asked.eq(asked + Mux(asks, BURST, 0) - writes),
             loaded.eq(loaded + writes - Mux(streamer.start, streamer.need, 0)),
             place.eq(place + writes),
-            room.eq(used + BURST <= DEPTH),
+            room.eq((used + BURST <= DEPTH) & ~asks),
         ]
         with m.If(streamer.start):
             m.d.sync += [held.eq(streamer.need), head.eq(head + streamer.need)]

@@ -100,7 +100,7 @@ class WeightStreamer(wiring.Component):
         m.d.sync += [
             free.eq(free - Mux(asks, self._burst, 0) + Mux(self.release, held, 0)),
             loaded.eq(loaded + self.write_enable - Mux(self.start, self.need, 0)),
-            room.eq(free >= self._burst),
+            room.eq((free >= self._burst) & ~asks),
             self.there.eq(loaded >= self.need),
         ]
         with m.If(asks):
