@@ -132,6 +132,7 @@ def test_weight_streamer(prove) -> None:
                 "(= [spec.streamer.loaded] [spec.loaded])",
                 "(= [spec.streamer.left] [spec.left])",
                 "(= [spec.streamer.room] [spec.room])",
+                "(= [spec.streamer.address] [spec.address])",
                 "(= [spec.streamer.owed] [spec.owed])",
                 "(= [spec.streamer.write_data] [spec.parts])",
                 "(= [spec.streamer.free] (bvsub #b1000 (bvadd [spec.asked] [spec.loaded] "
