@@ -59,7 +59,8 @@ class Streamed(Elaboratable):
 
         # What is asked for and not written, what is there and not taken, and what is in use.
         owed = Signal(range(SLICES * DEPTH + 1))  # words that the master has not given
-        asked, loaded, held = (Signal(range(DEPTH + 1), name=n) for n in ("asked", "loaded", "held"))
+        asked = Signal(range(DEPTH + 1))
+        loaded, held = Signal.like(asked, name="loaded"), Signal.like(asked, name="held")
         head, place = Signal(range(DEPTH)), Signal(range(DEPTH))
         draining = Signal(init=1)
         room = Signal()
@@ -111,7 +112,7 @@ class Streamed(Elaboratable):
             # Those that are owed and those that are written are those that were asked for.
             Assert(draining | ((owed + 1)[1:] + writes == asked)),
             Assert(owed <= SLICES * DEPTH),
-            Assert(draining | (running == (held != 0))),
+            Assert(running == ((held != 0) & ~draining)),
         ]
         return m
 

@@ -90,13 +90,11 @@ def test_a_burst_is_its_beats() -> None:
     for timing in (FixedLatency(first=3, following=2), Sdram(**SDRAM), corners):
         beats, bursts, cycle = MemoryState(timing), MemoryState(timing), 0
         for _ in range(500):
-            address, words = random.randrange(2000), random.choice((1, 2, 64, random.randint(1, 99)))
+            address, words = random.randrange(2000), random.choice((1, 2, 64, 99))
             ends = list[int]()
             for number in range(words):
                 begin = ends[-1] if number else cycle
-                ends.append(
-                    beats.beat(begin, address + number, write=False, announced=number > 0)
-                )
+                ends.append(beats.beat(begin, address + number, write=False, announced=number > 0))
             assert bursts.burst(cycle, address, words) == ends
             cycle = ends[-1] + random.randint(1, 60)
 

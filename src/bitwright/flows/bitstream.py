@@ -55,7 +55,7 @@ def bitstream(
     if report.cycles.memory is not None:
         raise NoMemoryController(
             f"Build {build} has its weights in external memory, and there is no memory controller "
-            f"for {target.name}; expected a machine with memory = \"none\". Use the Verilog in "
+            f'for {target.name}; expected a machine with memory = "none". Use the Verilog in '
             f"{folder.rtl} with a controller of your own on its memory port (wbm_* or m_axi_*), "
             f"which holds {folder.image / EXTERNAL_FILE}; or a model or a target that needs none"
         )

@@ -56,8 +56,8 @@ def raise_if_different(
         )
     wanted = [report.cycles.predicted] * len(cycles) if predicted is None else list(predicted)
     if list(cycles) != wanted:
+        expected = ", ".join(str(count) for count in dict.fromkeys(wanted))
         raise ResultsDiffer(
-            f"The {rung} took {sorted(set(cycles))} cycles; predicted were "
-            f"{', '.join(map(str, sorted(set(wanted), key=str)))}. This is a defect in Bitwright: please report it with the "
-            "build folder"
+            f"The {rung} took {sorted(set(cycles))} cycles; predicted were {expected}. This is a "
+            "defect in Bitwright: please report it with the build folder"
         )

@@ -95,9 +95,7 @@ def assemble(module: ir.Module) -> Assembled:
         name = "weights" if operation.memory.value == "external" else operation.memory.value
         if name in memories:
             rows = np.asarray(operation.value).view(np.uint8)
-            memories[name] = [
-                int.from_bytes(row.tobytes(), "little") for row in rows
-            ]
+            memories[name] = [int.from_bytes(row.tobytes(), "little") for row in rows]
     return Assembled(
         machine=machine,
         image=Image(machine=machine, program=encode(machine, instructions), **memories),

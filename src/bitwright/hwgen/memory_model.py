@@ -229,13 +229,12 @@ def wishbone_transfers(
     ends: list[int] = []
     for address, words, write in commands:
         ends.append(
-            wishbone_transfer(
-                memory, cycle, address, words, write=write, burst_words=burst_words
-            )[-1]
+            wishbone_transfer(memory, cycle, address, words, write=write, burst_words=burst_words)[
+                -1
+            ]
         )
         cycle = ends[-1] + 1
     return ends
-
 
 
 @dataclass
@@ -255,7 +254,9 @@ class WishboneReads:
         self.ready = cycle
         for first in range(0, words, BURST_WORDS):
             count = min(BURST_WORDS, words - first)
-            acknowledged = self.memory.burst(self.ready + (1 if first else 2), address + first, count)
+            acknowledged = self.memory.burst(
+                self.ready + (1 if first else 2), address + first, count
+            )
             at_port += [end + 1 for end in acknowledged]
             self.ready = acknowledged[-1] + 1
         return at_port

@@ -112,9 +112,7 @@ class WeightStreamer(wiring.Component):
 
         # After a stop, words that have been asked for still come.
         owed = Signal(range(self._depth * self._slices + 1))
-        m.d.sync += owed.eq(
-            owed + Mux(asks, self._burst * self._slices, 0) - port.read_data.valid
-        )
+        m.d.sync += owed.eq(owed + Mux(asks, self._burst * self._slices, 0) - port.read_data.valid)
         with m.If(~self.run):
             m.d.sync += [flush.eq(1), left.eq(0)]
         with m.Elif(owed == 0):

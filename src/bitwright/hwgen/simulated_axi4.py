@@ -28,7 +28,9 @@ class SimulatedAxi4(wiring.Component):
             timing=timing, depth=depth, data_bits=data_bits,
             address_bits=address_bits - self._byte_bits, loaded=loaded,
         )  # fmt: skip
-        super().__init__({"bus": In(axi4_signature(data_bits=data_bits, address_bits=address_bits))})
+        super().__init__(
+            {"bus": In(axi4_signature(data_bits=data_bits, address_bits=address_bits))}
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -4,8 +4,9 @@
     -->  accel.memory {memory = "external", value = ...},
          accel.matmul {n_block = 4, w_base = 0, ...}, accel.matmul {n_block = 4, w_base = 72, ...}
 
-It ends with a whole burst. An instruction whose weights take more than half of the buffer becomes several, each for some of
-its blocks of output channels, so that the next one's weights are loaded while one runs.
+An instruction whose weights take more than half of the buffer becomes several, each for some of
+its blocks of output channels, so that the next one's weights are loaded while one runs. The memory
+ends with a whole burst.
 
 Requires: a program from `tile`, before `allocate`.
 """
