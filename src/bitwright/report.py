@@ -126,11 +126,15 @@ class PipelineStage:
 
 @dataclass(frozen=True, kw_only=True)
 class Cycles:
-    """Cycles of one inference, from its input being loaded to its output being published."""
+    """Cycles of one inference, from its input being loaded to its output being published.
+
+    `memory`: the external memory that they are for; None where all is on the chip.
+    """
 
     predicted: int | None = None
     simulated: int | None = None
     steps: tuple[Step, ...] = ()
+    memory: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,9 +261,12 @@ class Report:
         predicted: int | None = None,
         simulated: int | None = None,
         steps: tuple[Step, ...] | None = None,
+        memory: str | None = None,
     ) -> None:
         """Set what is given, keep the rest; the machine's speed follows."""
-        given = {"predicted": predicted, "simulated": simulated, "steps": steps}
+        given = {
+            "predicted": predicted, "simulated": simulated, "steps": steps, "memory": memory
+        }  # fmt: skip
         known = {name: value for name, value in given.items() if value is not None}
         self.cycles = replace(self.cycles, **known)
         self._derive_speed()

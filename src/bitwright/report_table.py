@@ -68,6 +68,7 @@ _ROWS: tuple[_Row, ...] = (
     ("netlist = reference", lambda r: _comparison(r.bit_exact.netlist)),
     ("cycles predicted", lambda r: _count(r.cycles.predicted)),
     ("cycles simulated", lambda r: _count(r.cycles.simulated)),
+    ("with external memory", lambda r: r.cycles.memory or _ABSENT),
     ("LUT, predicted / synthesised / routed", lambda r: _resource(r.resources.lut)),
     ("FF", lambda r: _resource(r.resources.ff)),
     ("BRAM", lambda r: _resource(r.resources.bram)),

@@ -1,5 +1,6 @@
 """Program words and images: round trips, and every error's message."""
 
+import numpy as np
 import pytest
 
 from bitwright.hwgen.isa import (
@@ -11,6 +12,7 @@ from bitwright.hwgen.isa import (
     encode,
     kept_bits,
     pack_params,
+    stream_counts,
 )
 from bitwright.ir.instructions import INSTRUCTION_WORDS, Opcode
 
@@ -187,4 +189,46 @@ def test_image_errors(small_machine, tmp_path):
     assert str(caught.value) == (
         "Channel 1 has bias 0, multiplier 1, shift 0; expected a bias of 20 bits, a multiplier "
         "below 65536 and a shift of 1 to 46"
+    )
+
+
+def test_weights_in_external_memory(small_machine, compute, program, tmp_path):
+    machine = small_machine(memory="fixed", memory_latency=3, weight_words=256)
+    many = compute(n_block=2, n_cb=3, w_base=0, dst_words_last=1)
+    last = compute(Opcode.CHANNELWISE, w_base=6)
+    words = encode(machine, program(many, last))
+    # One burst of 64 words: 6 for the first instruction, the rest for the last.
+    assert words[0] == Opcode.LOAD | 1 << 3
+    assert words[1] == Opcode.MATMUL | 6 << 3
+    assert words[1 + INSTRUCTION_WORDS] == Opcode.CHANNELWISE | 58 << 3
+    image = Image(machine, words, list(range(1, 65)), [7], [8])
+    assert image.instructions == program(many, last)
+    image.save(tmp_path)
+    assert Image.load(tmp_path, machine) == image
+    assert not (tmp_path / "weights.hex").exists()
+    assert (tmp_path / "external.bin").read_bytes() == np.arange(1, 65, dtype="<u4").tobytes()
+    (tmp_path / "external.bin").unlink()
+    with pytest.raises(ImageError) as caught:
+        Image.load(tmp_path, machine)
+    assert str(caught.value) == (
+        f"Image file {tmp_path / 'external.bin'} cannot be read: No such file or directory; "
+        "expected the contents of the external memory"
+    )
+
+
+def test_weights_that_external_memory_cannot_give(small_machine, compute, program):
+    machine = small_machine(memory="fixed", memory_latency=3, weight_words=256)
+    with pytest.raises(InstructionError) as caught:
+        encode(machine, program(compute(), compute(w_base=3)))
+    assert str(caught.value) == (
+        "Instruction 2, MATMUL, has w_base = 3; expected 1: weights in external memory follow each "
+        "other in the order of their use"
+    )
+    with pytest.raises(InstructionError) as caught:
+        encode(machine, program(compute(n_cb=43, n_ky=3)))
+    assert str(caught.value) == "MATMUL needs weight_words = 257; the machine has 256"
+    with pytest.raises(InstructionError) as caught:
+        stream_counts(machine, [compute(n_block=1 << 24)])
+    assert str(caught.value) == (
+        "The program has 16777216 weight words in external memory; expected fewer than 16777216"
     )

@@ -23,8 +23,8 @@ from bitwright.hwgen.engines.constant import full_range, unroll
 from bitwright.hwgen.memory_model import FixedLatency, mt48lc16m16
 from bitwright.hwgen.ports.axi4_master import Axi4Master
 from bitwright.hwgen.ports.wishbone_master import WishboneMaster
-from bitwright.hwgen.prefetch import WeightStreamer
 from bitwright.hwgen.simulated_memory import SimulatedMemory
+from bitwright.hwgen.simulated_system import SimulatedSystem
 from bitwright.hwgen.tops import Axi4LiteTop, UartTop, WishboneTop
 from bitwright.hwgen.unrolled import Unrolled
 from bitwright.hwgen.verilog import VerilogPlatform, emit, lint_arguments
@@ -36,6 +36,8 @@ MACHINE = Machine(
     lanes=4, rows=8, requant_lanes=2, acc_bits=24, act_words=300, in_words=80,
     out_words=50, weight_words=400, param_words=128, tables=2, program_words=256,
 )  # fmt: skip
+STREAMED = replace(MACHINE, weight_words=256, memory="sdram", memory_mhz=80)
+FIXED = replace(STREAMED, memory="fixed", memory_latency=3, memory_mhz=0)
 PRODUCTS = replace(MACHINE, engine="dsp", pixels=4, banks=8, multiplier_blocks=37)
 DESIGNS: dict[str, Callable[[], wiring.Component]] = {
     "bitwright_wb": lambda: WishboneTop(core=Core(machine=MACHINE)),
@@ -51,6 +53,8 @@ DESIGNS: dict[str, Callable[[], wiring.Component]] = {
     },
     "bitwright_axil": lambda: Axi4LiteTop(core=Core(machine=MACHINE)),
     "bitwright_products": lambda: WishboneTop(core=Core(machine=PRODUCTS)),
+    "bitwright_streamed_wb": lambda: WishboneTop(core=Core(machine=STREAMED)),
+    "bitwright_streamed_axil": lambda: Axi4LiteTop(core=Core(machine=STREAMED)),
     "bitwright_uart": lambda: UartTop(core=Core(machine=MACHINE), divisor=12),
 }
 # Those of pipelines are in the designs of `dataflow/`.
@@ -59,8 +63,10 @@ PIPELINES = ("bitwright.hwgen.dataflow.", "bitwright.hwgen.serial_product")
 UNITS: dict[str, Callable[[], wiring.Component]] = {
     "wishbone_master": lambda: WishboneMaster(),
     "axi4_master": lambda: Axi4Master(data_bits=64),
-    "weight_streamer": lambda: WeightStreamer(width=200, depth=100, data_bits=64),
     "fixed_memory": lambda: SimulatedMemory(timing=FixedLatency(first=3), depth=256),
+    "fixed_system": lambda: SimulatedSystem(
+        top=Axi4LiteTop(core=Core(machine=FIXED)), machine=FIXED, words=512
+    ),
     "unrolled": lambda: _unrolled(),
     "sdram": lambda: SimulatedMemory(timing=mt48lc16m16(100), depth=256),
 }

@@ -1,11 +1,18 @@
 """Every parameter that a machine refuses, with its message."""
 
 import gc
+import zlib
 
 import pytest
 
 from bitwright.hwgen.ram import Ram
 from bitwright.ir.machine import MachineError
+
+NAMES = (
+    "lanes", "rows", "requant_lanes", "acc_bits", "multiplier_bits", "engine", "pixels", "banks",
+    "multiplier_blocks", "act_words", "in_words", "out_words", "weight_words", "param_words",
+    "program_words",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -40,6 +47,21 @@ from bitwright.ir.machine import MachineError
             "multiplier_blocks is 65; expected 0 to 64, the pairs of products of the engine dsp",
         ),
         ({"tables": -1}, "tables is -1; expected 0 to 256"),
+        ({"memory": "dram"}, "memory is 'dram'; expected one of none, fixed, sdram"),
+        ({"memory_latency": 3}, 'memory_latency is 3; expected 0 with memory = "none"'),
+        ({"memory": "fixed"}, 'memory_latency is 0; expected 1 to 1000 with memory = "fixed"'),
+        (
+            {"memory": "sdram", "memory_mhz": 150},
+            'memory_mhz is 150; expected 20 to 133 with memory = "sdram"',
+        ),
+        (
+            {"memory": "sdram", "memory_mhz": 80, "weight_words": 128},
+            'weight_words is 128; expected a power of two, at least 256, with memory = "sdram"',
+        ),
+        (
+            {"memory": "sdram", "memory_mhz": 80, "weight_words": 300},
+            'weight_words is 300; expected a power of two, at least 256, with memory = "sdram"',
+        ),
     ],
 )
 def test_machine_refuses(small_machine, changes, message):
@@ -61,3 +83,12 @@ def test_ram_refuses_no_words():
 def test_the_fingerprint_changes_with_every_parameter(small_machine):
     prints = {small_machine(act_words=depth).fingerprint for depth in range(64, 80)}
     assert len(prints) == 16
+
+
+def test_the_fingerprint_of_a_machine_without_external_memory_has_none(small_machine):
+    names = (*NAMES, "tables")
+    machine = small_machine()
+    text = ",".join(f"{name}={getattr(machine, name)}" for name in sorted(names))
+    assert machine.fingerprint == zlib.crc32(text.encode())
+    streamed = small_machine(memory="fixed", memory_latency=3, weight_words=256)
+    assert streamed.fingerprint != small_machine(weight_words=256).fingerprint

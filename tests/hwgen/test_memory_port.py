@@ -1,13 +1,20 @@
 # amaranth: UnusedElaboratable=no
 """The parameters of the units for external memory, and cycles that can be counted by hand."""
 
+from random import Random
+
 import pytest
 
-from bitwright.hwgen.memory_model import FixedLatency, Sdram, mt48lc16m16, wishbone_transfers
+from bitwright.hwgen.memory_model import (
+    FixedLatency,
+    MemoryState,
+    Sdram,
+    mt48lc16m16,
+    wishbone_transfers,
+)
 from bitwright.hwgen.ports.axi4_master import Axi4Master
 from bitwright.hwgen.ports.memory_port import MemoryPortSignature
 from bitwright.hwgen.ports.wishbone_master import WishboneMaster
-from bitwright.hwgen.prefetch import Layer, Span, WeightStreamer, predict
 from bitwright.hwgen.stream_buffer import StreamBuffer
 from bitwright.ir.machine import MachineError
 
@@ -65,15 +72,6 @@ SDRAM = {
             lambda: mt48lc16m16(150),
             "The SDRAM MT48LC16M16 has a clock of 150 MHz; expected 20 to 133 MHz",
         ),
-        (
-            lambda: WeightStreamer(width=0, depth=4),
-            "WeightStreamer has width 0 and depth 4; expected both to be at least 1",
-        ),
-        (
-            lambda: WeightStreamer(width=64, depth=8, words_bits=4),
-            "WeightStreamer fills 8 words of 2 port words each; expected fewer than 16 port words, "
-            "as many as a command can ask for",
-        ),
     ],
 )
 def test_parameters_that_no_unit_has(make, message: str) -> None:
@@ -86,6 +84,21 @@ def test_the_sdram_of_the_ulx3s() -> None:
     assert mt48lc16m16(100) == Sdram(**SDRAM)
 
 
+def test_a_burst_is_its_beats() -> None:
+    random = Random(1)
+    corners = Sdram(**SDRAM | {"banks": 2, "columns": 16, "refresh_interval": 41})
+    for timing in (FixedLatency(first=3, following=2), Sdram(**SDRAM), corners):
+        beats, bursts, cycle = MemoryState(timing), MemoryState(timing), 0
+        for _ in range(500):
+            address, words = random.randrange(2000), random.choice((1, 2, 64, 99))
+            ends = list[int]()
+            for number in range(words):
+                begin = ends[-1] if number else cycle
+                ends.append(beats.beat(begin, address + number, write=False, announced=number > 0))
+            assert bursts.burst(cycle, address, words) == ends
+            cycle = ends[-1] + random.randint(1, 60)
+
+
 def test_a_row_is_opened_once() -> None:
     # Taken in cycle 0, first beat in 2: row opened (2), CAS latency (2), two columns a word.
     first = 2 + 2 + 2 + 2
@@ -96,14 +109,3 @@ def test_a_row_is_opened_once() -> None:
     other = first + 3 + 2 + 2 + 2 + 2
     two = [(0, 1, False), (4 * 256, 1, False)]
     assert wishbone_transfers(Sdram(**SDRAM), two, burst_words=16) == [first, other]
-
-
-def test_loading_under_computing() -> None:
-    layers = [Layer(0, 10, 100), Layer(10, 10, 5), Layer(20, 10, 5)]
-    spans = predict(layers, FixedLatency(first=1), width=32)
-    # 10 words: 2 cycles to the first beat, 10 beats, 3 cycles to `loaded`.
-    assert spans == [
-        Span(0, 15, 15, 115),
-        Span(15, 30, 115, 120),
-        Span(115, 130, 130, 135),
-    ]

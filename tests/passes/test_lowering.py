@@ -28,6 +28,7 @@ PIPELINES = {
     "legalize": "partition,legalize",
     "tile": TILED,
     "allocate": TILED + ",allocate{weight_words=600}",
+    "stream": TILED + ",stream{weight_words=256 memory=fixed memory_latency=6}",
 }
 X = QuantParams((0.5,), 3, 8, -128, 127)
 

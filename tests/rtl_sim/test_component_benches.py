@@ -46,7 +46,7 @@ from bitwright.ir.machine import Machine
 from bitwright.rtl_sim import toolchain
 
 sys.path.insert(0, str(Path(__file__).parent / "benches"))
-from memory_systems import BURST_WORDS, TIMINGS, MasterAndMemory, StreamedWeights
+from memory_systems import BURST_WORDS, TIMINGS, MasterAndMemory
 
 MACHINE = Machine(
     lanes=4, rows=16, requant_lanes=2, acc_bits=20, act_words=200, in_words=64, out_words=48,
@@ -103,7 +103,6 @@ UNITS = {
     "wishbone_master": WishboneMaster(burst_words=BURST_WORDS),
     "axi4_master": Axi4Master(burst_words=BURST_WORDS, outstanding=3),
     **{f"memory_{name}": MasterAndMemory(timing) for name, timing in TIMINGS.items()},
-    **{f"streamed_{name}": StreamedWeights(timing) for name, timing in TIMINGS.items()},
 }
 
 

@@ -1,6 +1,6 @@
 """The driver against a machine that is a Python object: every result is the input plus one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -9,13 +9,19 @@ from numpy.typing import NDArray
 from bitwright.hwgen.isa import Image
 from bitwright.ir.machine import Machine
 from bitwright.runtime.driver import (
+    ExternalMemoryError,
     InputWordsError,
     MachineDriver,
     MachineTimeoutError,
     WrongMachineError,
 )
 from bitwright.runtime.layout import tensor_to_words, words_to_tensor
-from bitwright.targets.host_interface import MACHINE_ID, Register, Window
+from bitwright.targets.host_interface import (
+    MACHINE_ID,
+    STATUS_MEMORY_FAILED,
+    Register,
+    Window,
+)
 
 MACHINE = Machine(
     lanes=4, rows=8, requant_lanes=4, acc_bits=20, act_words=16, in_words=8, out_words=8,
@@ -33,6 +39,7 @@ class Deep:
     out_words: int = 8
     fingerprint: int = MACHINE.fingerprint
     in_flight: int = 5
+    streams: bool = False
 
 
 class PlusOneBus:
@@ -117,6 +124,34 @@ def test_image_is_written_in_slices() -> None:
     assert bus.read(Window.TABLES.base, 1).tolist() == [9]
     assert bus.read(Register.CONTROL, 1).tolist() == [1]
     assert steps[-1] == (14, 14)
+
+
+STREAMED = replace(MACHINE, weight_words=256, memory="fixed", memory_latency=3)
+
+
+def test_weights_in_external_memory_are_not_written() -> None:
+    bus = PlusOneBus(fingerprint=STREAMED.fingerprint)
+    driver = MachineDriver(bus, STREAMED, memory_base=0x4000_0000)
+    driver.load_image(Image(STREAMED, program=[1, 2, 0], weights=[7, 8], params=[], tables=[]))
+    assert bus.read(Window.PROGRAM.base, 3).tolist() == [1, 2, 0]
+    assert bus.read(Window.WEIGHTS.base, 2).tolist() == [0, 0]
+    assert bus.read(Register.MEMORY_BASE, 1).tolist() == [0x4000_0000]
+    bus.words[Register.ENDED] = 1000
+    assert driver.infer(np.zeros((1, 4), np.int8)).began == 990
+
+
+def test_an_external_memory_that_answers_with_an_error() -> None:
+    bus = PlusOneBus(fingerprint=STREAMED.fingerprint)
+    driver = MachineDriver(bus, STREAMED, memory_base=0x1000)
+    driver.start()
+    bus.words[Register.STATUS] = STATUS_MEMORY_FAILED
+    with pytest.raises(ExternalMemoryError) as caught:
+        driver.infer(np.zeros((1, 4), np.int8))
+    assert str(caught.value) == (
+        "The external memory has answered a read of weights with an error; expected memory from "
+        "byte address 0x1000 on: check memory_base and the memory controller, then reset the "
+        "machine"
+    )
 
 
 def test_tensors_and_words() -> None:

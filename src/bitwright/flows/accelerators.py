@@ -1,6 +1,6 @@
 """The machine of a build, of either style, as its host and its simulators see it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bitwright.hwgen.assemble import Assembled
 from bitwright.hwgen.core import Core
+from bitwright.hwgen.cycles import predict_all
 from bitwright.hwgen.dataflow import host_words
 from bitwright.hwgen.dataflow.core import DataflowCore
 from bitwright.hwgen.dataflow.fingerprint import fingerprint
@@ -43,6 +44,10 @@ class Accelerator(Protocol):
 
     def core(self) -> wiring.Component:
         """The hardware, with a `host` port."""
+        ...
+
+    def predicted(self, begins: Sequence[int]) -> list[int] | None:
+        """Cycles of inferences that begin in these cycles; None where they all take the same."""
         ...
 
 
@@ -82,6 +87,13 @@ class Overlay:
         """See `Accelerator`."""
         return Core(machine=self.assembled.machine)
 
+    def predicted(self, begins: Sequence[int]) -> list[int] | None:
+        """See `Accelerator`."""
+        machine = self.assembled.machine
+        if not machine.streams:
+            return None
+        return predict_all(machine, self.assembled.instructions, begins)
+
 
 @dataclass(frozen=True)
 class HostView:
@@ -93,6 +105,7 @@ class HostView:
     out_words: int
     fingerprint: int
     in_flight: int
+    streams: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,3 +146,7 @@ class Dataflow:
     def core(self) -> wiring.Component:
         """See `Accelerator`."""
         return DataflowCore(pipeline=self.pipeline)
+
+    def predicted(self, begins: Sequence[int]) -> list[int] | None:
+        """See `Accelerator`."""
+        return None

@@ -9,10 +9,17 @@ from bitwright.flows.overlay import write_board_rtl
 from bitwright.flows.simulate import open_fpga_build
 from bitwright.fpga.flow import build_bitstream
 from bitwright.fpga.pll import plan_clock
+from bitwright.hwgen.isa import EXTERNAL_FILE
 from bitwright.progress import ProgressCallback, silent
 from bitwright.report import Report
 from bitwright.targets import get
 from bitwright.targets.target import FpgaTarget
+
+
+class NoMemoryController(BitwrightError):
+    """A machine with external memory, for a board without a controller for it."""
+
+    exit_code = 58
 
 
 class TimingNotMet(BitwrightError):
@@ -37,6 +44,7 @@ def bitstream(
         clock: the machine's clock in MHz; by default the one of the build.
 
     Raises:
+        NoMemoryController: its weights are in external memory.
         DoesNotFit: synthesis needs more than the target has.
         ToolFailed: with the exact command.
         TimingNotMet: the fastest of the attempts is too slow (its results and report are kept).
@@ -44,6 +52,13 @@ def bitstream(
     folder, report, program = open_fpga_build(build)
     target = get(report.target.name)
     assert isinstance(target, FpgaTarget), "the build says so"
+    if report.cycles.memory is not None:
+        raise NoMemoryController(
+            f"Build {build} has its weights in external memory, and there is no memory controller "
+            f'for {target.name}; expected a machine with memory = "none". Use the Verilog in '
+            f"{folder.rtl} with a controller of your own on its memory port (wbm_* or m_axi_*), "
+            f"which holds {folder.image / EXTERNAL_FILE}; or a model or a target that needs none"
+        )
     plan = plan_clock(target, clock or report.clock_mhz)
     progress("write the board's Verilog", 0, 0)
     rtl = write_board_rtl(

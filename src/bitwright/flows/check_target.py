@@ -15,7 +15,8 @@ from torch_mlir import ir
 from bitwright.codegen.cpu.level import cpu_level
 from bitwright.codegen.cpu.lower import lower
 from bitwright.errors import BitwrightError
-from bitwright.flows.overlay import build_overlay
+from bitwright.flows.overlay import build_overlay, in_memory
+from bitwright.fpga.errors import DoesNotFit
 from bitwright.ir import bw, graph
 from bitwright.ir.types import quant_params, shape_of
 from bitwright.passes.legalize import Legalize
@@ -129,6 +130,13 @@ def _by_passes(quantized: ir.Module, device: CpuTarget | FpgaTarget) -> dict[str
         lower(quantized, cpu_level("host"))
         return {}
     found = Tile().unsupported(Legalize().run(partition(SplitSums().run(quantized)).core))
-    if not found:
+    if found:
+        return found
+    try:
         build_overlay(quantized, device)
-    return found
+    except DoesNotFit:
+        external = in_memory(device, {})
+        if external is None:
+            raise
+        build_overlay(quantized, device, external)
+    return {}

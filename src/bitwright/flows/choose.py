@@ -9,7 +9,8 @@ from torch_mlir import ir
 from bitwright.errors import BitwrightError
 from bitwright.flows.dataflow import DataflowBuild, offer_dataflow
 from bitwright.flows.folding_file import FoldingFile
-from bitwright.flows.overlay import OverlayBuild, offer_overlay
+from bitwright.flows.overlay import OverlayBuild, in_memory, offer_overlay
+from bitwright.fpga.errors import DoesNotFit
 from bitwright.passes.search.candidate import Candidate, Objective, Parameters, Style, ranked
 from bitwright.progress import ProgressCallback, silent
 from bitwright.targets.target import FpgaTarget
@@ -58,14 +59,17 @@ class Choice:
 def choose(
     module: ir.Module, target: FpgaTarget, *, name: str = "model", fixed: Fixed | None = None,
     objective: Objective | None = None, style: Style | None = None,
-    progress: ProgressCallback = silent,
+    clock_mhz: float | None = None, progress: ProgressCallback = silent,
 ) -> Choice:  # fmt: skip
     """The best design for a quantized `module` on `target`.
+
+    Where none fits, the best overlay with its weights in the target's external memory.
 
     Args:
         name: of the model.
         objective: by default latency, or throughput where only pipelines are asked for.
         style: the only one to ask; else those that have what is `fixed`.
+        clock_mhz: of the machine; by default the target's. The external memory's cycles are for it.
 
     Raises:
         BitwrightError: no style has a design; the error of the first one asked.
@@ -84,6 +88,12 @@ def choose(
     for kind in kinds:
         try:
             offers[kind] = asked[kind]()
+        except BitwrightError as error:
+            refused.append(error)
+    external = in_memory(target, fixed.machine, clock_mhz)
+    if not offers and "overlay" in kinds and external and isinstance(refused[0], DoesNotFit):
+        try:
+            offers["overlay"] = offer_overlay(module, target, external, progress)
         except BitwrightError as error:
             refused.append(error)
     if not offers:

@@ -40,8 +40,13 @@ def compare_arrays(
     )
 
 
-def raise_if_different(report: Report, rung: Rung, cycles: Sequence[int] = ()) -> None:
-    """Raise `ResultsDiffer` for a value of `rung`, or one of `cycles`, that is not as it should."""
+def raise_if_different(
+    report: Report, rung: Rung, cycles: Sequence[int] = (), predicted: Sequence[int] | None = None
+) -> None:
+    """Raise `ResultsDiffer` for a value of `rung`, or one of `cycles`, that is not as it should.
+
+    `predicted`: cycles of each sample, where they are not the report's for each.
+    """
     comparison = getattr(report.bit_exact, rung)
     if not comparison.exact:
         raise ResultsDiffer(
@@ -49,9 +54,10 @@ def raise_if_different(report: Report, rung: Rung, cycles: Sequence[int] = ()) -
             f"{comparison.elements} elements over {comparison.samples} samples; expected none. "
             "This is a defect in Bitwright: please report it with the build folder"
         )
-    if set(cycles) - {report.cycles.predicted}:
+    wanted = [report.cycles.predicted] * len(cycles) if predicted is None else list(predicted)
+    if list(cycles) != wanted:
+        expected = ", ".join(str(count) for count in dict.fromkeys(wanted))
         raise ResultsDiffer(
-            f"The {rung} took {sorted(set(cycles))} cycles; predicted were "
-            f"{report.cycles.predicted}. This is a defect in Bitwright: please report it with the "
-            "build folder"
+            f"The {rung} took {sorted(set(cycles))} cycles; predicted were {expected}. This is a "
+            "defect in Bitwright: please report it with the build folder"
         )

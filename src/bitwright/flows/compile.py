@@ -25,6 +25,7 @@ from bitwright.flows.overlay import OverlayBuild, write_overlay
 from bitwright.fpga.pll import plan_clock
 from bitwright.frontend.onnx import Shapes
 from bitwright.ir import graph, reference, serialize
+from bitwright.ir.machine import FIXED_MEMORY, Machine
 from bitwright.ir.types import is_plain, shape_of
 from bitwright.passes.quantize import Quantize
 from bitwright.passes.search.candidate import Objective, Parameters, Style
@@ -189,7 +190,7 @@ def compile_model(
                 interval = max(1, int(1e6 * made.clock_mhz / fps))
             choice = choose(
                 quantized, device, name=model.stem, fixed=Fixed(parameters, folds, interval),
-                objective=objective, style=style, progress=progress,
+                objective=objective, style=style, clock_mhz=made.clock_mhz, progress=progress,
             )  # fmt: skip
             progress("write the Verilog", 0, 0)
             _write_choice(choice, device, folder, made)
@@ -311,6 +312,15 @@ def _check_cpu(
     raise_if_different(made, "cpu")
 
 
+def memory_model(machine: Machine) -> str | None:
+    """The external memory for which a machine's cycles are predicted, in words."""
+    if not machine.streams:
+        return None
+    if machine.memory == FIXED_MEMORY:
+        return f"{machine.memory_latency} cycles to the first word of a burst"
+    return f"SDRAM MT48LC16M16 at {machine.memory_mhz} MHz"
+
+
 def _describe_overlay(build: OverlayBuild, device: FpgaTarget, made: Report) -> None:
     machine = build.assembled.machine
     made.target = reports.Target(
@@ -318,6 +328,7 @@ def _describe_overlay(build: OverlayBuild, device: FpgaTarget, made: Report) -> 
     )
     made.set_cycles(
         predicted=build.prediction.total,
+        memory=memory_model(machine),
         steps=tuple(
             reports.Step(name=name, predicted=cycles)
             for name, cycles in zip(

@@ -80,6 +80,11 @@ class BuildFolder:
         return self.path / "rtl"
 
     @property
+    def simulation(self) -> Path:
+        """A machine with a simulated external memory, and what that holds."""
+        return self.path / "rtl" / "simulated"
+
+    @property
     def board_rtl(self) -> Path:
         return self.path / "rtl" / "board"
 

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 from amaranth.lib import wiring
 from torch_mlir import ir
 
@@ -14,13 +15,15 @@ from bitwright.fpga.errors import DoesNotFit
 from bitwright.hwgen.assemble import Assembled, assemble
 from bitwright.hwgen.core import Core
 from bitwright.hwgen.cycles import Prediction, predict
-from bitwright.hwgen.isa import Instruction
+from bitwright.hwgen.isa import Image, Instruction
+from bitwright.hwgen.ram import EXTERNAL
 from bitwright.hwgen.resources import estimate
+from bitwright.hwgen.simulated_system import SimulatedSystem
 from bitwright.hwgen.spent import spent
 from bitwright.hwgen.tops import Axi4LiteTop, UartTop, WishboneTop
 from bitwright.hwgen.verilog import emit
 from bitwright.ir import graph, serialize
-from bitwright.ir.machine import Machine, MachineError
+from bitwright.ir.machine import DSP, NO_MEMORY, Machine, MachineError, burst_weights
 from bitwright.ir.types import shape_of
 from bitwright.passes.allocate import Allocate
 from bitwright.passes.legalize import Legalize
@@ -30,6 +33,7 @@ from bitwright.passes.search.candidate import Candidate, Parameters, budget, ran
 from bitwright.passes.search.overlay import Array, Found, Price, search
 from bitwright.passes.space_to_depth import SpaceToDepth
 from bitwright.passes.split_sums import SplitSums
+from bitwright.passes.stream import Stream
 from bitwright.passes.tile import Tile
 from bitwright.passes.tile_program import MIN_ACC_BITS
 from bitwright.progress import ProgressCallback, silent
@@ -37,6 +41,7 @@ from bitwright.targets.target import FpgaTarget, Resources
 
 DEPTHS = ("act_words", "in_words", "out_words", "weight_words", "param_words", "program_words")
 _MEMORIES = (*DEPTHS, "tables")
+_STREAM = ("weight_words", "memory", "memory_latency", "memory_mhz")
 _NEEDED = (*_MEMORIES, "acc_bits", "multiplier_bits")
 
 
@@ -68,6 +73,11 @@ class OverlayMaker:
         self._legal: dict[tuple[tuple[int, ...], ...], tuple[Parts, ir.Module, int]] = {}
         self._prepared = cache(self._prepare)
 
+    @property
+    def _streams(self) -> bool:
+        """Whether weights are to be in external memory."""
+        return self._fixed.get("memory", NO_MEMORY) != NO_MEMORY
+
     def _prepare(self, lanes: int) -> tuple[Parts, ir.Module, int]:
         moved = SpaceToDepth(lanes).run(self._split)  # which is done or not, whatever the lanes
         shapes = tuple(shape_of(operation.result) for operation in graph.operations(moved))
@@ -82,6 +92,10 @@ class OverlayMaker:
         least: dict[str, Any] = dict.fromkeys(DEPTHS, 2)
         least |= {"requant_lanes": 1, "acc_bits": MIN_ACC_BITS}
         given: dict[str, Any] = {**self._fixed, **array._asdict(), "multiplier_blocks": 0}
+        if self._streams:
+            bits = array.lanes * array.rows * (8 if array.engine == DSP else 1)
+            given.setdefault("weight_words", 4 * burst_weights(bits))
+            return Machine(**{**least, **given})
         machine = Machine(**{**least, **given})
         words = -(-self._prepared(array.lanes)[2] // machine.weight_bits)
         return replace(machine, weight_words=max(machine.weight_words, words))
@@ -119,7 +133,10 @@ class OverlayMaker:
         parts, legal, _ = self._prepared(array.lanes)
         rest = _only(("acc_bits", "multiplier_bits", "multiplier_blocks"), fixed)
         tile = Tile(requant_lanes=requant_lanes, **array._asdict(), **rest)
-        return parts, legal, Allocate(**_only(_MEMORIES, fixed)).run(tile.run(legal))
+        program = tile.run(legal)
+        if self._streams:
+            program = Stream(**_only(_STREAM, fixed)).run(program)
+        return parts, legal, Allocate(**_only(_MEMORIES, fixed)).run(program)
 
 
 def _only(names: Sequence[str], parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,6 +186,21 @@ def offer_overlay(
     return OverlayOffer(tuple(found.candidates()), maker)
 
 
+def in_memory(
+    target: FpgaTarget, machine: Parameters, clock_mhz: float | None = None
+) -> Parameters | None:
+    """`machine` with its weights in the target's external memory.
+
+    None where the target has none, or `machine` says where weights are.
+    """
+    memory = target.memory
+    if memory is None or "memory" in machine:
+        return None
+    clock, (slowest, fastest) = clock_mhz or target.default_clock_mhz, memory.clock_mhz
+    mhz = min(max(round(clock), slowest), fastest)
+    return {**machine, "memory": memory.kind, "memory_mhz": mhz}
+
+
 def build_overlay(
     module: ir.Module, target: FpgaTarget, machine: Parameters | None = None
 ) -> OverlayBuild:
@@ -209,6 +241,28 @@ def write_overlay(build: OverlayBuild, folder: BuildFolder) -> list[Path]:
         top_folder = folder.rtl / top.module_name.removeprefix("bitwright_")
         files += emit(top(core=Core(machine=machine)), top_folder, name=top.module_name)
     return files
+
+
+def write_simulated_system(
+    machine: Machine, folder: Path, *, words: int,
+    top: type[WishboneTop] | type[Axi4LiteTop] = WishboneTop,
+) -> list[Path]:  # fmt: skip
+    """Write a machine with an external memory of at least `words`; returns the Verilog files.
+
+    What the memory holds is read from the folder in which it is simulated (`write_external`).
+    """
+    depth = 1 << (words - 1).bit_length()
+    system = SimulatedSystem(top=top(core=Core(machine=machine)), machine=machine, words=depth)
+    return emit(system, folder, name=SimulatedSystem.module_name)
+
+
+def write_external(image: Image, folder: Path) -> int:
+    """Write what a simulated external memory holds; returns how many of its words that is."""
+    words = np.frombuffer(image.external, "<u4")
+    lines = "".join(f"{word:08x}\n" for word in words)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{EXTERNAL}.hex").write_text(lines, encoding="ascii")
+    return len(words)
 
 
 def write_board_rtl(

@@ -1,7 +1,7 @@
 """`bitwright simulate`: a machine in Verilator against the reference, value by value.
 
-The machine is the RTL on its Wishbone port, or the netlist that synthesis made of the whole board
-design, on the pins of its serial line.
+The machine is the RTL on its Wishbone port (with a simulated external memory where it has one), or
+the netlist that synthesis made of the whole board design, on the pins of its serial line.
 """
 
 from collections.abc import Iterator
@@ -21,12 +21,13 @@ from bitwright.flows.compare import compare_arrays, raise_if_different
 from bitwright.flows.compile import tool_versions
 from bitwright.flows.dataflow import load_dataflow
 from bitwright.flows.folder import BuildFolder
-from bitwright.flows.overlay import serial_divisor
+from bitwright.flows.overlay import serial_divisor, write_external, write_simulated_system
 from bitwright.fpga.board import TOP
 from bitwright.fpga.netlist import cell_models
 from bitwright.fpga.pll import plan_clock
 from bitwright.fpga.report import read_cells
 from bitwright.hwgen.assemble import assemble
+from bitwright.hwgen.simulated_system import SimulatedSystem
 from bitwright.hwgen.tops import WishboneTop
 from bitwright.ir import graph, reference, serialize
 from bitwright.ir.types import shape_of
@@ -101,10 +102,12 @@ class Program:
 
 @dataclass(frozen=True)
 class MachineRun:
-    """What a machine gave for some samples: outputs of the core, and cycles of each sample."""
+    """What a machine gave for some samples: outputs of the core, and of each sample its cycles and
+    when it began (see `Inference`)."""
 
     outputs: dict[str, NDArray[Any]]
     cycles: tuple[int, ...]
+    begins: tuple[int, ...]
 
 
 def open_fpga_build(build: Path) -> tuple[BuildFolder, Report, Program]:
@@ -152,30 +155,35 @@ def simulate(
         given = {n: array[:limit] if n in batched else array for n, array in given.items()}
     waves = None if trace is None else Waves(path=trace)
     progress("build the simulator", 0, 0)
-    opened = _netlist(folder, report, waves) if netlist else _rtl(folder, waves)
+    opened = _netlist(folder, report, waves) if netlist else _rtl(folder, program, waves)
     rung: reports.Rung = "netlist" if netlist else "rtl"
     with opened as bus:
         checked = check_machine(
             program, report, rung, given, bus, load=not netlist, progress=progress
         )
-    report.set_cycles(simulated=max(checked.cycles))
+    slowest = None if checked.predicted is None else max(checked.predicted)
+    report.set_cycles(simulated=max(checked.cycles), predicted=slowest)
     report.tools.update(tool_versions(("verilator",)))
     report.save(build)
-    raise_if_different(report, rung, checked.cycles)
+    raise_if_different(report, rung, checked.cycles, checked.predicted)
     if output is not None:
         save_outputs(output, checked.outputs)
     return report
 
 
 @contextmanager
-def _rtl(folder: BuildFolder, waves: Waves | None) -> Iterator[Bus]:
+def _rtl(folder: BuildFolder, program: Program, waves: Waves | None) -> Iterator[Bus]:
+    files, top, place = sorted((folder.rtl / "wb").glob("*.v")), WishboneTop.module_name, None
+    accelerator = program.accelerator
+    if isinstance(accelerator, Overlay) and accelerator.assembled.machine.streams:
+        top, place = SimulatedSystem.module_name, folder.simulation
+        words = write_external(accelerator.assembled.image, place)
+        files = write_simulated_system(accelerator.assembled.machine, place, words=words)
     simulator = build_simulator(
-        sorted((folder.rtl / "wb").glob("*.v")),
-        WishboneTop.module_name,
-        port=PortKind.WISHBONE,
-        waves=None if waves is None else waves.format,
+        files, top, port=PortKind.WISHBONE, waves=None if waves is None else waves.format
     )
-    with VerilatorBus(simulator, [] if waves is None else waves.arguments()) as bus:
+    arguments = [] if waves is None else waves.arguments()
+    with VerilatorBus(simulator, arguments, folder=place) as bus:
         bus.reset()
         yield bus
 
@@ -214,10 +222,14 @@ def _netlist(folder: BuildFolder, report: Report, waves: Waves | None) -> Iterat
 
 @dataclass(frozen=True)
 class Checked:
-    """Outputs of the model (as real as the inputs were), and the cycles of each sample."""
+    """Outputs of the model (as real as the inputs were), and the cycles of each sample.
+
+    `predicted`: see `Accelerator`.
+    """
 
     outputs: dict[str, NDArray[Any]]
     cycles: tuple[int, ...]
+    predicted: list[int] | None
 
 
 def check_machine(
@@ -256,7 +268,7 @@ def check_machine(
     compare_arrays(report, rung, batch.samples, pairs)
     infos = program.tensor_infos(outputs)
     final = finish(infos, [[found[info.name] for info in infos]], batch.real)
-    return Checked(final, ran.cycles)
+    return Checked(final, ran.cycles, program.accelerator.predicted(ran.begins))
 
 
 def run_machine(
@@ -274,10 +286,12 @@ def run_machine(
     progress("simulate", 0, samples)
     collected: list[dict[str, NDArray[Any]]] = []
     cycles: list[int] = []
+    begins: list[int] = []
     words = (accelerator.input_words(core, sample) for sample in range(samples))
     for index, inference in enumerate(driver.run(words)):
         cycles.append(inference.cycles)
+        begins.append(inference.began)
         collected.append(accelerator.outputs(inference.words))
         progress("simulate", index + 1, samples)
     outputs = {name: np.stack([part[name] for part in collected]) for name in collected[0]}
-    return MachineRun(outputs, tuple(cycles))
+    return MachineRun(outputs, tuple(cycles), tuple(begins))

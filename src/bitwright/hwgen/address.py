@@ -29,6 +29,16 @@ def fields(machine: Machine) -> tuple[str, ...]:
     return tuple(name for name in FIELDS if name != "width" or not machine.dsp)
 
 
+def bases(machine: Machine) -> data.StructLayout:
+    """Addresses that an instruction begins with; with external memory not all are its fields."""
+    layout = field_layout(machine, BASES)
+    if machine.streams:
+        return data.StructLayout(
+            {"src_base": layout["src_base"].shape, "w_base": address_bits(machine.weight_words)}
+        )
+    return layout
+
+
 class AccOp:
     """What the accumulators do with the term of a step."""
 
@@ -100,7 +110,7 @@ class LoopNest(wiring.Component):
         super().__init__(
             {
                 "start": In(1),
-                "bases": In(field_layout(machine, BASES)),
+                "bases": In(bases(machine)),
                 "fields": In(field_layout(machine, fields(machine))),
                 "gap": In(range(max(machine.matmul_groups * machine.pixels, 2))),
                 "flags": Out(Flags),

@@ -90,11 +90,12 @@ def assemble(module: ir.Module) -> Assembled:
             ) from None
     memories: dict[str, list[int]] = {"weights": [], "params": [], "tables": []}
     for operation in operations:
-        if isinstance(operation, accel.MemoryOp) and operation.memory.value in memories:
+        if not isinstance(operation, accel.MemoryOp):
+            continue
+        name = "weights" if operation.memory.value == "external" else operation.memory.value
+        if name in memories:
             rows = np.asarray(operation.value).view(np.uint8)
-            memories[operation.memory.value] = [
-                int.from_bytes(row.tobytes(), "little") for row in rows
-            ]
+            memories[name] = [int.from_bytes(row.tobytes(), "little") for row in rows]
     return Assembled(
         machine=machine,
         image=Image(machine=machine, program=encode(machine, instructions), **memories),

@@ -2,9 +2,18 @@
 
 from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In
+from amaranth.lib.wiring import In, Out
 
-from bitwright.hwgen import address, datapath, host, operands, output, requantize, sequencer
+from bitwright.hwgen import (
+    address,
+    datapath,
+    host,
+    operands,
+    output,
+    prefetch,
+    requantize,
+    sequencer,
+)
 from bitwright.hwgen.address import AccOp, Flags, LoopNest
 from bitwright.hwgen.banks import PingPong
 from bitwright.hwgen.datapath import Datapath
@@ -16,12 +25,13 @@ from bitwright.hwgen.host import HostPort, HostSignature, memories
 from bitwright.hwgen.isa import PIXEL_FIELDS, address_bits, field_layout, program_bits
 from bitwright.hwgen.operands import Operands
 from bitwright.hwgen.output import OutputStage
+from bitwright.hwgen.prefetch import WeightStreamer
 from bitwright.hwgen.ram import Ram
 from bitwright.hwgen.sequencer import Fetch, Sequencer
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import ChannelOp, Opcode
 from bitwright.ir.machine import Machine
-from bitwright.targets.host_interface import Window
+from bitwright.targets.host_interface import MEMORY_ADDRESS_BITS, Window
 
 CONTROL_FIELDS = ("src_space", "dst_space", "n_plane", "pad_value", "channel_op")
 OPERANDS = 2  # cycles from a step to its operands: memory, then choice of the space or padding
@@ -54,17 +64,19 @@ class Core(wiring.Component):
 
     Members:
         host: `In(HostSignature())`; memories and registers as in `host.py`.
+        memory: for a master of the external memory, on a machine that has one.
     """
 
     def __init__(self, *, machine: Machine) -> None:
         self.machine = machine
-        super().__init__({"host": In(HostSignature())})
+        memory = {"memory": Out(prefetch.memory_signature(machine))} if machine.streams else {}
+        super().__init__({"host": In(HostSignature()), **memory})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         machine = self.machine
         m.submodules.port = port = HostPort(
-            memories=memories(machine), fingerprint=machine.fingerprint
+            memories=memories(machine), fingerprint=machine.fingerprint, external=machine.streams
         )
         wiring.connect(m, wiring.flipped(self.host), port.host)
         m.submodules.input_banks = input_banks = PingPong()
@@ -82,7 +94,10 @@ class Core(wiring.Component):
         running = Signal(control_layout(machine))
         self._start(m, fetch, sequencer, loops, stage, running)
         self._program(m, port, fetch)
-        self._operate(m, port, sequencer, loops, stage, running, (input_banks, output_banks))
+        banks = (input_banks, output_banks)
+        weights = self._operate(m, port, sequencer, loops, stage, running, banks)
+        if machine.streams:
+            self._stream(m, port, fetch, sequencer, loops, output_banks, weights)
         self._account(m, port, sequencer, input_banks, output_banks)
         return m
 
@@ -92,6 +107,49 @@ class Core(wiring.Component):
         )
         _connect_write(m, ram, port, Window.PROGRAM)
         m.d.comb += [ram.read_address.eq(fetch.address), fetch.data.eq(ram.read_data)]
+
+    def _stream(
+        self, m: Module, port: HostPort, fetch: Fetch, sequencer: Sequencer, loops: LoopNest,
+        output_banks: PingPong, weights: Ram,
+    ) -> None:  # fmt: skip
+        """Weights from external memory: an instruction starts when its own are there."""
+        machine = self.machine
+        m.submodules.streamer = streamer = WeightStreamer(machine=machine)
+        assert datapath.WEIGHTS < prefetch.OVERWRITE_CYCLES, "weights are read before that"
+        was_busy = Signal()
+        bursts = Signal.like(streamer.bursts)
+        m.d.sync += was_busy.eq(sequencer.busy)
+        with m.If(sequencer.take & ~sequencer.busy):  # a LOAD
+            m.d.sync += bursts.eq(fetch.count)
+        m.d.comb += [
+            sequencer.fetched.eq(fetch.ready & (streamer.there | ~sequencer.busy)),
+            streamer.run.eq(port.run),
+            streamer.begin.eq(sequencer.busy & ~was_busy),
+            streamer.bursts.eq(bursts),
+            streamer.base.eq(port.memory_base[MEMORY_ADDRESS_BITS - prefetch.ADDRESS_BITS :]),
+            streamer.need.eq(fetch.count),
+            streamer.start.eq(sequencer.start),
+            streamer.release.eq(loops.finished),
+            loops.bases.w_base.eq(streamer.head),
+            weights.write_enable.eq(streamer.write_enable),
+            weights.write_address.eq(streamer.write_address),
+            weights.write_data.eq(streamer.write_data),
+            port.failed.eq(self.memory.failed),
+        ]
+        wiring.connect(m, wiring.flipped(self.memory), streamer.port)
+        low = MEMORY_ADDRESS_BITS - prefetch.ADDRESS_BITS
+        unused = Signal(name="unused_memory_bits")
+        m.d.comb += unused.eq(
+            Cat(self.memory.idle, self.memory.write_data.ready, port.memory_base[:low]).any()
+        )
+        time = Signal(32)
+        m.d.sync += time.eq(time + 1)
+        ended = [Signal(32, name=f"ended_bank{bank}") for bank in range(2)]
+        with m.If(sequencer.store):
+            for bank, latched in enumerate(ended):
+                with m.If(output_banks.write_bank == bank):
+                    m.d.sync += latched.eq(time)
+        m.d.comb += port.ended.eq(Mux(output_banks.read_bank, ended[1], ended[0]))
 
     def _start(
         self,
@@ -106,9 +164,10 @@ class Core(wiring.Component):
         machine = self.machine
         start = Signal()  # a cycle after the sequencer's: by then the kept fields are there
         m.d.sync += start.eq(sequencer.start)
+        there = [] if machine.streams else [sequencer.fetched.eq(fetch.ready)]
         m.d.comb += [
             fetch.take.eq(sequencer.take),
-            sequencer.fetched.eq(fetch.ready),
+            *there,
             sequencer.opcode.eq(fetch.opcode),
             sequencer.finished.eq(stage.finished),
             loops.start.eq(start),
@@ -122,7 +181,11 @@ class Core(wiring.Component):
             held = Signal(layout, name="loop_fields" if unit is loops else "output_fields")
             m.d.comb += unit.fields.eq(held)
             kept += [(name, held[name]) for name, _ in layout]
-            m.d.comb += [unit.bases[name].eq(fetch.fields[name]) for name, _ in unit.bases.shape()]
+            m.d.comb += [
+                unit.bases[name].eq(fetch.fields[name])
+                for name, _ in unit.bases.shape()
+                if name in fetch.fields.shape().members
+            ]
         # They follow the fetched ones until the instruction starts: a short way to their enable.
         with m.If(sequencer.idle):
             m.d.sync += [value.eq(fetch.fields[name]) for name, value in kept]
@@ -136,8 +199,11 @@ class Core(wiring.Component):
         stage: OutputStage,
         running: Signal,
         banks: tuple[PingPong, PingPong],
-    ) -> None:
-        """From a step to its operands, through the engines, to the result words."""
+    ) -> Ram:
+        """From a step to its operands, through the engines, to the result words.
+
+        Returns the weight memory.
+        """
         machine = self.machine
         m.submodules.weights = weights = Ram(
             width=machine.weight_bits, depth=machine.weight_words, contents="weights"
@@ -145,7 +211,8 @@ class Core(wiring.Component):
         m.submodules.params = params = Ram(
             width=machine.param_bits, depth=machine.param_words, contents="params"
         )
-        _connect_write(m, weights, port, Window.WEIGHTS)
+        if not machine.streams:
+            _connect_write(m, weights, port, Window.WEIGHTS)
         _connect_write(m, params, port, Window.PARAMS)
         matmul = sequencer.matmul
         m.d.comb += [
@@ -165,6 +232,7 @@ class Core(wiring.Component):
             self._multiply(m, port, loops, stage, running, banks, weights, matmul)
         else:
             self._add_planes(m, port, loops, stage, running, banks, weights, matmul)
+        return weights
 
     def _multiply(
         self, m: Module, port: HostPort, loops: LoopNest, stage: OutputStage, running: Signal,
@@ -425,6 +493,8 @@ def resources(machine: Machine) -> dict[str, Structure]:
         "requantizer": requantize.resources(machine, machine.requant_lanes),
     }
     registers = {"cores": 105, "fields": fields}
+    if machine.streams:
+        units["streamer"] = prefetch.resources(machine)
     if machine.dsp:
         units["core"] = Structure(
             lut={"cores": 70, "banks": 4 * (banks - 1)}, ff=registers, memories=memories

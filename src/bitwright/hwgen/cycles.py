@@ -1,7 +1,9 @@
 """Exact cycles of a program, from its instructions alone.
 
 They are counted from the cycle in which LOAD goes on to the cycle in which STORE hands the
-result over, as the CYCLES register does, and do not depend on data or on the host.
+result over, as the CYCLES register does, and do not depend on data or on the host. With external
+memory they depend on that memory (`memory_model.timing`): on its refreshes, too, and so on the
+cycle in which an inference begins.
 """
 
 from collections.abc import Sequence
@@ -12,6 +14,8 @@ from bitwright.hwgen import output, sequencer
 from bitwright.hwgen.address import issue_cycles
 from bitwright.hwgen.core import term_latency
 from bitwright.hwgen.isa import COMPUTE, Instruction, groups
+from bitwright.hwgen.memory_model import MemoryState, timing
+from bitwright.hwgen.stream_cycles import Bus, WeightTimes
 from bitwright.ir.instructions import Opcode
 from bitwright.ir.machine import Machine
 
@@ -58,8 +62,35 @@ def _fetch_cycles(instruction: Instruction) -> int:
     return sequencer.FETCH_CYCLES_COMPUTE if compute else sequencer.FETCH_CYCLES
 
 
-def predict(machine: Machine, instructions: Sequence[Instruction]) -> Prediction:
-    """Cycles of LOAD, compute instructions, STORE, END; one inference per program."""
+def predict(
+    machine: Machine, instructions: Sequence[Instruction], *, bus: Bus = "wishbone"
+) -> Prediction:
+    """Cycles of LOAD, compute instructions, STORE, END; one inference per program.
+
+    `bus`: that of the external memory, whose time begins with the inference.
+    """
+    return _predict(machine, instructions, WeightTimes.of(machine, instructions, bus))
+
+
+def predict_all(
+    machine: Machine, instructions: Sequence[Instruction], begins: Sequence[int],
+    *, bus: Bus = "wishbone",
+) -> list[int]:  # fmt: skip
+    """Cycles of inferences whose LOAD goes on in the cycles `begins`, counted from reset."""
+    if not machine.streams:
+        return [predict(machine, instructions).total] * len(begins)
+    memory = MemoryState(timing(machine))
+    return [
+        _predict(
+            machine, instructions, WeightTimes.of(machine, instructions, bus, memory, begin)
+        ).total
+        for begin in begins
+    ]
+
+
+def _predict(
+    machine: Machine, instructions: Sequence[Instruction], weights: WeightTimes
+) -> Prediction:
     opcodes = [instruction.opcode for instruction in instructions]
     compute = instructions[1:-2]
     if (
@@ -72,13 +103,15 @@ def predict(machine: Machine, instructions: Sequence[Instruction]) -> Prediction
             f"The program is {shown or 'empty'}; expected LOAD, compute instructions, STORE, END"
         )
     shares = [0]
-    start = 1  # of the instruction at hand, counted from the cycle in which LOAD goes on
+    # of the instruction at hand, counted from the cycle in which LOAD goes on
+    start = max(1, weights.there())
     counted = 0
     for instruction, following in zip(compute, instructions[2:], strict=False):
         free = start + instruction_cycles(machine, instruction)
         shares.append(free - counted)
         counted = free
-        start = max(free, start + _fetch_cycles(following))
+        weights.release(start + 1 + issue_cycles(instruction, groups(machine, instruction.opcode)))
+        start = max(free, start + _fetch_cycles(following), weights.there())
     shares += [start - counted, 0]
     # STORE, END, LOAD and the first compute instruction are fetched one after the other.
     again = sequencer.FETCH_CYCLES_END + sequencer.FETCH_CYCLES + _fetch_cycles(instructions[1])

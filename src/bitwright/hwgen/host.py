@@ -17,6 +17,7 @@ from bitwright.ir.machine import TABLE_ENTRIES, Machine
 from bitwright.targets.host_interface import (
     ADDRESS_BITS,
     MACHINE_ID,
+    MEMORY_ADDRESS_BITS,
     WINDOW_SHIFT,
     Register,
     Window,
@@ -64,6 +65,8 @@ def memories(machine: Machine) -> dict[Window, HostMemory]:
         Window.INPUT: (machine.activation_bits, machine.in_words),
         Window.OUTPUT: (machine.activation_bits, machine.out_words),
     }
+    if machine.streams:
+        del shapes[Window.WEIGHTS]
     return {
         window: HostMemory(window, width, depth)
         for window, (width, depth) in shapes.items()
@@ -102,6 +105,7 @@ class HostPort(wiring.Component):
     Args:
         memories: what is behind the windows; at least OUTPUT.
         fingerprint: what the register MACHINE_HASH shows.
+        external: whether the machine has an external memory.
 
     Members:
         host: the request port.
@@ -111,9 +115,13 @@ class HostPort(wiring.Component):
         output_data: the output word at `word_address(Window.OUTPUT)`, a cycle later.
         run, commit, release: CONTROL bit 0; one cycle each for the two writes.
         busy, input_full, output_full, cycles, inferences: what the registers show.
+        failed, ended: with external memory, too. memory_base: the register of that name.
     """
 
-    def __init__(self, *, memories: Mapping[Window, HostMemory], fingerprint: int) -> None:
+    def __init__(
+        self, *, memories: Mapping[Window, HostMemory], fingerprint: int, external: bool = False
+    ) -> None:
+        self._external = external
         self._memories = memories
         self._fingerprint = fingerprint
         writes = {
@@ -143,6 +151,11 @@ class HostPort(wiring.Component):
                 "output_full": In(2),
                 "cycles": In(32),
                 "inferences": In(32),
+                **(
+                    {"failed": In(1), "ended": In(32), "memory_base": Out(MEMORY_ADDRESS_BITS)}
+                    if external
+                    else {}
+                ),
             }
         )
 
@@ -242,14 +255,19 @@ class HostPort(wiring.Component):
         self, m: Module, store: Value, request: Value, address: Value, word: Value
     ) -> Value:
         """What the register at `address` shows, two cycles later; 0 elsewhere."""
+        failed = self.failed if self._external else Const(0, 1)
         shows: dict[Register, Value] = {
             Register.ID: Const(MACHINE_ID, DATA_BITS),
             Register.MACHINE_HASH: Const(self._fingerprint, DATA_BITS),
             Register.CONTROL: self.run,
-            Register.STATUS: Cat(self.busy, Const(0, 1), self.input_full, self.output_full),
+            Register.STATUS: Cat(self.busy, failed, self.input_full, self.output_full),
             Register.CYCLES: self.cycles,
             Register.INFERENCES: self.inferences,
         }
+        stores = [Register.CONTROL, Register.INPUT_COMMIT, Register.OUTPUT_RELEASE]
+        if self._external:
+            shows |= {Register.ENDED: self.ended, Register.MEMORY_BASE: self.memory_base}
+            stores.append(Register.MEMORY_BASE)
         value: Value = Const(0, DATA_BITS)
         for register, shown in shows.items():
             here = Signal(name=f"reads_{register.name.lower()}", reset_less=True)
@@ -258,14 +276,14 @@ class HostPort(wiring.Component):
         result = Signal(DATA_BITS, name="shown", reset_less=True)
         m.d.sync += result.eq(value)
 
-        written = {
-            register: Signal(name=f"writes_{register.name.lower()}")
-            for register in (Register.CONTROL, Register.INPUT_COMMIT, Register.OUTPUT_RELEASE)
-        }
+        written = {register: Signal(name=f"writes_{register.name.lower()}") for register in stores}
         for register, pulse in written.items():
             m.d.sync += pulse.eq(store & (request[2:WINDOW_SHIFT] == register >> 2))
         with m.If(written[Register.CONTROL]):
             m.d.sync += self.run.eq(word[0])
+        if self._external:
+            with m.If(written[Register.MEMORY_BASE]):
+                m.d.sync += self.memory_base.eq(word)
         m.d.comb += [
             self.commit.eq(written[Register.INPUT_COMMIT]),
             self.release.eq(written[Register.OUTPUT_RELEASE]),

@@ -23,7 +23,7 @@ from bitwright.ir.instructions import (
     Rounding,
     Space,
 )
-from bitwright.ir.machine import TABLE_ENTRIES, WINDOW_TAPS, Machine
+from bitwright.ir.machine import MEMORY_BITS, TABLE_ENTRIES, WINDOW_TAPS, Machine
 
 WORD_BITS = 32
 SOURCE_FIELDS = ("src_base", "s_block", "s_oy", "s_ox", "s_cb", "s_ky", "s_kx", "s_pixel")
@@ -31,6 +31,10 @@ PIXEL_FIELDS = ("pixels", "pixels_first", "pixels_last")
 COMPUTE = (Opcode.MATMUL, Opcode.CHANNELWISE)
 STEP_BITS = 6
 PLANE_BITS = 4
+OPCODE_BITS = 3
+EXTERNAL_FILE = "external.bin"
+MAX_EXTERNAL = 1 << 30  # weight words
+STREAM_BITS = 18  # of the number of bursts that the weights of an inference are
 
 
 class InstructionError(BitwrightError):
@@ -76,6 +80,11 @@ class Instruction:
     def weight_words(self) -> int:
         """Weight words of one block."""
         return 1 if self["w_same_steps"] else self.steps
+
+    @property
+    def all_weight_words(self) -> int:
+        """Weight words of all blocks."""
+        return (1 if self["w_same_blocks"] else self["n_block"]) * self.weight_words
 
     @property
     def last_pixels(self) -> int:
@@ -166,6 +175,8 @@ def kept_bits(machine: Machine) -> dict[str, tuple[int, int]]:
         kept["rounding"] = (0, 0)
     if not machine.dsp:
         kept |= dict.fromkeys((*PIXEL_FIELDS, "s_pixel", "x_pixel"), (0, 0))
+    if machine.streams:
+        kept["w_base"] = (0, 0)
     if machine.tables < 2:
         kept["table"] = (0, 0)
     if not machine.tables:
@@ -175,7 +186,13 @@ def kept_bits(machine: Machine) -> dict[str, tuple[int, int]]:
 
 def program_bits(machine: Machine) -> int:
     """Width of the program memory: no register keeps a higher bit of a program word."""
-    return max(3, *(offset + bits for offset, bits in kept_bits(machine).values()))
+    fields = max(offset + bits for offset, bits in kept_bits(machine).values())
+    return max(OPCODE_BITS + count_bits(machine), fields)
+
+
+def count_bits(machine: Machine) -> int:
+    """Width of the count beside an opcode: bursts or weight words from external memory."""
+    return max(STREAM_BITS, address_bits(machine.weight_words)) if machine.streams else 0
 
 
 def field_layout(machine: Machine, names: Sequence[str]) -> data.StructLayout:
@@ -193,6 +210,8 @@ def field_layout(machine: Machine, names: Sequence[str]) -> data.StructLayout:
 def _field_range(machine: Machine, name: str, bits: int, signed: bool) -> tuple[int, int]:
     if name == "src_base" or name.startswith("s_"):  # kept modulo the memory
         return -(1 << bits) + 1, (1 << bits) - 1
+    if name == "w_base" and machine.streams:  # counted from the start of external memory
+        return 0, (1 << WORD_BITS - 1) - 1
     if name == "rounding":
         return 0, max(Rounding) if machine.wide else 0
     if name == "dst_space":
@@ -263,13 +282,10 @@ def check(machine: Machine, instruction: Instruction) -> None:
                 f"{(1 << coordinate_bits(machine) - 1) - 1}"
             )
     blocks, stride = instruction["n_block"], instruction["dst_word_stride"]
+    first_weight = 2 * machine.burst_weights if machine.streams else instruction["w_base"]
     last_word = (blocks - 1) * instruction["dst_words"] + instruction["dst_words_last"] - 1
     uses = (
-        (
-            "weight_words",
-            instruction["w_base"]
-            + (1 if instruction["w_same_blocks"] else blocks) * instruction.weight_words,
-        ),
+        ("weight_words", first_weight + instruction.all_weight_words),
         ("param_words", instruction["p_base"] + blocks * groups(machine, instruction.opcode)),
         (
             "act_words" if instruction["dst_space"] == Space.MAIN else "out_words",
@@ -352,9 +368,10 @@ def conflict_free(machine: Machine, step: int) -> int:
 def encode(machine: Machine, instructions: Sequence[Instruction]) -> list[int]:
     """The program words of `instructions`, each checked against the machine."""
     words: list[int] = []
-    for instruction in instructions:
+    counts = stream_counts(machine, instructions)
+    for instruction, count in zip(instructions, counts, strict=True):
         check(machine, instruction)
-        words.append(int(instruction.opcode))
+        words.append(int(instruction.opcode) | count << OPCODE_BITS)
         if instruction.opcode in COMPUTE:
             words.extend(instruction[item.name] & 0xFFFFFFFF for item in FIELDS)
     if len(words) > machine.program_words:
@@ -365,17 +382,55 @@ def encode(machine: Machine, instructions: Sequence[Instruction]) -> list[int]:
     return words
 
 
-def decode(words: Sequence[int]) -> list[Instruction]:
-    """The instructions of a program, up to and with its END."""
+def stream_counts(machine: Machine, instructions: Sequence[Instruction]) -> list[int]:
+    """What stands beside each opcode, for a machine whose weights come from external memory.
+
+    LOAD: the bursts of an inference; a compute instruction: the weight words that it takes from
+    there, the last one with what fills the last burst; else 0.
+    """
+    counts = [0] * len(instructions)
+    if not machine.streams:
+        return counts
+    total, last = 0, 0
+    for number, instruction in enumerate(instructions):
+        if instruction.opcode not in COMPUTE:
+            continue
+        if instruction["w_base"] != total:
+            raise InstructionError(
+                f"Instruction {number}, {instruction.opcode.name}, has w_base = "
+                f"{instruction['w_base']}; expected {total}: weights in external memory follow "
+                f"each other in the order of their use"
+            )
+        counts[number], last = instruction.all_weight_words, number
+        total += counts[number]
+    bursts = -(-total // machine.burst_weights)
+    if bursts >> STREAM_BITS:
+        raise InstructionError(
+            f"The program has {total} weight words in external memory; expected fewer than "
+            f"{machine.burst_weights << STREAM_BITS}"
+        )
+    counts[last] += bursts * machine.burst_weights - total
+    return [
+        bursts if instruction.opcode == Opcode.LOAD else count
+        for instruction, count in zip(instructions, counts, strict=True)
+    ]
+
+
+def decode(words: Sequence[int], *, counted: bool = False) -> list[Instruction]:
+    """The instructions of a program, up to and with its END.
+
+    `counted`: the program is for a machine with external memory (see `stream_counts`).
+    """
     instructions: list[Instruction] = []
     position = 0
     while position < len(words):
-        if words[position] not in list(Opcode):
+        number = words[position] & ((1 << OPCODE_BITS) - 1 if counted else -1)
+        if number not in list(Opcode):
             raise InstructionError(
                 f"Program word {position} is {words[position]}; expected an opcode from 0 to "
                 f"{max(Opcode)}"
             )
-        opcode = Opcode(words[position])
+        opcode = Opcode(number)
         if opcode not in COMPUTE:
             instructions.append(Instruction(opcode))
             position += 1
@@ -404,7 +459,8 @@ class Image:
     Attributes:
         weights: words of `weight_bits`. MATMUL: bit `r * lanes + l` is one bit plane of the weight
             of row r and lane l; byte `r * lanes + l` that weight for the engine `dsp`. CHANNELWISE:
-            byte l is the weight of lane l; the window's tap (ky, kx) is row `3 * ky + kx`.
+            byte l is the weight of lane l; the window's tap (ky, kx) is row `3 * ky + kx`. With
+            external memory, what lies there.
         params: words of `requant_lanes` channels, from the lowest bit: bias (acc_bits, signed),
             multiplier (multiplier_bits), shift (6).
         tables: bytes, entry `256 * table + (y + 128)` is the (signed) result for y.
@@ -417,7 +473,7 @@ class Image:
     tables: list[int]
 
     def __post_init__(self) -> None:
-        for name, (bits, depth) in _shapes(self.machine).items():
+        for name, (bits, depth) in self._shapes().items():
             words = getattr(self, name)
             if len(words) > depth:
                 raise ImageError(
@@ -429,15 +485,32 @@ class Image:
                         f"Image memory {name} word {position} is {word:#x}; expected {bits} bits"
                     )
 
+    def _shapes(self) -> dict[str, tuple[int, int]]:
+        shapes = on_chip(self.machine)
+        if self.machine.streams:
+            shapes["weights"] = (self.machine.weight_bits, MAX_EXTERNAL)
+        return shapes
+
     @property
     def instructions(self) -> list[Instruction]:
-        return decode(self.program)
+        return decode(self.program, counted=self.machine.streams)
+
+    @property
+    def external(self) -> bytes:
+        """Contents of the external memory, from address 0 on."""
+        stride = _weight_stride(self.machine)
+        return b"".join(word.to_bytes(stride, "little") for word in self.weights)
 
     def save(self, folder: str | Path) -> None:
-        """Write `program.hex weights.hex params.hex tables.hex`, one word per line."""
+        """Write `program.hex weights.hex params.hex tables.hex`, one word per line.
+
+        With external memory `external.bin` instead of the weights: its bytes from address 0 on.
+        """
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
-        for name, (bits, _) in _shapes(self.machine).items():
+        if self.machine.streams:
+            (path / EXTERNAL_FILE).write_bytes(self.external)
+        for name, (bits, _) in on_chip(self.machine).items():
             digits = (bits + 3) // 4
             lines = "".join(f"{word:0{digits}x}\n" for word in getattr(self, name))
             (path / f"{name}.hex").write_text(lines or f"{0:0{digits}x}\n", encoding="ascii")
@@ -446,7 +519,9 @@ class Image:
     def load(cls, folder: str | Path, machine: Machine) -> Self:
         """Read what `save` wrote."""
         memories: dict[str, list[int]] = {}
-        for name in _shapes(machine):
+        if machine.streams:
+            memories["weights"] = _external_words(Path(folder) / EXTERNAL_FILE, machine)
+        for name in on_chip(machine):
             path = Path(folder) / f"{name}.hex"
             try:
                 memories[name] = [int(line, 16) for line in path.read_text("ascii").split()]
@@ -460,13 +535,37 @@ class Image:
         return cls(machine, **memories)
 
 
-def _shapes(machine: Machine) -> dict[str, tuple[int, int]]:
-    return {  # program words are saved whole, `program_bits` of them are kept
+def on_chip(machine: Machine) -> dict[str, tuple[int, int]]:
+    """Bits and depth of each memory that is written before the machine runs."""
+    shapes = {  # program words are saved whole, `program_bits` of them are kept
         "program": (WORD_BITS, machine.program_words),
         "weights": (machine.weight_bits, machine.weight_words),
         "params": (machine.param_bits, machine.param_words),
         "tables": (8, TABLE_ENTRIES * machine.tables),
     }
+    if machine.streams:
+        del shapes["weights"]
+    return shapes
+
+
+def _weight_stride(machine: Machine) -> int:
+    """Bytes from one weight word to the next in external memory."""
+    return max(machine.weight_bits, MEMORY_BITS) // 8
+
+
+def _external_words(path: Path, machine: Machine) -> list[int]:
+    stride = _weight_stride(machine)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ImageError(
+            f"Image file {path} cannot be read: {error.strerror}; expected the contents of the "
+            f"external memory"
+        ) from error
+    return [
+        int.from_bytes(content[start : start + stride], "little")
+        for start in range(0, len(content), stride)
+    ]
 
 
 def pack_params(machine: Machine, channels: Sequence[tuple[int, int, int]]) -> list[int]:

@@ -7,11 +7,12 @@ it wait. A real memory behind another controller takes other times.
 Cycle 0 is the first one after reset.
 """
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import ceil
 
-from bitwright.ir.machine import MachineError
+from bitwright.ir.machine import BURST_WORDS, FIXED_MEMORY, SDRAM_MHZ, Machine, MachineError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +92,11 @@ def mt48lc16m16(clock_mhz: float, *, word_bits: int = 32) -> Sdram:
     t_rcd and t_rp 15 ns, t_wr 14 ns, t_rfc 66 ns, 8192 refreshes in 64 ms, CAS latency 2 up to
     133 MHz.
     """
-    if not 20 <= clock_mhz <= 133:
+    slowest, fastest = SDRAM_MHZ
+    if not slowest <= clock_mhz <= fastest:
         raise MachineError(
-            f"The SDRAM MT48LC16M16 has a clock of {clock_mhz} MHz; expected 20 to 133 MHz"
+            f"The SDRAM MT48LC16M16 has a clock of {clock_mhz} MHz; expected {slowest} to "
+            f"{fastest} MHz"
         )
 
     def cycles(nanoseconds: float) -> int:
@@ -107,6 +110,13 @@ def mt48lc16m16(clock_mhz: float, *, word_bits: int = 32) -> Sdram:
 
 
 MemoryTiming = FixedLatency | Sdram
+
+
+def timing(machine: Machine) -> MemoryTiming:
+    """The external memory for which a machine's cycles are predicted."""
+    if machine.memory == FIXED_MEMORY:
+        return FixedLatency(first=machine.memory_latency)
+    return mt48lc16m16(machine.memory_mhz)
 
 
 @dataclass
@@ -136,6 +146,22 @@ class MemoryState:
         acknowledged = cycle + self._sdram(self.timing, cycle, address, write, announced)
         self._idle_from = acknowledged + 1
         return acknowledged
+
+    def burst(self, cycle: int, address: int, words: int) -> list[int]:
+        """The cycles in which the beats of a burst of reads are acknowledged; see `beat`."""
+        ends = [self.beat(cycle, address, write=False, announced=False)]
+        if isinstance(self.timing, FixedLatency):
+            return list(itertools.islice(itertools.count(ends[0], self.timing.following), words))
+        sdram = self.timing
+        # Up to the end of the row or the next refresh a word follows every few columns.
+        due = (self._refresh_due + 1) * sdram.refresh_interval
+        in_row = sdram.words_per_row - address % sdram.words_per_row
+        quick = max(1, min(words, in_row, (due - ends[0] - 1) // sdram.columns_per_word + 2))
+        ends += [ends[0] + number * sdram.columns_per_word for number in range(1, quick)]
+        self._idle_from = ends[-1] + 1
+        for number in range(quick, words):
+            ends.append(self.beat(ends[-1], address + number, write=False, announced=True))
+        return ends
 
     def _sdram(self, sdram: Sdram, cycle: int, address: int, write: bool, announced: bool) -> int:
         wait = 0
@@ -175,8 +201,8 @@ class MemoryState:
 
 def wishbone_transfer(
     memory: MemoryState, cycle: int, address: int, words: int, *, write: bool, burst_words: int
-) -> int:
-    """The cycle in which `WishboneMaster` gets the last acknowledgement of a command.
+) -> list[int]:
+    """The cycles in which `WishboneMaster` gets the acknowledgements of a command.
 
     Read words leave `port.read_data` one cycle after their acknowledgement. The next command may be
     taken one cycle after the last one.
@@ -185,13 +211,11 @@ def wishbone_transfer(
         cycle: in which the command is taken. The words of a write are offered without a gap, and
             the first three (or all) of them are in the buffer one cycle later.
     """
-    beat = cycle + 2
-    acknowledged = cycle
+    acknowledged: list[int] = []
     for number in range(words):
         announced = number % burst_words != 0
-        start = acknowledged if announced else beat
-        acknowledged = memory.beat(start, address + number, write=write, announced=announced)
-        beat = acknowledged + 2
+        start = acknowledged[-1] + (0 if announced else 2) if number else cycle + 2
+        acknowledged.append(memory.beat(start, address + number, write=write, announced=announced))
     return acknowledged
 
 
@@ -205,7 +229,57 @@ def wishbone_transfers(
     ends: list[int] = []
     for address, words, write in commands:
         ends.append(
-            wishbone_transfer(memory, cycle, address, words, write=write, burst_words=burst_words)
+            wishbone_transfer(memory, cycle, address, words, write=write, burst_words=burst_words)[
+                -1
+            ]
         )
         cycle = ends[-1] + 1
     return ends
+
+
+@dataclass
+class WishboneReads:
+    """Commands to read that `WishboneMaster` takes one after the other, in bursts of `BURST_WORDS`.
+
+    Attributes:
+        ready: first cycle in which the next command can be taken.
+    """
+
+    memory: MemoryState
+    ready: int = 0
+
+    def read(self, cycle: int, address: int, words: int) -> list[int]:
+        """When the words of the command that is taken in `cycle` are at the port."""
+        at_port: list[int] = []
+        self.ready = cycle
+        for first in range(0, words, BURST_WORDS):
+            count = min(BURST_WORDS, words - first)
+            acknowledged = self.memory.burst(
+                self.ready + (1 if first else 2), address + first, count
+            )
+            at_port += [end + 1 for end in acknowledged]
+            self.ready = acknowledged[-1] + 1
+        return at_port
+
+
+@dataclass
+class Axi4Reads:
+    """As `WishboneReads`, of `Axi4Master` with `SimulatedAxi4`; addresses are whole bursts."""
+
+    memory: MemoryState
+    ready: int = 0
+    _accepted: int = -1  # cycle of the last address
+    _idle: int = 0  # first cycle in which the memory takes another one
+
+    def read(self, cycle: int, address: int, words: int) -> list[int]:
+        """See `WishboneReads`."""
+        at_port: list[int] = []
+        for first in range(0, words, BURST_WORDS):
+            cycle = max(cycle, self._accepted) + 1
+            self._accepted = max(cycle + 1, self._idle)
+            count = min(BURST_WORDS, words - first)
+            acknowledged = self.memory.burst(self._accepted + 1, address + first, count)
+            at_port += [end + 2 for end in acknowledged]
+            self._idle = acknowledged[-1] + 1
+        self.ready = cycle + 1
+        return at_port

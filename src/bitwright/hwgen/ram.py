@@ -10,6 +10,7 @@ from bitwright.hwgen.isa import address_bits
 from bitwright.ir.machine import MachineError
 
 RAM_MODULE = "bitwright_ram"
+EXTERNAL = "external"  # the contents of a simulated external memory
 COPY_SUFFIX = "_copy"  # ends the name of a register that tools must not merge with its equals
 
 

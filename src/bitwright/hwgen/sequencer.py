@@ -6,12 +6,18 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from bitwright.hwgen.isa import address_bits, field_layout, kept_bits, program_bits
+from bitwright.hwgen.isa import (
+    OPCODE_BITS,
+    address_bits,
+    count_bits,
+    field_layout,
+    kept_bits,
+    program_bits,
+)
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import FIELDS, Opcode
 from bitwright.ir.machine import Machine
 
-OPCODE_BITS = 3
 # Cycles from starting an instruction to the earliest start of the next one.
 FETCH_CYCLES = 4
 FETCH_CYCLES_COMPUTE = FETCH_CYCLES + len(FIELDS)
@@ -27,6 +33,7 @@ class Fetch(wiring.Component):
     Members:
         address, data: read port of the program memory.
         ready: `opcode` and `fields` are complete and hold still until the cycle of `take`.
+        count: what stands beside the opcode, of a machine with external memory.
     """
 
     def __init__(self, *, machine: Machine) -> None:
@@ -40,6 +47,7 @@ class Fetch(wiring.Component):
                 "take": In(1),
                 "opcode": Out(OPCODE_BITS),
                 "fields": Out(field_layout(machine, names)),
+                **({"count": Out(count_bits(machine))} if machine.streams else {}),
             }
         )
 
@@ -56,6 +64,8 @@ class Fetch(wiring.Component):
                 m.next = "opcode"
             with m.State("opcode"):
                 m.d.sync += [self.opcode.eq(self.data[:OPCODE_BITS]), count.eq(0)]
+                if self.machine.streams:
+                    m.d.sync += self.count.eq(self.data[OPCODE_BITS:])
                 m.next = "decode"
             with m.State("decode"):
                 with m.Switch(self.opcode):
@@ -170,5 +180,5 @@ def resources(machine: Machine) -> Structure:
     address = address_bits(machine.program_words)
     return Structure(
         lut={"sequencers": 135, "addresses": 2 * address},
-        ff={"sequencers": 50, "addresses": address, "fields": fields},
+        ff={"sequencers": 50, "addresses": address, "fields": fields + count_bits(machine)},
     )

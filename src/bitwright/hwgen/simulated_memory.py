@@ -1,13 +1,12 @@
 """External memory for simulation, with the cycles of `memory_model`."""
 
-from collections.abc import Sequence
-
 from amaranth.hdl import Array, Module, Mux, Signal, Value
-from amaranth.lib import memory, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from bitwright.hwgen.memory_model import FixedLatency, MemoryTiming, Sdram
 from bitwright.hwgen.ports.wishbone_master import CycleType, burst_signature
+from bitwright.hwgen.ram import EXTERNAL, Ram
 
 
 class SimulatedMemory(wiring.Component):
@@ -18,7 +17,8 @@ class SimulatedMemory(wiring.Component):
         timing: the memory's cycles.
         depth: words that it holds, a power of two; higher address bits choose rows of the SDRAM but
             no other words.
-        contents: the first words, at power-up.
+        loaded: the first words are those of `external.hex`, in the folder in which a Verilog
+            simulation runs.
 
     Members:
         bus: `err` is never 1.
@@ -26,12 +26,12 @@ class SimulatedMemory(wiring.Component):
 
     def __init__(
         self, *, timing: MemoryTiming, depth: int, data_bits: int = 32, address_bits: int = 26,
-        contents: Sequence[int] = (),
+        loaded: bool = False,
     ) -> None:  # fmt: skip
         self._timing = timing
         self._depth = depth
         self._data_bits = data_bits
-        self._contents = contents
+        self._loaded = loaded
         super().__init__(
             {"bus": In(burst_signature(data_bits=data_bits, address_bits=address_bits))}
         )
@@ -39,10 +39,9 @@ class SimulatedMemory(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         bus = self.bus
-        m.submodules.words = words = memory.Memory(
-            shape=self._data_bits, depth=self._depth, init=self._contents
+        m.submodules.words = words = Ram(
+            width=self._data_bits, depth=self._depth, contents=EXTERNAL if self._loaded else ""
         )
-        read, write = words.read_port(), words.write_port()
         address = Signal.like(bus.adr)
         begin, active, announced = Signal(), Signal(), Signal()
         slowest = self._timing.slowest if isinstance(self._timing, Sdram) else 0
@@ -53,11 +52,11 @@ class SimulatedMemory(wiring.Component):
             announced.eq(bus.ack & (bus.cti == CycleType.INCREMENTING)),
             begin.eq(announced | (bus.cyc & bus.stb & ~active)),
             address.eq(bus.adr + bus.ack),
-            read.addr.eq(address),
-            bus.dat_r.eq(read.data),
-            write.addr.eq(bus.adr),
-            write.data.eq(bus.dat_w),
-            write.en.eq(bus.ack & bus.we),
+            words.read_address.eq(address),
+            bus.dat_r.eq(words.read_data),
+            words.write_address.eq(bus.adr),
+            words.write_data.eq(bus.dat_w),
+            words.write_enable.eq(bus.ack & bus.we),
         ]
         m.d.sync += bus.ack.eq(0)
         with m.If(begin):

@@ -11,7 +11,7 @@ from amaranth.lib import wiring
 
 from bitwright.errors import BitwrightError
 from bitwright.hwgen import handwritten
-from bitwright.hwgen.ram import COPY_SUFFIX
+from bitwright.hwgen.ram import COPY_SUFFIX, EXTERNAL
 
 # What `verilator --lint-only -Wall` needs for the generated files, each with its reason.
 LINT_WAIVERS: dict[str, str] = {
@@ -67,6 +67,8 @@ class VerilogPlatform:
     widths: dict[str, int] = field(default_factory=dict[str, int])
 
     def ram_init_file(self, contents: str, width: int) -> str:
+        if contents == EXTERNAL:
+            return f"{contents}.hex"
         if not self.init or contents not in CONTENTS:
             return ""
         self.widths[contents] = width

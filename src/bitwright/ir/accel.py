@@ -4,7 +4,8 @@ A program is a module of these operations in order; its attribute `accel.machine
 machine's parameters. `accel.load` waits for an input, `accel.store` publishes the output;
 `accel.matmul` and `accel.channelwise` are affine loop nests over on-chip buffers whose attributes
 are the fields of the instruction word (`bitwright.ir.instructions.FIELDS`).
-`accel.memory` holds the initial words of one memory.
+`accel.memory` holds the initial words of one memory. `external` are weights in external memory, in
+the order of their use: there `w_base` counts from their start.
 """
 
 # pyright: basic, reportInvalidTypeForm=false, reportAttributeAccessIssue=false
@@ -16,7 +17,7 @@ from torch_mlir.dialects import ext
 from bitwright.ir.checks import VerifyError, ints, run_check
 from bitwright.ir.instructions import FIELDS, Space
 
-MEMORIES = ("weights", "params", "tables", "program")
+MEMORIES = ("weights", "external", "params", "tables", "program")
 SPACES = tuple(space.name.lower() for space in Space)
 
 

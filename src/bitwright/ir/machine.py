@@ -17,11 +17,20 @@ SHIFT_BITS = 6
 TABLE_ENTRIES = 256
 MAX_WORDS = 1 << 20  # the host's window of 16 MB, at 16 bytes a word
 MAX_TABLES = 256
+NO_MEMORY, FIXED_MEMORY, SDRAM_MEMORY = MEMORIES = ("none", "fixed", "sdram")
+MEMORY_BITS = 32  # of a word of external memory
+BURST_WORDS = 64  # words of external memory that are asked for at once
+SDRAM_MHZ = (20, 133)
 
 
 def plane_bits(engine: str) -> int:
     """Bits that one plane of channelwise weights counts more than the next."""
     return 7 if engine == DSP else 1
+
+
+def burst_weights(weight_bits: int) -> int:
+    """Weight words that are asked for at once from external memory."""
+    return max(1, BURST_WORDS * MEMORY_BITS // max(weight_bits, MEMORY_BITS))
 
 
 class MachineError(BitwrightError):
@@ -60,6 +69,11 @@ class Machine:
         param_words: depth of the parameter memory, in words of `requant_lanes` channels.
         tables: number of 256-entry activation tables, 0 for none.
         program_words: depth of the program memory, in 32-bit words.
+        memory: where weights are: `none` (all in the weight memory), or in an external memory, from
+            which they go through the weight memory in the order of their use; its cycles are those
+            of `fixed` (every burst takes as long) or `sdram` (that of the ULX3S).
+        memory_latency: cycles to the first word of a burst of the memory `fixed`, else 0.
+        memory_mhz: clock that the cycles of the memory `sdram` are for, else 0.
     """
 
     lanes: int
@@ -78,6 +92,9 @@ class Machine:
     param_words: int
     tables: int = 0
     program_words: int
+    memory: str = NO_MEMORY
+    memory_latency: int = 0
+    memory_mhz: int = 0
 
     def __post_init__(self) -> None:
         if not _is_power_of_two(self.lanes) or not 2 <= self.lanes <= 64:
@@ -114,6 +131,7 @@ class Machine:
             raise MachineError(
                 f"Machine parameter tables is {self.tables}; expected 0 to {MAX_TABLES}"
             )
+        self._check_memory()
 
     def _check_engine(self) -> None:
         if self.engine not in ENGINES:
@@ -137,6 +155,45 @@ class Machine:
                 f"Machine parameter multiplier_blocks is {self.multiplier_blocks}; expected 0 to "
                 f"{self.product_pairs}, the pairs of products of the engine {self.engine}"
             )
+
+    def _check_memory(self) -> None:
+        if self.memory not in MEMORIES:
+            raise MachineError(
+                f"Machine parameter memory is {self.memory!r}; expected one of "
+                f"{', '.join(MEMORIES)}"
+            )
+        for name, kind, low, high in (
+            ("memory_latency", FIXED_MEMORY, 1, 1000), ("memory_mhz", SDRAM_MEMORY, *SDRAM_MHZ)
+        ):  # fmt: skip
+            value, used = getattr(self, name), self.memory == kind
+            if not (low <= value <= high if used else value == 0):
+                expected = f"{low} to {high}" if used else "0"
+                raise MachineError(
+                    f"Machine parameter {name} is {value}; expected {expected} with memory = "
+                    f'"{self.memory}"'
+                )
+        if self.streams and (
+            not _is_power_of_two(self.weight_words) or self.weight_words < 4 * self.burst_weights
+        ):
+            raise MachineError(
+                f"Machine parameter weight_words is {self.weight_words}; expected a power of two, "
+                f'at least {4 * self.burst_weights}, with memory = "{self.memory}"'
+            )
+
+    @property
+    def streams(self) -> bool:
+        """Whether weights come from external memory."""
+        return self.memory != NO_MEMORY
+
+    @property
+    def burst_weights(self) -> int:
+        """Weight words that are asked for at once."""
+        return burst_weights(self.weight_bits)
+
+    @property
+    def most_weights(self) -> int:
+        """Weight words that one instruction may use."""
+        return self.weight_words - (2 * self.burst_weights if self.streams else 0)
 
     @property
     def dsp(self) -> bool:
@@ -201,5 +258,8 @@ class Machine:
     @property
     def fingerprint(self) -> int:
         """CRC-32 over all parameters; the machine shows it in a register, drivers compare it."""
-        text = ",".join(f"{name}={value}" for name, value in sorted(asdict(self).items()))
+        items = sorted(asdict(self).items())
+        if not self.streams:
+            items = [item for item in items if not item[0].startswith("memory")]
+        text = ",".join(f"{name}={value}" for name, value in items)
         return zlib.crc32(text.encode())

@@ -23,6 +23,7 @@ from bitwright.ir.instructions import INSTRUCTION_WORDS
 from bitwright.ir.machine import MAX_WORDS, MachineError
 
 _MIN_WORDS = 2
+_SIZED = ("weights", "params")  # memories whose depth their contents give
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Allocate:
             needed = _needed(buffers, bases, operations)
             machine = dict(_items(module.operation.attributes["accel.machine"]))
             for name, words in needed.items():
+                if name in machine:  # a buffer for weights in external memory
+                    continue
                 machine[name] = attribute(max(words, getattr(self, name), _MIN_WORDS))
             machine["tables"] = attribute(max(ir.IntegerAttr(machine["tables"]).value, self.tables))
             module.operation.attributes["accel.machine"] = ir.DictAttr.get(machine)
@@ -139,7 +142,7 @@ def _needed(buffers: list[Any], bases: dict[str, int], operations: list[Any]) ->
         words[name] = max(words[name], end)
     program = 0
     for operation in operations:
-        if isinstance(operation, accel.MemoryOp) and operation.memory.value != "tables":
+        if isinstance(operation, accel.MemoryOp) and operation.memory.value in _SIZED:
             words[f"{operation.memory.value.removesuffix('s')}_words"] = len(
                 np.asarray(operation.value)
             )

@@ -34,6 +34,7 @@ PASSES: dict[str, str] = {
     "partition": "bitwright.passes.partition:Partition",
     "legalize": "bitwright.passes.legalize:Legalize",
     "tile": "bitwright.passes.tile:Tile",
+    "stream": "bitwright.passes.stream:Stream",
     "allocate": "bitwright.passes.allocate:Allocate",
 }
 

@@ -23,6 +23,7 @@ from bitwright.targets.host_interface import (
     MACHINE_ID,
     STATUS_COUNT_MASK,
     STATUS_INPUT_FULL_SHIFT,
+    STATUS_MEMORY_FAILED,
     STATUS_OUTPUT_FULL_SHIFT,
     Register,
     Window,
@@ -58,7 +59,8 @@ class MachineParameters(Protocol):
     """What the driver has to know of a machine; `bitwright.ir.machine.Machine` has it.
 
     A word has `lanes` bytes in the input banks and `out_lanes` in the output banks. `in_flight`
-    is how many inputs the machine takes before it gives the first result.
+    is how many inputs the machine takes before it gives the first result; `streams` says whether
+    its weights are in external memory.
     """
 
     @property
@@ -73,11 +75,15 @@ class MachineParameters(Protocol):
     def fingerprint(self) -> int: ...
     @property
     def in_flight(self) -> int: ...
+    @property
+    def streams(self) -> bool: ...
 
 
 class MemoryWidths(Protocol):
     """Bits of the words of the memories that the host loads."""
 
+    @property
+    def streams(self) -> bool: ...
     @property
     def weight_bits(self) -> int: ...
     @property
@@ -111,6 +117,12 @@ class MachineTimeoutError(BitwrightError):
     exit_code = 7
 
 
+class ExternalMemoryError(BitwrightError):
+    """The external memory has answered a read with an error."""
+
+    exit_code = 7
+
+
 class InputWordsError(BitwrightError):
     """Input words that do not fit the machine."""
 
@@ -124,10 +136,12 @@ class Inference:
     Attributes:
         words: int8 [output words, out_lanes], the output bank.
         cycles: clock cycles from the LOAD to the STORE of the program.
+        began: with external memory, the clock cycle of that LOAD, counted from reset.
     """
 
     words: NDArray[np.int8]
     cycles: int
+    began: int = 0
 
 
 class MachineDriver:
@@ -138,6 +152,8 @@ class MachineDriver:
         machine: what it should be; checked against what answers.
         output_words: how many words of an output bank are fetched; all if None.
         timeout_cycles: how many clock cycles one inference may take.
+        memory_base: byte address in the external memory, if the machine has one, from which on
+            the program's `external.bin` lies there; a multiple of 4096.
 
     Raises:
         WrongMachineError: another machine, or none, answers on the bus.
@@ -150,7 +166,9 @@ class MachineDriver:
         *,
         output_words: int | None = None,
         timeout_cycles: int = 1_000_000_000,
+        memory_base: int = 0,
     ) -> None:
+        self._memory_base = memory_base
         self._bus = bus
         self._machine = machine
         self._output_words = machine.out_words if output_words is None else output_words
@@ -171,12 +189,15 @@ class MachineDriver:
     def load_image(self, image: ImageContents, progress: Progress | None = None) -> None:
         """Stops the machine, writes its memories and starts it.
 
+        Weights in external memory must be there already.
+
         `progress` is called with the number of 32-bit words.
         """
         self.stop()
+        weights = [] if image.machine.streams else image.weights
         memories = [
             (Window.PROGRAM, memory_to_slices(image.program, 32)),
-            (Window.WEIGHTS, memory_to_slices(image.weights, image.machine.weight_bits)),
+            (Window.WEIGHTS, memory_to_slices(weights, image.machine.weight_bits)),
             (Window.PARAMS, memory_to_slices(image.params, image.machine.param_bits)),
             (Window.TABLES, memory_to_slices(image.tables, 8)),
         ]
@@ -194,6 +215,8 @@ class MachineDriver:
 
     def start(self) -> None:
         """Lets the machine run its program; it waits for the first input."""
+        if self._machine.streams:
+            self._write_register(Register.MEMORY_BASE, self._memory_base)
         self._write_register(Register.CONTROL, CONTROL_RUN)
 
     def stop(self) -> None:
@@ -271,10 +294,21 @@ class MachineDriver:
 
     def _fetch_output(self) -> Inference:
         lanes = self._machine.out_lanes
-        cycles = int(self._bus.read(Register.CYCLES, 1)[0])
+        cycles, began = int(self._bus.read(Register.CYCLES, 1)[0]), 0
+        if self._machine.streams:
+            began = int(self._bus.read(Register.ENDED, 1)[0]) - cycles
+            self._check_memory()
         slices = self._bus.read(Window.OUTPUT.base, self._output_words * slice_stride(8 * lanes))
         self._write_register(Register.OUTPUT_RELEASE, 1)
-        return Inference(slices_to_activations(slices, lanes), cycles)
+        return Inference(slices_to_activations(slices, lanes), cycles, began)
+
+    def _check_memory(self) -> None:
+        if int(self._bus.read(Register.STATUS, 1)[0]) & STATUS_MEMORY_FAILED:
+            raise ExternalMemoryError(
+                f"The external memory has answered a read of weights with an error; expected "
+                f"memory from byte address {self._memory_base:#x} on: check memory_base and the "
+                f"memory controller, then reset the machine"
+            )
 
     def _write_register(self, register: Register, value: int) -> None:
         self._bus.write(register, np.array([value], np.uint32))

@@ -40,10 +40,16 @@ class Register(IntEnum):
     OUTPUT_RELEASE = 0x14
     CYCLES = 0x18
     INFERENCES = 0x1C
+    ENDED = 0x20
+    MEMORY_BASE = 0x24
 
+
+MEMORY_ADDRESS_BITS = 32
+"""Of a byte address in external memory."""
 
 CONTROL_RUN = 1 << 0
 STATUS_BUSY = 1 << 0
+STATUS_MEMORY_FAILED = 1 << 1
 STATUS_INPUT_FULL_SHIFT = 2
 STATUS_OUTPUT_FULL_SHIFT = 4
 STATUS_COUNT_MASK = 0b11

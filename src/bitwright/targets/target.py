@@ -93,6 +93,23 @@ class BoardPins:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExternalMemory:
+    """A memory chip beside the FPGA.
+
+    Attributes:
+        part: its part number.
+        kind: as in the parameter `memory` of a machine.
+        size: bytes.
+        clock_mhz: lowest and highest clock for which its cycles are known.
+    """
+
+    part: str
+    kind: str
+    size: int
+    clock_mhz: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Target:
     """What every target has.
 
@@ -136,6 +153,7 @@ class FpgaTarget(Target):
         uart_baud: default speed of the serial port.
         pins: where things are on the package.
         programmer: command that loads a bitstream, `{bitstream}` stands for the file.
+        memory: memory beside the FPGA, for weights that do not fit in it.
     """
 
     kind = "fpga"
@@ -152,3 +170,4 @@ class FpgaTarget(Target):
     uart_baud: int
     pins: BoardPins
     programmer: str
+    memory: ExternalMemory | None = None

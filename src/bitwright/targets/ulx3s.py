@@ -1,6 +1,6 @@
 """What the ULX3S boards have in common: one board, populated with ECP5 parts of different size."""
 
-from bitwright.targets.target import BlockRam, BoardPins, Pin, PllLimits
+from bitwright.targets.target import BlockRam, BoardPins, ExternalMemory, Pin, PllLimits
 
 BOARD_CLOCK_MHZ = 25.0
 UART_BAUD = 1_000_000
@@ -22,6 +22,9 @@ PINS = BoardPins(
 BLOCK_RAM = BlockRam(
     shapes=((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1)),
 )
+
+# 4 banks of 8192 rows of 512 columns of 16 bits
+MEMORY = ExternalMemory(part="MT48LC16M16A2", kind="sdram", size=32 << 20, clock_mhz=(20, 133))
 
 # ECP5 and ECP5-5G Family Data Sheet (FPGA-DS-02012), sysCLOCK PLL Timing
 PLL = PllLimits(

@@ -19,4 +19,5 @@ TARGET = FpgaTarget(
     uart_baud=ulx3s.UART_BAUD,
     pins=ulx3s.PINS,
     programmer=ulx3s.PROGRAMMER,
+    memory=ulx3s.MEMORY,
 )

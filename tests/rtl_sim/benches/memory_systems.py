@@ -7,13 +7,10 @@ from amaranth.lib.wiring import In
 from bitwright.hwgen.memory_model import FixedLatency, MemoryTiming, Sdram, mt48lc16m16
 from bitwright.hwgen.ports.memory_port import MemoryPortSignature
 from bitwright.hwgen.ports.wishbone_master import WishboneMaster
-from bitwright.hwgen.prefetch import WeightStreamer
 from bitwright.hwgen.simulated_memory import SimulatedMemory
 
 DEPTH = 4096
 BURST_WORDS = 16
-STREAMED_WIDTH = 96
-CONTENTS = [(number * 0x9E3779B1 + 7) % (1 << 32) for number in range(DEPTH)]
 TIMINGS: dict[str, MemoryTiming] = {
     "fixed": FixedLatency(first=5),
     "slow": FixedLatency(first=1, following=3),
@@ -40,30 +37,4 @@ class MasterAndMemory(wiring.Component):
         m.submodules.memory = memory = SimulatedMemory(timing=self._timing, depth=DEPTH)
         wiring.connect(m, wiring.flipped(self.port), master.port)
         wiring.connect(m, master.bus, memory.bus)
-        return m
-
-
-class StreamedWeights(wiring.Component):
-    """A weight streamer on a memory with `CONTENTS`; its members without the port."""
-
-    def __init__(self, timing: MemoryTiming) -> None:
-        self._timing = timing
-        self._streamer = WeightStreamer(width=STREAMED_WIDTH, depth=64)
-        members = self._streamer.signature.members.items()
-        super().__init__({name: member for name, member in members if name != "port"})
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        m.submodules.streamer = streamer = self._streamer
-        m.submodules.master = master = WishboneMaster(burst_words=BURST_WORDS)
-        m.submodules.memory = memory = SimulatedMemory(
-            timing=self._timing, depth=DEPTH, contents=CONTENTS
-        )
-        wiring.connect(m, streamer.port, master.port)
-        wiring.connect(m, master.bus, memory.bus)
-        wiring.connect(m, wiring.flipped(self.layer), streamer.layer)
-        for name, member in self.signature.members.items():
-            if name != "layer":
-                own, inner = getattr(self, name), getattr(streamer, name)
-                m.d.comb += inner.eq(own) if member.flow == In else own.eq(inner)
         return m

@@ -276,7 +276,9 @@ class _Product:
         byte = ((1 << plane.bits) - 1) << plane.bits * field
         return self._code.splat(byte - 256 if byte > 127 else byte, BYTES)
 
-    def _load(self, place: _Place, group: str, step: tuple[str, int, int], vectors: int) -> list[str]:
+    def _load(
+        self, place: _Place, group: str, step: tuple[str, int, int], vectors: int
+    ) -> list[str]:
         """The bytes of some vectors in a step."""
         code = self._code
         at, unroll, u = step

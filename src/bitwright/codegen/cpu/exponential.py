@@ -35,4 +35,6 @@ def exponential(code: VectorCode, x: str, lanes: int) -> str:
     by = code.make(f"arith.constant dense<23> : {whole}")
     exponent = code.apply("shli", bits, by, whole)
     mantissa = code.convert("vector.bitcast", total, real, whole)
-    return code.convert("vector.bitcast", code.apply("addi", mantissa, exponent, whole), whole, real)
+    return code.convert(
+        "vector.bitcast", code.apply("addi", mantissa, exponent, whole), whole, real
+    )

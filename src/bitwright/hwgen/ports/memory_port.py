@@ -39,6 +39,9 @@ class MemoryPortSignature(Signature):
                 f"Memory port has commands of {words_bits} bits of words and {address_bits} bits "
                 f"of address; expected at least 1 and no more than the address"
             )
+        self.parameters = {
+            "data_bits": data_bits, "address_bits": address_bits, "words_bits": words_bits
+        }  # fmt: skip
         super().__init__(
             {
                 "command": Out(stream.Signature(command_layout(address_bits, words_bits))),
