@@ -19,6 +19,7 @@ from bitwright.hwgen.verilog import emit
 from bitwright.ir import graph, reference
 from bitwright.ir.machine import DSP, ENGINES, WEIGHT_SERIAL
 from bitwright.passes.allocate import Allocate
+from bitwright.passes.kernel_columns import KernelColumns
 from bitwright.passes.legalize import Legalize
 from bitwright.passes.partition import Parts, partition
 from bitwright.passes.tile import Tile
@@ -105,7 +106,7 @@ class Outcome:
 
 def run_overlay(module: ir.Module, inputs: Arrays, style: Style, machines: Machines) -> Outcome:
     """Compile a network for the overlay of `style`, and simulate its RTL on `inputs`."""
-    parts = partition(module)
+    parts = partition(KernelColumns(style.tile.lanes).run(module))
     assembled = assemble(DEPTHS.run(style.tile.run(Legalize().run(parts.core))))
     predicted = predict(assembled.machine, assembled.instructions).total
     simulator = machines.simulator(assembled, style.port)

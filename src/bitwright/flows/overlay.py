@@ -23,6 +23,7 @@ from bitwright.ir import graph, serialize
 from bitwright.ir.machine import Machine, MachineError
 from bitwright.ir.types import shape_of
 from bitwright.passes.allocate import Allocate
+from bitwright.passes.kernel_columns import KernelColumns
 from bitwright.passes.legalize import Legalize
 from bitwright.passes.partition import Parts, partition
 from bitwright.passes.search.bounds import least_weight_bits
@@ -69,7 +70,7 @@ class OverlayMaker:
         self._prepared = cache(self._prepare)
 
     def _prepare(self, lanes: int) -> tuple[Parts, ir.Module, int]:
-        moved = SpaceToDepth(lanes).run(self._split)  # which is done or not, whatever the lanes
+        moved = KernelColumns(lanes).run(SpaceToDepth(lanes).run(self._split))
         shapes = tuple(shape_of(operation.result) for operation in graph.operations(moved))
         if shapes not in self._legal:
             parts = partition(moved)

@@ -443,14 +443,15 @@ class Program:
 
 def _side_by_side(fields: dict[str, int], array: Array) -> None:
     """Let each tile have as many neighbouring pixels as the memories can read at once."""
-    flat = fields["n_ky"] == fields["n_kx"] == 1 and not (fields["x0"] or fields["y0"])
+    flat = fields["n_kx"] == 1 and not (fields["x0"] or fields["y0"])
+    reach = fields["n_oy"] + (fields["n_ky"] - 1) * fields["y_ky"]
     whole = (fields["s_oy"], fields["y_oy"], fields["x_ox"]) == (fields["n_ox"], 1, fields["s_ox"])
     pixels = fields["n_oy"] * fields["n_ox"]
     if (
         array.dsp and flat and whole and fields["s_ox"] == 1
-        and fields["height"] == fields["n_oy"] and pixels < 1 << MAX_SPATIAL_BITS
+        and fields["height"] >= reach and pixels < 1 << MAX_SPATIAL_BITS
     ):  # fmt: skip
-        fields.update(n_oy=1, n_ox=pixels, height=1, width=pixels)
+        fields.update(n_oy=1, n_ox=pixels, width=pixels)
     columns, step = fields["n_ox"], fields["s_ox"]
     count = min(array.side_by_side(step), columns) if columns > 1 else 1
     tiles = pack.blocks(columns, count)
