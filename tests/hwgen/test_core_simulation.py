@@ -91,9 +91,9 @@ def _choose_pixels(rng: random.Random, machine: Machine, f: dict[str, int], wind
         f["channel_op"] = ChannelOp.COLUMNS
     elif window:
         stride = rng.choice([1, 2])
-        f |= dict.fromkeys(("n_cb", "n_kx", "n_plane", "x_pixel", "w_same_steps"), 1)
+        f |= dict.fromkeys(("n_cb", "n_kx", "n_plane", "x_pixel"), 1)
         f["channel_op"], f["x_ox"] = ChannelOp.WINDOW, machine.pixels
-        f["n_ky"] = rng.randint(1, machine.window_rows)
+        f["n_ky"] = rng.randint(1, machine.window_rows if f["w_same_steps"] else 3)
         f["pixels"] = machine.pixels // stride
         first = -(-(machine.pixels - 2) // stride)
         f["pixels_first"] = first if f["n_ox"] > 1 else rng.randint(min(1, first), first)

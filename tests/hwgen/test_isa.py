@@ -101,9 +101,8 @@ WINDOW = {
          "MATMUL reads 4 pixels at distances of 2 words; 4 banks hold 2 of them side by side"),
         (4, WINDOW | {"n_ky": 3},
          "CHANNELWISE field n_ky is 3 with a window; this machine holds 1 to 2"),
-        (4, WINDOW | {"w_same_steps": 0},
-         "CHANNELWISE field w_same_steps is 0 with a window; expected 1: all kernel rows are in "
-         "one weight word"),
+        (4, WINDOW | {"w_same_steps": 0, "n_plane": 2},
+         "CHANNELWISE field n_plane is 2 with a window; this machine holds 1 to 1"),
         (4, WINDOW | {"pixels": 3},
          "CHANNELWISE field pixels is 3 with a window; expected 4 or 2"),
         (4, WINDOW | {"pixels_first": 3},

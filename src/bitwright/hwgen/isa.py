@@ -288,17 +288,15 @@ def check(machine: Machine, instruction: Instruction) -> None:
 def _check_pixels(machine: Machine, instruction: Instruction) -> None:
     """Raise `InstructionError` where a tile's pixels cannot be read or made side by side."""
     if instruction.window:
-        for name, most in (("n_cb", 1), ("n_kx", 1), ("n_plane", 1), ("n_ky", machine.window_rows)):
+        limits = {"n_cb": 1, "n_kx": 1, "n_plane": 1}
+        if instruction["w_same_steps"]:
+            limits["n_ky"] = machine.window_rows
+        for name, most in limits.items():
             if instruction[name] > most:
                 raise InstructionError(
                     f"CHANNELWISE field {name} is {instruction[name]} with a window; this machine "
                     f"holds 1 to {most}"
                 )
-        if not instruction["w_same_steps"]:
-            raise InstructionError(
-                "CHANNELWISE field w_same_steps is 0 with a window; expected 1: all kernel rows "
-                "are in one weight word"
-            )
         stride = machine.pixels // instruction["pixels"]
         most = -(-(machine.pixels + 1 - WINDOW_TAPS) // stride)
         if stride > 2 or instruction["pixels"] * stride != machine.pixels:
@@ -404,7 +402,8 @@ class Image:
     Attributes:
         weights: words of `weight_bits`. MATMUL: bit `r * lanes + l` is one bit plane of the weight
             of row r and lane l; byte `r * lanes + l` that weight for the engine `dsp`. CHANNELWISE:
-            byte l is the weight of lane l; the window's tap (ky, kx) is row `3 * ky + kx`.
+            byte l is the weight of lane l; the window's tap (ky, kx) is row `3 * ky + kx`, with a
+            word for each step row `kx`.
         params: words of `requant_lanes` channels, from the lowest bit: bias (acc_bits, signed),
             multiplier (multiplier_bits), shift (6).
         tables: bytes, entry `256 * table + (y + 128)` is the (signed) result for y.

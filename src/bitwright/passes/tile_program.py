@@ -357,20 +357,21 @@ class Program:
         stride, width = fields["x_ox"], target.shape[2]
         if (
             not array.dsp or weight.shape[2] != WINDOW_TAPS or stride not in (1, 2)
-            or fields["x_kx"] != 1 or weight.shape[1] * WINDOW_TAPS > array.rows
+            or fields["x_kx"] != 1
         ):  # fmt: skip
             return False
+        together = weight.shape[1] * WINDOW_TAPS <= array.rows
         full = array.pixels // stride
         # sums of the first tile: those that begin at its columns 0 to pixels - 3
         first = min(-(-(array.pixels + 1 - WINDOW_TAPS) // stride), width)
         tiles = 1 + pack.blocks(width - first, full)
-        words = pack.window_words(weight, array.lanes, array.rows)
+        words = pack.window_words(weight, array.lanes, array.rows, together=together)
         self.compute(
             accel.ChannelwiseOp, layer, source, target, bias, stage,
             {**fields, "s_block": source.pixels, "w_base": self.place_weights(words),
-             "channel_op": ChannelOp.WINDOW, "w_same_steps": 1, "n_kx": 1, "s_kx": 0, "x_kx": 0,
-             "n_ox": tiles, "s_ox": array.pixels, "x_ox": array.pixels, "s_pixel": 1, "x_pixel": 1,
-             "pixels": full, "pixels_first": first,
+             "channel_op": ChannelOp.WINDOW, "w_same_steps": int(together), "n_kx": 1, "s_kx": 0,
+             "x_kx": 0, "n_ox": tiles, "s_ox": array.pixels, "x_ox": array.pixels, "s_pixel": 1,
+             "x_pixel": 1, "pixels": full, "pixels_first": first,
              "pixels_last": width - first - (tiles - 2) * full if tiles > 1 else 1},
         )  # fmt: skip
         return True
