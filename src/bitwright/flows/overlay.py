@@ -25,6 +25,7 @@ from bitwright.ir.types import shape_of
 from bitwright.passes.allocate import Allocate
 from bitwright.passes.kernel_columns import KernelColumns
 from bitwright.passes.legalize import Legalize
+from bitwright.passes.long_rows import long_rows
 from bitwright.passes.partition import Parts, partition
 from bitwright.passes.search.bounds import least_weight_bits
 from bitwright.passes.search.candidate import Candidate, Parameters, budget, ranked
@@ -74,8 +75,8 @@ class OverlayMaker:
         shapes = tuple(shape_of(operation.result) for operation in graph.operations(moved))
         if shapes not in self._legal:
             parts = partition(moved)
-            legal = Legalize().run(parts.core)
-            self._legal[shapes] = parts, legal, least_weight_bits(legal)
+            parts = long_rows(replace(parts, core=Legalize().run(parts.core)))
+            self._legal[shapes] = parts, parts.core, least_weight_bits(parts.core)
         return self._legal[shapes]
 
     def least(self, array: Array) -> Machine:
