@@ -10,6 +10,7 @@ from bitwright.hwgen import golden
 from bitwright.hwgen.core import Core
 from bitwright.hwgen.cycles import predict
 from bitwright.hwgen.isa import Image, Instruction, InstructionError, check, encode, pack_params
+from bitwright.hwgen.overlap import hand_over
 from bitwright.hwgen.tops import WishboneTop
 from bitwright.hwgen.verilog import emit, lint_arguments
 from bitwright.ir.instructions import FIELD_NAMES, ChannelOp, Opcode, Space
@@ -107,6 +108,8 @@ def random_image(rng: random.Random, machine: Machine, count: int) -> Image:
         Instruction(Opcode.STORE),
         Instruction(Opcode.END),
     ]
+    if rng.random() < 0.8:
+        instructions = hand_over(machine, instructions)
     half = 1 << machine.acc_bits - 1
     channels = [
         (rng.randrange(-half, half) >> rng.randrange(machine.acc_bits), rng.randint(1, 65535),

@@ -137,7 +137,7 @@ def test_a_missing_field(small_machine):
 def test_a_program_that_is_too_long(small_machine, compute, program):
     with pytest.raises(InstructionError) as caught:
         encode(small_machine(), program(*[compute()] * 4))
-    assert str(caught.value) == ("The program has 187 words; the machine has program_words = 128")
+    assert str(caught.value) == ("The program has 191 words; the machine has program_words = 128")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_program_that_is_too_long(small_machine, compute, program):
         ([1, 2], "The program of 2 words has no END"),
         (
             [1, 3, 0],
-            "The program ends inside of the MATMUL at word 1; expected 45 fields, got 1",
+            "The program ends inside of the MATMUL at word 1; expected 46 fields, got 1",
         ),
     ],
 )

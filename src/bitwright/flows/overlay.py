@@ -15,6 +15,7 @@ from bitwright.hwgen.assemble import Assembled, assemble
 from bitwright.hwgen.core import Core
 from bitwright.hwgen.cycles import Prediction, predict
 from bitwright.hwgen.isa import Instruction
+from bitwright.hwgen.overlap import hand_over
 from bitwright.hwgen.resources import estimate
 from bitwright.hwgen.spent import spent
 from bitwright.hwgen.tops import Axi4LiteTop, UartTop, WishboneTop
@@ -101,7 +102,7 @@ class OverlayMaker:
 
     def price(self, machine: Machine) -> Price:
         """See `Maker`."""
-        instructions = self._instructions[Array.of(machine)]
+        instructions = hand_over(machine, self._instructions[Array.of(machine)])
         prediction = predict(machine, instructions)
         counts = spent(machine, instructions, prediction)
         return Price(prediction.total, prediction.interval, counts)

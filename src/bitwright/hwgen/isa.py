@@ -30,6 +30,7 @@ SOURCE_FIELDS = ("src_base", "s_block", "s_oy", "s_ox", "s_cb", "s_ky", "s_kx", 
 PIXEL_FIELDS = ("pixels", "pixels_first", "pixels_last")
 COMPUTE = (Opcode.MATMUL, Opcode.CHANNELWISE)
 STEP_BITS = 6
+HANDOVER_BITS = 6
 PLANE_BITS = 4
 
 
@@ -151,6 +152,7 @@ def field_bits(machine: Machine) -> dict[str, int]:
     for name in SOURCE_FIELDS:
         bits[name] = source
     bits["x_pixel"] = STEP_BITS
+    bits["handover"] = HANDOVER_BITS
     for name in PIXEL_FIELDS:
         bits[name] = machine.pixels.bit_length()
     for name in ("pad_value", "clamp_min", "clamp_max", "zero_point"):

@@ -313,7 +313,7 @@ class Program:
             "dst_words_last": words - (tiles - 1) * per_tile, "clamp_min": stage.clamp[0],
             "clamp_max": stage.clamp[1], "zero_point": stage.zero_point, "rounding": stage.rounding,
             "table_enable": int(stage.table is not None), "table": self.place_table(stage.table),
-            "w_same_steps": 0, "w_same_blocks": 0,
+            "w_same_steps": 0, "w_same_blocks": 0, "handover": 0,
         }  # fmt: skip
         merged = {name: int(value) for name, value in {**defaults, **fields}.items()}
         if "pixels" not in merged:
