@@ -10,6 +10,7 @@ from bitwright.hwgen import golden
 from bitwright.hwgen.core import Core
 from bitwright.hwgen.cycles import predict
 from bitwright.hwgen.isa import Image, Instruction, InstructionError, check, encode, pack_params
+from bitwright.hwgen.overlap import hand_over
 from bitwright.hwgen.tops import WishboneTop
 from bitwright.hwgen.verilog import emit, lint_arguments
 from bitwright.ir.instructions import FIELD_NAMES, ChannelOp, Opcode, Space
@@ -91,9 +92,9 @@ def _choose_pixels(rng: random.Random, machine: Machine, f: dict[str, int], wind
         f["channel_op"] = ChannelOp.COLUMNS
     elif window:
         stride = rng.choice([1, 2])
-        f |= dict.fromkeys(("n_cb", "n_kx", "n_plane", "x_pixel", "w_same_steps"), 1)
+        f |= dict.fromkeys(("n_cb", "n_kx", "n_plane", "x_pixel"), 1)
         f["channel_op"], f["x_ox"] = ChannelOp.WINDOW, machine.pixels
-        f["n_ky"] = rng.randint(1, machine.window_rows)
+        f["n_ky"] = rng.randint(1, machine.window_rows if f["w_same_steps"] else 3)
         f["pixels"] = machine.pixels // stride
         first = -(-(machine.pixels - 2) // stride)
         f["pixels_first"] = first if f["n_ox"] > 1 else rng.randint(min(1, first), first)
@@ -107,6 +108,8 @@ def random_image(rng: random.Random, machine: Machine, count: int) -> Image:
         Instruction(Opcode.STORE),
         Instruction(Opcode.END),
     ]
+    if rng.random() < 0.8:
+        instructions = hand_over(machine, instructions)
     half = 1 << machine.acc_bits - 1
     channels = [
         (rng.randrange(-half, half) >> rng.randrange(machine.acc_bits), rng.randint(1, 65535),

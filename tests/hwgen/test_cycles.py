@@ -41,6 +41,21 @@ def test_tables_make_the_way_two_cycles_longer(small_machine, compute):
     assert with_tables == instruction_cycles(small_machine(tables=0), compute()) + 2
 
 
+def test_an_instruction_that_hands_over_early_is_shorter(small_machine, compute, program):
+    machine = small_machine()
+    whole = instruction_cycles(machine, compute(n_cb=10))
+    early = instruction_cycles(machine, compute(n_cb=10, handover=3))
+    assert early == 10 + 1 + 3 + 1 < whole
+
+
+def test_a_store_waits_for_the_last_result(small_machine, compute, program):
+    with pytest.raises(ProgramError) as caught:
+        predict(small_machine(), program(compute(), compute(handover=9)))
+    assert str(caught.value) == (
+        "The last MATMUL has the field handover = 9; expected 0, since STORE gives its results away"
+    )
+
+
 @pytest.mark.parametrize(
     ("keep", "shown"),
     [(slice(0), "empty"), (slice(1, None), "MATMUL STORE END"), (slice(2), "LOAD MATMUL")],

@@ -103,9 +103,8 @@ WINDOW = {
          "MATMUL reads 4 pixels at distances of 2 words; 4 banks hold 2 of them side by side"),
         (4, WINDOW | {"n_ky": 3},
          "CHANNELWISE field n_ky is 3 with a window; this machine holds 1 to 2"),
-        (4, WINDOW | {"w_same_steps": 0},
-         "CHANNELWISE field w_same_steps is 0 with a window; expected 1: all kernel rows are in "
-         "one weight word"),
+        (4, WINDOW | {"w_same_steps": 0, "n_plane": 2},
+         "CHANNELWISE field n_plane is 2 with a window; this machine holds 1 to 1"),
         (4, WINDOW | {"pixels": 3},
          "CHANNELWISE field pixels is 3 with a window; expected 4 or 2"),
         (4, WINDOW | {"pixels_first": 3},
@@ -140,7 +139,7 @@ def test_a_missing_field(small_machine):
 def test_a_program_that_is_too_long(small_machine, compute, program):
     with pytest.raises(InstructionError) as caught:
         encode(small_machine(), program(*[compute()] * 4))
-    assert str(caught.value) == ("The program has 187 words; the machine has program_words = 128")
+    assert str(caught.value) == ("The program has 191 words; the machine has program_words = 128")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +149,7 @@ def test_a_program_that_is_too_long(small_machine, compute, program):
         ([1, 2], "The program of 2 words has no END"),
         (
             [1, 3, 0],
-            "The program ends inside of the MATMUL at word 1; expected 45 fields, got 1",
+            "The program ends inside of the MATMUL at word 1; expected 46 fields, got 1",
         ),
     ],
 )

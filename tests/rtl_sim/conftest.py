@@ -16,6 +16,7 @@ from bitwright.hwgen import golden
 from bitwright.hwgen.cycles import predict
 from bitwright.hwgen.host import HostSignature
 from bitwright.hwgen.isa import Image, Instruction, encode, groups, pack_params
+from bitwright.hwgen.overlap import hand_over
 from bitwright.ir.instructions import Opcode, Space
 from bitwright.ir.machine import Machine
 from bitwright.runtime.driver import Bus, MachineDriver
@@ -89,7 +90,7 @@ class RandomProgram:
             instructions += self._instruction(space)
         instructions += [Instruction(Opcode.STORE), Instruction(Opcode.END)]
         tables = rng.integers(0, 256, 256 * machine.tables).tolist()
-        program = encode(machine, instructions)
+        program = encode(machine, hand_over(machine, instructions))
         self.image = Image(machine, program, self._weights, self._params, tables)
 
     def random_input(self) -> NDArray[np.int8]:
@@ -157,7 +158,7 @@ class RandomProgram:
             "dst_words": words, "dst_words_last": words_last,
             "clamp_min": min(low, 0), "clamp_max": max(high, 0), "zero_point": pick(-128, 127),
             "rounding": 0, "table_enable": pick(0, 1) if machine.tables else 0,
-            "table": pick(0, machine.tables - 1) if machine.tables else 0,
+            "table": pick(0, machine.tables - 1) if machine.tables else 0, "handover": 0,
         }  # fmt: skip
         self._weights += [
             int.from_bytes(rng.bytes(machine.weight_bits // 8), "little") for _ in range(steps)

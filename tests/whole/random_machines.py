@@ -1,7 +1,7 @@
 """Random machines for random networks, and one pair of them through the whole way."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,9 @@ from bitwright.hwgen.verilog import emit
 from bitwright.ir import graph, reference
 from bitwright.ir.machine import DSP, ENGINES, WEIGHT_SERIAL
 from bitwright.passes.allocate import Allocate
+from bitwright.passes.kernel_columns import KernelColumns
 from bitwright.passes.legalize import Legalize
+from bitwright.passes.long_rows import long_rows
 from bitwright.passes.partition import Parts, partition
 from bitwright.passes.tile import Tile
 from bitwright.progress import silent
@@ -105,8 +107,9 @@ class Outcome:
 
 def run_overlay(module: ir.Module, inputs: Arrays, style: Style, machines: Machines) -> Outcome:
     """Compile a network for the overlay of `style`, and simulate its RTL on `inputs`."""
-    parts = partition(module)
-    assembled = assemble(DEPTHS.run(style.tile.run(Legalize().run(parts.core))))
+    parts = partition(KernelColumns(style.tile.lanes).run(module))
+    parts = long_rows(replace(parts, core=Legalize().run(parts.core)))
+    assembled = assemble(DEPTHS.run(style.tile.run(parts.core)))
     predicted = predict(assembled.machine, assembled.instructions).total
     simulator = machines.simulator(assembled, style.port)
     return _outcome(module, inputs, parts, Overlay(assembled), simulator, predicted)

@@ -16,6 +16,7 @@ from bitwright.hwgen.assemble import Assembled, assemble
 from bitwright.hwgen.core import Core
 from bitwright.hwgen.cycles import Prediction, predict
 from bitwright.hwgen.isa import Image, Instruction
+from bitwright.hwgen.overlap import hand_over
 from bitwright.hwgen.ram import EXTERNAL
 from bitwright.hwgen.resources import estimate
 from bitwright.hwgen.simulated_system import SimulatedSystem
@@ -26,7 +27,9 @@ from bitwright.ir import graph, serialize
 from bitwright.ir.machine import DSP, NO_MEMORY, Machine, MachineError, burst_weights
 from bitwright.ir.types import shape_of
 from bitwright.passes.allocate import Allocate
+from bitwright.passes.kernel_columns import KernelColumns
 from bitwright.passes.legalize import Legalize
+from bitwright.passes.long_rows import long_rows
 from bitwright.passes.partition import Parts, partition
 from bitwright.passes.search.bounds import least_weight_bits
 from bitwright.passes.search.candidate import Candidate, Parameters, budget, ranked
@@ -79,12 +82,12 @@ class OverlayMaker:
         return self._fixed.get("memory", NO_MEMORY) != NO_MEMORY
 
     def _prepare(self, lanes: int) -> tuple[Parts, ir.Module, int]:
-        moved = SpaceToDepth(lanes).run(self._split)  # which is done or not, whatever the lanes
+        moved = KernelColumns(lanes).run(SpaceToDepth(lanes).run(self._split))
         shapes = tuple(shape_of(operation.result) for operation in graph.operations(moved))
         if shapes not in self._legal:
             parts = partition(moved)
-            legal = Legalize().run(parts.core)
-            self._legal[shapes] = parts, legal, least_weight_bits(legal)
+            parts = long_rows(replace(parts, core=Legalize().run(parts.core)))
+            self._legal[shapes] = parts, parts.core, least_weight_bits(parts.core)
         return self._legal[shapes]
 
     def least(self, array: Array) -> Machine:
@@ -113,7 +116,7 @@ class OverlayMaker:
 
     def price(self, machine: Machine) -> Price:
         """See `Maker`."""
-        instructions = self._instructions[Array.of(machine)]
+        instructions = hand_over(machine, self._instructions[Array.of(machine)])
         prediction = predict(machine, instructions)
         counts = spent(machine, instructions, prediction)
         return Price(prediction.total, prediction.interval, counts)

@@ -15,6 +15,7 @@ from bitwright.hwgen.isa import (
     encode,
     field_bits,
 )
+from bitwright.hwgen.overlap import hand_over
 from bitwright.ir import accel
 from bitwright.ir.checks import ints
 from bitwright.ir.context import clone, entered
@@ -88,6 +89,7 @@ def assemble(module: ir.Module) -> Assembled:
             raise InstructionError(
                 f"Layer {layer!r}: {error}; compile with --target cpu, or change the model there"
             ) from None
+    instructions = hand_over(machine, instructions)
     memories: dict[str, list[int]] = {"weights": [], "params": [], "tables": []}
     for operation in operations:
         if not isinstance(operation, accel.MemoryOp):

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from bitwright.hwgen import (
     address,
     datapath,
+    handover,
     host,
     operands,
     output,
@@ -21,6 +22,7 @@ from bitwright.hwgen.engines import accumulator, channelwise, weightserial
 from bitwright.hwgen.engines.accumulator import Accumulators
 from bitwright.hwgen.engines.channelwise import Channelwise
 from bitwright.hwgen.engines.weightserial import WeightSerial
+from bitwright.hwgen.handover import Ending, Handover
 from bitwright.hwgen.host import HostPort, HostSignature, memories
 from bitwright.hwgen.isa import PIXEL_FIELDS, address_bits, field_layout, program_bits
 from bitwright.hwgen.operands import Operands
@@ -33,7 +35,7 @@ from bitwright.ir.instructions import ChannelOp, Opcode
 from bitwright.ir.machine import Machine
 from bitwright.targets.host_interface import MEMORY_ADDRESS_BITS, Window
 
-CONTROL_FIELDS = ("src_space", "dst_space", "n_plane", "pad_value", "channel_op")
+CONTROL_FIELDS = ("src_space", "pad_value", "channel_op", "handover")
 OPERANDS = 2  # cycles from a step to its operands: memory, then choice of the space or padding
 
 
@@ -50,7 +52,7 @@ def control_layout(machine: Machine) -> data.StructLayout:
     """Fields that steps need on their way through the engines."""
     names = CONTROL_FIELDS
     if machine.dsp:
-        names = ("dst_space", *operands.FIELDS, *datapath.FIELDS, *PIXEL_FIELDS)
+        names = ("handover", *operands.FIELDS, *datapath.FIELDS, *PIXEL_FIELDS)
     return field_layout(machine, names)
 
 
@@ -81,21 +83,24 @@ class Core(wiring.Component):
         wiring.connect(m, wiring.flipped(self.host), port.host)
         m.submodules.input_banks = input_banks = PingPong()
         m.submodules.output_banks = output_banks = PingPong()
-        fetch, sequencer = Fetch(machine=machine), Sequencer()
+        fetch, sequencer, over = Fetch(machine=machine), Sequencer(), Handover()
         loops, stage = LoopNest(machine=machine), OutputStage(machine=machine)
         halted = Signal(init=1)
         m.d.sync += halted.eq(~port.run)
         reset = ResetInserter(halted)
         m.submodules.fetch = reset(fetch)
         m.submodules.sequencer = reset(sequencer)
+        m.submodules.handover = reset(over)
         m.submodules.loops = reset(loops)
         m.submodules.output = reset(stage)
 
         running = Signal(control_layout(machine))
-        self._start(m, fetch, sequencer, loops, stage, running)
+        ending = Ending(machine)
+        start = self._start(m, fetch, sequencer, loops, running)
+        self._hand_over(m, fetch, sequencer, start, over, loops, stage, running, ending)
         self._program(m, port, fetch)
         banks = (input_banks, output_banks)
-        weights = self._operate(m, port, sequencer, loops, stage, running, banks)
+        weights = self._operate(m, port, sequencer, loops, stage, running, ending, banks)
         if machine.streams:
             self._stream(m, port, fetch, sequencer, loops, output_banks, weights)
         self._account(m, port, sequencer, input_banks, output_banks)
@@ -157,11 +162,12 @@ class Core(wiring.Component):
         fetch: Fetch,
         sequencer: Sequencer,
         loops: LoopNest,
-        stage: OutputStage,
         running: Signal,
     ) -> None:
         """Hands the fetched fields to the units; fields used later are kept."""
         machine = self.machine
+        layout = field_layout(machine, address.fields(machine))
+        held = Signal(layout, name="loop_fields")
         start = Signal()  # a cycle after the sequencer's: by then the kept fields are there
         m.d.sync += start.eq(sequencer.start)
         there = [] if machine.streams else [sequencer.fetched.eq(fetch.ready)]
@@ -169,26 +175,47 @@ class Core(wiring.Component):
             fetch.take.eq(sequencer.take),
             *there,
             sequencer.opcode.eq(fetch.opcode),
-            sequencer.finished.eq(stage.finished),
             loops.start.eq(start),
-            stage.start.eq(start),
-        ]
-        kept: list[tuple[str, Value]] = [
-            (name, running[name]) for name, _ in control_layout(machine)
-        ]
-        for unit, names in ((loops, address.fields(machine)), (stage, output.FIELDS)):
-            layout = field_layout(machine, names)
-            held = Signal(layout, name="loop_fields" if unit is loops else "output_fields")
-            m.d.comb += unit.fields.eq(held)
-            kept += [(name, held[name]) for name, _ in layout]
-            m.d.comb += [
-                unit.bases[name].eq(fetch.fields[name])
-                for name, _ in unit.bases.shape()
+            loops.fields.eq(held),
+            *(
+                loops.bases[name].eq(fetch.fields[name])
+                for name, _ in loops.bases.shape()
                 if name in fetch.fields.shape().members
-            ]
+            ),
+        ]
         # They follow the fetched ones until the instruction starts: a short way to their enable.
         with m.If(sequencer.idle):
-            m.d.sync += [value.eq(fetch.fields[name]) for name, value in kept]
+            m.d.sync += [
+                fields[name].eq(fetch.fields[name])
+                for fields in (running, held) for name, _ in fields.shape()
+            ]  # fmt: skip
+        return start
+
+    def _hand_over(
+        self, m: Module, fetch: Fetch, sequencer: Sequencer, start: Signal, over: Handover,
+        loops: LoopNest, stage: OutputStage, running: data.View, ending: "Ending",
+    ) -> None:  # fmt: skip
+        """From one instruction to the next; the output stage goes over after all other units."""
+        m.d.comb += [
+            over.start.eq(start),
+            over.handover.eq(running.handover),
+            over.issued.eq(loops.finished),
+            over.written.eq(stage.finished),
+            sequencer.finished.eq(over.finished),
+            stage.start.eq(over.output_start),
+            *(stage.fields[name].eq(ending.fields[name]) for name, _ in stage.fields.shape()),
+            *(stage.bases[name].eq(ending.next_fields[name]) for name, _ in stage.bases.shape()),
+        ]
+        with m.If(start):
+            m.d.sync += ending.next_matmul.eq(sequencer.matmul)
+            m.d.sync += [
+                value.eq(fetch.fields[name]) for name, value in ending.each(ending.next_fields)
+            ]
+        with m.If(over.output_start):
+            m.d.sync += ending.matmul.eq(ending.next_matmul)
+            m.d.sync += [
+                value.eq(ending.next_fields[name]) for name, value in ending.each(ending.fields)
+            ]
 
     def _operate(
         self,
@@ -198,6 +225,7 @@ class Core(wiring.Component):
         loops: LoopNest,
         stage: OutputStage,
         running: Signal,
+        ending: "Ending",
         banks: tuple[PingPong, PingPong],
     ) -> Ram:
         """From a step to its operands, through the engines, to the result words.
@@ -218,9 +246,7 @@ class Core(wiring.Component):
         m.d.comb += [
             params.read_address.eq(stage.params_address),
             stage.params_data.eq(params.read_data),
-            stage.groups_last.eq(
-                Mux(matmul, machine.matmul_groups - 1, machine.channelwise_groups - 1)
-            ),
+            stage.groups_last.eq(_groups_last(machine, ending.matmul)),
         ]
         if machine.tables:
             m.d.comb += [
@@ -229,20 +255,20 @@ class Core(wiring.Component):
                 stage.table_write_data.eq(port.data(Window.TABLES)),
             ]
         if machine.dsp:
-            self._multiply(m, port, loops, stage, running, banks, weights, matmul)
+            self._multiply(m, port, loops, stage, running, ending, banks, weights, matmul)
         else:
-            self._add_planes(m, port, loops, stage, running, banks, weights, matmul)
+            self._add_planes(m, port, loops, stage, running, ending, banks, weights, matmul)
         return weights
 
     def _multiply(
         self, m: Module, port: HostPort, loops: LoopNest, stage: OutputStage, running: Signal,
-        banks: tuple[PingPong, PingPong], weights: Ram, matmul: Value,
+        ending: "Ending", banks: tuple[PingPong, PingPong], weights: Ram, matmul: Value,
     ) -> None:  # fmt: skip
         """The engines of a machine with whole weights."""
         machine = self.machine
         m.submodules.operands = reads = Operands(machine=machine)
         m.submodules.datapath = path = Datapath(machine=machine)
-        self._banked_activations(m, port, reads, stage, running, banks)
+        self._banked_activations(m, port, reads, stage, ending, banks)
         for unit, names in ((reads, operands.FIELDS), (path, datapath.FIELDS)):
             layout = field_layout(machine, names)
             m.d.comb += [unit.fields[name].eq(running[name]) for name, _ in layout]
@@ -279,14 +305,14 @@ class Core(wiring.Component):
 
     def _add_planes(
         self, m: Module, port: HostPort, loops: LoopNest, stage: OutputStage, running: Signal,
-        banks: tuple[PingPong, PingPong], weights: Ram, matmul: Value,
+        ending: "Ending", banks: tuple[PingPong, PingPong], weights: Ram, matmul: Value,
     ) -> None:  # fmt: skip
         """The engines of a machine whose weights come bit by bit."""
         machine = self.machine
         m.submodules.weightserial = matrix = WeightSerial(machine=machine)
         m.submodules.channelwise = lanes = Channelwise(machine=machine)
         m.submodules.accumulators = accumulators = Accumulators(machine=machine)
-        words = self._activations(m, port, loops, stage, running, banks)
+        words = self._activations(m, port, loops, stage, running, ending, banks)
         m.d.comb += [
             weights.read_address.eq(loops.weight),
             matrix.activations.eq(words),
@@ -294,12 +320,12 @@ class Core(wiring.Component):
             lanes.activations.eq(words),
             lanes.weights.eq(weights.read_data[: machine.activation_bits]),
             lanes.maximum.eq(running.channel_op == ChannelOp.MAX),
-            stage.negate.eq(matmul & (running.n_plane == 1)),
+            stage.negate.eq(ending.matmul & (ending.fields.n_plane == 1)),
             accumulators.sums.eq(matrix.sums),
             accumulators.terms.eq(lanes.terms),
             accumulators.use_terms.eq(~matmul),
             stage.head.eq(accumulators.head),
-            loops.gap.eq(stage.groups_last),
+            loops.gap.eq(_groups_last(machine, matmul)),
         ]
         self._follow(m, port.run, loops, lanes, accumulators, stage, matmul)
 
@@ -344,13 +370,14 @@ class Core(wiring.Component):
         loops: LoopNest,
         stage: OutputStage,
         running: data.View,
+        ending: "Ending",
         banks: tuple[PingPong, PingPong],
     ) -> Signal:
         """The activation memories; returns the operand word, two cycles after its step."""
         machine = self.machine
         width = machine.activation_bits
         input_banks, output_banks = banks
-        self._result(m, port, stage, running, output_banks)
+        self._result(m, port, stage, ending, output_banks)
         m.submodules.main = main = Ram(width=width, depth=machine.act_words, contents="main")
         m.submodules.input = first = Ram(
             width=width, depth=bank_words(machine.in_words), contents="input"
@@ -358,7 +385,7 @@ class Core(wiring.Component):
         in_bits = address_bits(machine.in_words)
         m.d.comb += [
             main.read_address.eq(loops.source),
-            main.write_enable.eq(stage.write_enable & ~running.dst_space),
+            main.write_enable.eq(stage.write_enable & ~ending.fields.dst_space),
             main.write_address.eq(stage.write_address),
             main.write_data.eq(stage.write_data),
             first.read_address.eq(Cat(input_banks.read_bank, _resized(loops.source, in_bits))),
@@ -373,7 +400,7 @@ class Core(wiring.Component):
         return word
 
     def _result(
-        self, m: Module, port: HostPort, stage: OutputStage, running: data.View, banks: PingPong
+        self, m: Module, port: HostPort, stage: OutputStage, ending: "Ending", banks: PingPong
     ) -> None:
         """The output banks."""
         machine = self.machine
@@ -382,7 +409,7 @@ class Core(wiring.Component):
         )
         address = _resized(stage.write_address, address_bits(machine.out_words))
         m.d.comb += [
-            result.write_enable.eq(stage.write_enable & running.dst_space),
+            result.write_enable.eq(stage.write_enable & ending.fields.dst_space),
             result.write_address.eq(Cat(banks.write_bank, address)),
             result.write_data.eq(stage.write_data),
             result.read_address.eq(Cat(banks.read_bank, port.word_address(Window.OUTPUT))),
@@ -390,14 +417,14 @@ class Core(wiring.Component):
         ]
 
     def _banked_activations(
-        self, m: Module, port: HostPort, reads: Operands, stage: OutputStage, running: data.View,
+        self, m: Module, port: HostPort, reads: Operands, stage: OutputStage, ending: "Ending",
         banks: tuple[PingPong, PingPong],
     ) -> None:  # fmt: skip
         """The activation memories, each in banks of neighbouring words."""
         machine = self.machine
         width, bits = machine.activation_bits, (machine.banks - 1).bit_length()
         input_banks, output_banks = banks
-        self._result(m, port, stage, running, output_banks)
+        self._result(m, port, stage, ending, output_banks)
         main_depth = operands.bank_depth(machine, machine.act_words)
         first_depth = operands.bank_depth(machine, machine.in_words)
         written = port.word_address(Window.INPUT)
@@ -410,7 +437,9 @@ class Core(wiring.Component):
             m.d.comb += [
                 main.read_address.eq(reads.address[bank]),
                 main.write_enable.eq(
-                    stage.write_enable & ~running.dst_space & (stage.write_address[:bits] == bank)
+                    stage.write_enable
+                    & ~ending.fields.dst_space
+                    & (stage.write_address[:bits] == bank)
                 ),
                 main.write_address.eq(stage.write_address[bits:]),
                 main.write_data.eq(stage.write_data),
@@ -458,6 +487,10 @@ class Core(wiring.Component):
                     m.d.sync += latched.eq(counted)
 
 
+def _groups_last(machine: Machine, matmul: Value) -> Value:
+    return Mux(matmul, machine.matmul_groups - 1, machine.channelwise_groups - 1)
+
+
 def _connect_write(m: Module, ram: Ram, port: HostPort, window: Window) -> None:
     m.d.comb += [
         ram.write_enable.eq(getattr(port, f"write_{window.name.lower()}")),
@@ -474,7 +507,7 @@ def _resized(value: Value, bits: int) -> Value:
 def resources(machine: Machine) -> dict[str, Structure]:
     """Each unit of a machine, and what lies between them."""
     layouts = [control_layout(machine), field_layout(machine, address.fields(machine)),
-               field_layout(machine, output.FIELDS)]  # fmt: skip
+               field_layout(machine, output.FIELDS), handover.output_layout(machine)]  # fmt: skip
     fields = sum(layout.size for layout in layouts)
     word, banks = machine.activation_bits, machine.banks
     memories = (
@@ -488,6 +521,7 @@ def resources(machine: Machine) -> dict[str, Structure]:
     units = {
         "loops": address.resources(machine),
         "fetch": sequencer.resources(machine),
+        "handover": handover.resources(),
         "port": host.resources(host.memories(machine)),
         "output": output.resources(machine),
         "requantizer": requantize.resources(machine, machine.requant_lanes),

@@ -44,17 +44,29 @@ class Prediction:
     interval: int
 
 
+def last_step(machine: Machine, instruction: Instruction) -> int:
+    """From the start of a compute instruction to its last step: two cycles to start the loops, the
+    steps with their stalls."""
+    return 2 + issue_cycles(instruction, groups(machine, instruction.opcode))
+
+
+def written(machine: Machine, instruction: Instruction) -> int:
+    """From the start of a compute instruction to the cycle in which its last word is written: to
+    the last step, its way to the accumulators, and the output stage's groups."""
+    to_output = term_latency(machine, instruction.opcode) - 1
+    last = groups(machine, instruction.opcode) * instruction.last_pixels
+    return last_step(machine, instruction) + to_output + output.latency(machine) + last - 1
+
+
 def instruction_cycles(machine: Machine, instruction: Instruction) -> int:
     """From the start of a compute instruction to the first cycle in which another may start.
 
-    Two cycles to start the loops, the steps with their stalls, the way of the last step to its
-    accumulators, and the output stage's groups.
+    That is when its last word has been written, or as soon after its last step as its field
+    `handover` says.
     """
-    count = groups(machine, instruction.opcode)
-    issue = issue_cycles(instruction, count)
-    to_output = term_latency(machine, instruction.opcode) - 1
-    last = count * instruction.last_pixels
-    return 2 + issue + to_output + output.latency(machine) + last
+    if instruction["handover"]:
+        return last_step(machine, instruction) + instruction["handover"] + 1
+    return written(machine, instruction) + 1
 
 
 def _fetch_cycles(instruction: Instruction) -> int:
@@ -102,6 +114,11 @@ def _predict(
         raise ProgramError(
             f"The program is {shown or 'empty'}; expected LOAD, compute instructions, STORE, END"
         )
+    if compute and compute[-1]["handover"]:
+        raise ProgramError(
+            f"The last {compute[-1].opcode.name} has the field handover = "
+            f"{compute[-1]['handover']}; expected 0, since STORE gives its results away"
+        )
     shares = [0]
     # of the instruction at hand, counted from the cycle in which LOAD goes on
     start = max(1, weights.there())
@@ -110,7 +127,7 @@ def _predict(
         free = start + instruction_cycles(machine, instruction)
         shares.append(free - counted)
         counted = free
-        weights.release(start + 1 + issue_cycles(instruction, groups(machine, instruction.opcode)))
+        weights.release(start + last_step(machine, instruction))
         start = max(free, start + _fetch_cycles(following), weights.there())
     shares += [start - counted, 0]
     # STORE, END, LOAD and the first compute instruction are fetched one after the other.

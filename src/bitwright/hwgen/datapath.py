@@ -15,7 +15,7 @@ from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import ChannelOp, Opcode
 from bitwright.ir.machine import WINDOW_TAPS, Machine
 
-FIELDS = ("channel_op", "pixels")
+FIELDS = ("channel_op", "pixels", "w_same_steps")
 WEIGHTS = operands.LATENCY - 2  # cycles from a step to its weight address
 
 
@@ -157,9 +157,9 @@ class Datapath(wiring.Component):
         return Cat(first, others)
 
     def _kernel_row(self, m: Module) -> Value:
-        """Number of a window's step in its tile, beside its weights; otherwise 0."""
-        counts = Signal()
-        m.d.comb += counts.eq(~self.matmul & (self.fields.channel_op == ChannelOp.WINDOW))
+        """Number of a window's step in its tile, if all have one word, beside it; otherwise 0."""
+        counts, f = Signal(), self.fields
+        m.d.comb += counts.eq(~self.matmul & (f.channel_op == ChannelOp.WINDOW) & f.w_same_steps)
         row = Signal(range(self.machine.window_rows), name="kernel_row")
         with m.If(self.flags.valid):
             first = (self.acc_op == AccOp.LOAD) | ~counts

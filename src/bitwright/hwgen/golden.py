@@ -206,8 +206,9 @@ def _window(memories: _Memories, machine: Machine, instruction: Instruction, blo
     columns = np.arange(i["n_ox"] * machine.pixels, dtype=np.int64)
     memory = memories.spaces[Space(i["src_space"])]
     words = _source(machine, memory, i, block, *divmod(columns, machine.pixels))
-    kernel = _weights(memories, i, block)[0, : taps * i["n_ky"]].astype(np.int64)
-    kernel = kernel.reshape(i["n_ky"], taps, machine.lanes)
+    kernel = _weights(memories, i, block).astype(np.int64)  # [step, row, lane]
+    rows = kernel[0] if i["w_same_steps"] else kernel[:, :taps].reshape(-1, machine.lanes)
+    kernel = rows[: taps * i["n_ky"]].reshape(i["n_ky"], taps, machine.lanes)
     stride = machine.pixels // i["pixels"]
     begin = tiles * machine.pixels + places * stride - (taps - 1) * (tiles > 0)
     windows = np.stack([words[:, begin + tap] for tap in range(taps)], axis=3)

@@ -30,6 +30,7 @@ SOURCE_FIELDS = ("src_base", "s_block", "s_oy", "s_ox", "s_cb", "s_ky", "s_kx", 
 PIXEL_FIELDS = ("pixels", "pixels_first", "pixels_last")
 COMPUTE = (Opcode.MATMUL, Opcode.CHANNELWISE)
 STEP_BITS = 6
+HANDOVER_BITS = 6
 PLANE_BITS = 4
 OPCODE_BITS = 3
 EXTERNAL_FILE = "external.bin"
@@ -160,6 +161,7 @@ def field_bits(machine: Machine) -> dict[str, int]:
     for name in SOURCE_FIELDS:
         bits[name] = source
     bits["x_pixel"] = STEP_BITS
+    bits["handover"] = HANDOVER_BITS
     for name in PIXEL_FIELDS:
         bits[name] = machine.pixels.bit_length()
     for name in ("pad_value", "clamp_min", "clamp_max", "zero_point"):
@@ -304,17 +306,15 @@ def check(machine: Machine, instruction: Instruction) -> None:
 def _check_pixels(machine: Machine, instruction: Instruction) -> None:
     """Raise `InstructionError` where a tile's pixels cannot be read or made side by side."""
     if instruction.window:
-        for name, most in (("n_cb", 1), ("n_kx", 1), ("n_plane", 1), ("n_ky", machine.window_rows)):
+        limits = {"n_cb": 1, "n_kx": 1, "n_plane": 1}
+        if instruction["w_same_steps"]:
+            limits["n_ky"] = machine.window_rows
+        for name, most in limits.items():
             if instruction[name] > most:
                 raise InstructionError(
                     f"CHANNELWISE field {name} is {instruction[name]} with a window; this machine "
                     f"holds 1 to {most}"
                 )
-        if not instruction["w_same_steps"]:
-            raise InstructionError(
-                "CHANNELWISE field w_same_steps is 0 with a window; expected 1: all kernel rows "
-                "are in one weight word"
-            )
         stride = machine.pixels // instruction["pixels"]
         most = -(-(machine.pixels + 1 - WINDOW_TAPS) // stride)
         if stride > 2 or instruction["pixels"] * stride != machine.pixels:
@@ -459,8 +459,8 @@ class Image:
     Attributes:
         weights: words of `weight_bits`. MATMUL: bit `r * lanes + l` is one bit plane of the weight
             of row r and lane l; byte `r * lanes + l` that weight for the engine `dsp`. CHANNELWISE:
-            byte l is the weight of lane l; the window's tap (ky, kx) is row `3 * ky + kx`. With
-            external memory, what lies there.
+            byte l is the weight of lane l; the window's tap (ky, kx) is row `3 * ky + kx`, with a
+            word for each step row `kx`. With external memory, what lies there.
         params: words of `requant_lanes` channels, from the lowest bit: bias (acc_bits, signed),
             multiplier (multiplier_bits), shift (6).
         tables: bytes, entry `256 * table + (y + 128)` is the (signed) result for y.

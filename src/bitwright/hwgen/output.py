@@ -27,7 +27,7 @@ def latency(machine: Machine) -> int:
     Word j of a tile is written `latency + (j + 1) * lanes / requant_lanes - 1` cycles after.
     """
     tables = 2 if machine.tables else 0
-    return 1 + accumulator.LATENCY + requantize.latency(machine) + tables + 1
+    return 1 + accumulator.LATENCY + requantize.latency(machine.multiplier_bits) + tables + 1
 
 
 class OutputStage(wiring.Component):
@@ -79,7 +79,7 @@ class OutputStage(wiring.Component):
         group = Signal(Flags)  # last: of its tile
         self._groups(m, group)
         entries = self._requantize(m)
-        cycles = accumulator.LATENCY + requantize.latency(self.machine)
+        cycles = accumulator.LATENCY + requantize.latency(self.machine.multiplier_bits)
         if self.machine.tables:
             results = self._tables(m, entries)
             cycles += 2

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from bitwright.hwgen.serial_product import SerialProduct
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import Rounding
-from bitwright.ir.machine import SHIFT_BITS
+from bitwright.ir.machine import SHIFT_BITS, WIDE_MULTIPLIER_BITS
 
 WINDOW_BITS = 10  # of the shifted product, half bit included: enough to know every int8 clamp
 HALF_WORD = 16  # multipliers are 16 x 16, their operands of equal signedness
@@ -27,15 +27,15 @@ class Widths(Protocol):
     def wide(self) -> bool: ...
 
 
-def latency(machine: Widths, product: type[SerialProduct] | None = None) -> int:
+def latency(multiplier_bits: int, product: type[SerialProduct] | None = None) -> int:
     """Cycles from the operands to the entry."""
     if product is not None:
-        return 5 + product.latency(machine.multiplier_bits)
-    return 6 + _product_cycles(machine)
+        return 5 + product.latency(multiplier_bits)
+    return 6 + _product_cycles(multiplier_bits)
 
 
-def _product_cycles(machine: Widths) -> int:
-    return 3 if machine.wide else 2
+def _product_cycles(multiplier_bits: int) -> int:
+    return 3 if multiplier_bits == WIDE_MULTIPLIER_BITS else 2
 
 
 class Requantizer(wiring.Component):
@@ -97,7 +97,9 @@ class Requantizer(wiring.Component):
         else:
             multiplier = _delayed(m, self.multiplier, 1, "multiplier")
             m.d.sync += biased.eq(total)
-            shift = _delayed(m, self.shift, 1 + _product_cycles(self.machine), "shift")
+            shift = _delayed(
+                m, self.shift, 1 + _product_cycles(self.machine.multiplier_bits), "shift"
+            )
             if wide:
                 early = _delayed(m, self._rounds_twice(self.shift), 2, "twice")
                 twice = _delayed(m, early, 2, "twice_late")

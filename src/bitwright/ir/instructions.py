@@ -107,6 +107,7 @@ FIELDS: tuple[Field, ...] = (
     _u("rounding", "0 half_up, 1 tflite, 2 half_away, 3 half_even"),
     _u("table_enable", "1: the result goes through an activation table"),
     _u("table", "number of that table"),
+    _u("handover", "cycles from the last step to the next start; 0: it waits for the last result"),
 )
 FIELD_NAMES = tuple(field.name for field in FIELDS)
 INSTRUCTION_WORDS = 1 + len(FIELDS)

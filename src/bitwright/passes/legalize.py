@@ -6,6 +6,7 @@
         linear [1, K]                 -->  conv2d H x W (the flattening becomes a full kernel)
     reduce_sum over H, W              -->  sum_pool2d H x W (, reshape)
     reshape of sums, requantize       -->  requantize, reshape
+    conv2d of constant channels       -->  without their weights (`constant_channels`)
 
 Requires: a quantized module. The result computes the same integers.
 """
@@ -17,7 +18,7 @@ from torch_mlir import ir
 
 from bitwright.ir.checks import ints
 from bitwright.ir.types import is_accumulator, quant_params, shape_of, value_params
-from bitwright.passes import fold_layout, thresholds
+from bitwright.passes import constant_channels, fold_layout, thresholds
 from bitwright.passes.rewrite import Match, Rewriter, Rule, producer, to_fixed_point
 
 
@@ -89,6 +90,6 @@ def _reduce_sum(rewriter: Rewriter, match: Match) -> ir.Value | None:
 RULES: Mapping[str, Sequence[Rule]] = {
     "bw.linear": (fold_layout.linear, _linear),
     "bw.multi_threshold": thresholds.RULES,
-    "bw.requantize": (_requantize,),
+    "bw.requantize": (_requantize, constant_channels.requantize),
     "bw.reduce_sum": (_reduce_sum,),
 }

@@ -49,17 +49,20 @@ def whole_weights(weight: NDArray[np.int8], lanes: int, rows: int) -> Words:
     )
 
 
-def window_words(weight: NDArray[np.int8], lanes: int, rows: int) -> Words:
-    """Channelwise weights [C, KH, KW], a whole block of lanes in each word.
+def window_words(
+    weight: NDArray[np.int8], lanes: int, rows: int, *, together: bool = True
+) -> Words:
+    """Channelwise weights [C, KH, KW]: a whole block of lanes in each word, or `KH` words for each.
 
-    Byte (KW * ky + kx) * lanes + l belongs to lane l.
+    Byte (KW * ky + kx) * lanes + l belongs to lane l, or byte kx * lanes + l of word ky.
     """
     channels, *kernel = weight.shape
     count = blocks(channels, lanes)
     padded = np.zeros((count * lanes, np.prod(kernel)), dtype=np.int8)
     padded[:channels] = weight.reshape(channels, -1)
-    words = np.zeros((count, rows * lanes), dtype=np.uint8)
-    ordered = padded.reshape(count, lanes, -1).transpose(0, 2, 1).reshape(count, -1)
+    ordered = padded.reshape(count, lanes, -1).transpose(0, 2, 1)
+    ordered = ordered.reshape(count * (1 if together else kernel[0]), -1)
+    words = np.zeros((len(ordered), rows * lanes), dtype=np.uint8)
     words[:, : ordered.shape[1]] = ordered.view(np.uint8)
     return words
 

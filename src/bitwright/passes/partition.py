@@ -17,12 +17,12 @@ from typing import Any
 from torch_mlir import ir
 
 from bitwright.errors import BitwrightError
-from bitwright.ir import bw, bw_fixed_point, graph
+from bitwright.ir import bw, bw_fixed_point, bw_float, graph
 from bitwright.ir.builder import Builder
 from bitwright.ir.types import quant_params, shape_of
 
 _MOVES = frozenset({bw.ReshapeOp.OPERATION_NAME, bw.TransposeOp.OPERATION_NAME})
-_BEFORE = _MOVES | {bw.PadOp.OPERATION_NAME}
+_BEFORE = _MOVES | {bw.PadOp.OPERATION_NAME, bw_float.GatherOp.OPERATION_NAME}
 _AFTER = _MOVES | {
     bw.IntegerSoftmaxOp.OPERATION_NAME,
     bw_fixed_point.FixedPointSoftmaxOp.OPERATION_NAME,
@@ -108,7 +108,8 @@ def _before(module: ir.Module, operations: list[Any]) -> list[Any]:
     ready = {item.value for item in graph.inputs(module)}
     before: list[Any] = []
     for operation in operations:
-        if operation.operation.name in _BEFORE and all(v in ready for v in operation.operands):
+        read = _operands([operation])
+        if operation.operation.name in _BEFORE and all(value in ready for value in read):
             before.append(operation)
             ready.add(operation.result)
     return before

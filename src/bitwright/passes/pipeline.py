@@ -31,6 +31,7 @@ PASSES: dict[str, str] = {
     "quantize": "bitwright.passes.quantize:Quantize",
     "split-sums": "bitwright.passes.split_sums:SplitSums",
     "space-to-depth": "bitwright.passes.space_to_depth:SpaceToDepth",
+    "kernel-columns": "bitwright.passes.kernel_columns:KernelColumns",
     "partition": "bitwright.passes.partition:Partition",
     "legalize": "bitwright.passes.legalize:Legalize",
     "tile": "bitwright.passes.tile:Tile",

@@ -22,7 +22,7 @@ from bitwright.ir.types import quant_params, shape_of
 from bitwright.passes.pack import blocks
 from bitwright.passes.rewrite import Match, Rewriter, producer, to_fixed_point
 
-_MOVES = (bw.ReshapeOp.OPERATION_NAME, bw.TransposeOp.OPERATION_NAME)
+_MOVES = tuple(op.OPERATION_NAME for op in (bw.ReshapeOp, bw.TransposeOp, bw.PadOp))
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def _conv2d(rewriter: Rewriter, match: Match, lanes: int) -> ir.Value | None:
     params = quant_params(x.type)
     if (
         max(stride) == 1 or operation.groups.value != 1 or max(ints(operation.dilation)) > 1
-        or constants is None or params is None or not _is_input(x) or not rewriter.read_once(x)
+        or constants is None or params is None or not is_input(x) or not rewriter.read_once(x)
         or shape_of(x)[0] > 1
     ):  # fmt: skip
         return None
@@ -110,8 +110,8 @@ def _conv2d(rewriter: Rewriter, match: Match, lanes: int) -> ir.Value | None:
     )  # fmt: skip
 
 
-def _is_input(value: ir.Value) -> bool:
-    """Whether `value` is an input of the model, perhaps with its elements moved."""
+def is_input(value: ir.Value) -> bool:
+    """Whether `value` is an input of the model, perhaps padded or with its elements moved."""
     while not isinstance(value.owner, ir.Block):
         move = next((m for kind in _MOVES if (m := producer(value, kind)) is not None), None)
         if move is None:

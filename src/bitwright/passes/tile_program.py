@@ -313,7 +313,7 @@ class Program:
             "dst_words_last": words - (tiles - 1) * per_tile, "clamp_min": stage.clamp[0],
             "clamp_max": stage.clamp[1], "zero_point": stage.zero_point, "rounding": stage.rounding,
             "table_enable": int(stage.table is not None), "table": self.place_table(stage.table),
-            "w_same_steps": 0, "w_same_blocks": 0,
+            "w_same_steps": 0, "w_same_blocks": 0, "handover": 0,
         }  # fmt: skip
         merged = {name: int(value) for name, value in {**defaults, **fields}.items()}
         if "pixels" not in merged:
@@ -357,20 +357,21 @@ class Program:
         stride, width = fields["x_ox"], target.shape[2]
         if (
             not array.dsp or weight.shape[2] != WINDOW_TAPS or stride not in (1, 2)
-            or fields["x_kx"] != 1 or weight.shape[1] * WINDOW_TAPS > array.rows
+            or fields["x_kx"] != 1
         ):  # fmt: skip
             return False
+        together = weight.shape[1] * WINDOW_TAPS <= array.rows
         full = array.pixels // stride
         # sums of the first tile: those that begin at its columns 0 to pixels - 3
         first = min(-(-(array.pixels + 1 - WINDOW_TAPS) // stride), width)
         tiles = 1 + pack.blocks(width - first, full)
-        words = pack.window_words(weight, array.lanes, array.rows)
+        words = pack.window_words(weight, array.lanes, array.rows, together=together)
         self.compute(
             accel.ChannelwiseOp, layer, source, target, bias, stage,
             {**fields, "s_block": source.pixels, "w_base": self.place_weights(words),
-             "channel_op": ChannelOp.WINDOW, "w_same_steps": 1, "n_kx": 1, "s_kx": 0, "x_kx": 0,
-             "n_ox": tiles, "s_ox": array.pixels, "x_ox": array.pixels, "s_pixel": 1, "x_pixel": 1,
-             "pixels": full, "pixels_first": first,
+             "channel_op": ChannelOp.WINDOW, "w_same_steps": int(together), "n_kx": 1, "s_kx": 0,
+             "x_kx": 0, "n_ox": tiles, "s_ox": array.pixels, "x_ox": array.pixels, "s_pixel": 1,
+             "x_pixel": 1, "pixels": full, "pixels_first": first,
              "pixels_last": width - first - (tiles - 2) * full if tiles > 1 else 1},
         )  # fmt: skip
         return True
@@ -443,14 +444,15 @@ class Program:
 
 def _side_by_side(fields: dict[str, int], array: Array) -> None:
     """Let each tile have as many neighbouring pixels as the memories can read at once."""
-    flat = fields["n_ky"] == fields["n_kx"] == 1 and not (fields["x0"] or fields["y0"])
+    flat = fields["n_kx"] == 1 and not (fields["x0"] or fields["y0"])
+    reach = fields["n_oy"] + (fields["n_ky"] - 1) * fields["y_ky"]
     whole = (fields["s_oy"], fields["y_oy"], fields["x_ox"]) == (fields["n_ox"], 1, fields["s_ox"])
     pixels = fields["n_oy"] * fields["n_ox"]
     if (
         array.dsp and flat and whole and fields["s_ox"] == 1
-        and fields["height"] == fields["n_oy"] and pixels < 1 << MAX_SPATIAL_BITS
+        and fields["height"] >= reach and pixels < 1 << MAX_SPATIAL_BITS
     ):  # fmt: skip
-        fields.update(n_oy=1, n_ox=pixels, height=1, width=pixels)
+        fields.update(n_oy=1, n_ox=pixels, width=pixels)
     columns, step = fields["n_ox"], fields["s_ox"]
     count = min(array.side_by_side(step), columns) if columns > 1 else 1
     tiles = pack.blocks(columns, count)

@@ -44,7 +44,7 @@ def operands(machine: Machine, target: int) -> tuple[int, int, int, int]:
 
 
 async def channels(pins: Pins, machine: Machine, rounding: Rounding) -> None:
-    latency, bits = requantize.latency(machine), machine.acc_bits
+    latency, bits = requantize.latency(machine.multiplier_bits), machine.acc_bits
     ties = 0
     for _ in range(40):
         zero = random.choice((-128, 0, 127, random.randint(-128, 127)))

@@ -3,6 +3,7 @@
 Each is stated here once, so that the schedule needs no hardware description.
 """
 
+from bitwright.hwgen import requantize
 from bitwright.hwgen.dataflow import lanes
 from bitwright.hwgen.dataflow.engines import ENGINES
 from bitwright.hwgen.serial_product import DigitSerial, SerialProduct, SharedBlock
@@ -61,10 +62,7 @@ def output(form: Output, cycles: int) -> int:
             return threshold_bits(levels.shape[1]) * (ROM_LATENCY + 1) - ROM_LATENCY
         case Requantize():
             table = ROM_LATENCY if form.table is not None else 0
-            unit = product(form, cycles)
-            if unit is not None:
-                return 4 + unit.latency(multiplier_bits(form)) + table
-            return 5 + (3 if wide(form) else 2) + table
+            return requantize.latency(multiplier_bits(form), product(form, cycles)) + table
 
 
 def multiplier_bits(output: Requantize) -> int:

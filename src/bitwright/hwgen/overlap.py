@@ -1,0 +1,114 @@
+"""How soon an instruction may start while the results of the one before are still on their way.
+
+Everything that it must not meet is a function of both instructions: fields that steps of the one
+before still need, the output stage, and results that it reads. So the program says how long it
+waits (the field `handover`), and the machine counts.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import accumulate, pairwise, product
+
+from bitwright.hwgen import operands
+from bitwright.hwgen.address import LOOPS
+from bitwright.hwgen.core import OPERANDS, term_latency
+from bitwright.hwgen.cycles import last_step, written
+from bitwright.hwgen.engines import accumulator
+from bitwright.hwgen.isa import COMPUTE, HANDOVER_BITS, Instruction, field_bits, groups
+from bitwright.ir.instructions import Opcode, Space
+from bitwright.ir.machine import Machine
+
+_MOST = (1 << HANDOVER_BITS) - 1
+
+
+def hand_over(machine: Machine, instructions: Sequence[Instruction]) -> list[Instruction]:
+    """The program with every `handover` as short as it may be; 0 where waiting is as good."""
+    result = list(instructions)
+    late = 0  # cycles from the last step of an instruction to the last result of the one before
+    for number, (now, after) in enumerate(pairwise(instructions)):
+        if now.opcode not in COMPUTE:
+            continue
+        drain = written(machine, now) - last_step(machine, now)
+        wait = 0
+        if after.opcode in COMPUTE:
+            wait = max(late + 1, _least(machine, now, after, drain))
+            wait = 0 if wait >= min(drain, _MOST + 1) else wait
+        result[number] = replace(now, fields={**now.fields, "handover": wait})
+        start = wait + 1 if wait else drain + 1
+        late = drain - start - last_step(machine, after) if after.opcode in COMPUTE else 0
+    return result
+
+
+def _least(machine: Machine, now: Instruction, after: Instruction, drain: int) -> int:
+    """Cycles from the last step of `now` to just before the start of `after`.
+
+    `drain`: cycles from that step to the last result.
+    """
+    read = operands.LATENCY if machine.dsp else OPERANDS
+    least = read  # pad_value and src_space have been used
+    if not _same_engine(machine, now, after):
+        least = 1 + accumulator.LATENCY + max(
+            term_latency(machine, opcode) for opcode in (now.opcode, after.opcode)
+        )  # fmt: skip
+    # The output stage has gone over when the first tile comes.
+    least = max(least, drain + 2 - after.steps - term_latency(machine, after.opcode))
+    if now["dst_space"] == after["src_space"] == Space.MAIN:
+        # Step i of `after` reads a word not before cycle `least + 3 + i`.
+        steps = max(drain - least - 2, 0)
+        first: dict[int, int] = {}
+        for step, words in zip(range(steps), _reads(machine, after), strict=False):
+            for word in words:
+                first.setdefault(word, step)
+        # The tile before the last is written when the last one's groups begin, or sooner.
+        before = 0
+        for words in _writes(now):
+            if before >= steps:
+                break
+            found = [first[word] for word in words if word in first]
+            if found:
+                least = max(least, drain - before - 2 - min(found))
+            last = groups(machine, now.opcode) * now.last_pixels
+            before += now.steps if before else last
+    return least
+
+
+def _same_engine(machine: Machine, now: Instruction, after: Instruction) -> bool:
+    """Whether steps of both may be in the engines at once."""
+    if now.opcode != after.opcode:
+        return False
+    names = ["channel_op", *(["pixels", "w_same_steps"] if machine.dsp else [])]
+    return now.opcode == Opcode.MATMUL or all(now[name] == after[name] for name in names)
+
+
+def _reads(machine: Machine, i: Instruction) -> Iterator[list[int]]:
+    """The words that each step reads, inside of the source."""
+    size = 1 << field_bits(machine)["src_base"]
+    for count in product(*(range(i[f"n_{loop}"]) for loop in LOOPS)):
+        at = dict(zip(LOOPS, count, strict=True))
+        place, y, x = (
+            i[start] + sum(at[loop] * i[f"{axis}_{loop}"] for loop in loops)
+            for start, axis, loops in (
+                ("src_base", "s", ("block", "oy", "ox", "cb", "ky", "kx")),
+                ("y0", "y", ("oy", "ky")), ("x0", "x", ("ox", "kx")),
+            )
+        )  # fmt: skip
+        yield [
+            (place + pixel * i["s_pixel"]) % size
+            for pixel in range(machine.pixels)
+            if 0 <= y < i["height"] and 0 <= x + pixel * i["x_pixel"] < i["width"]
+        ]
+
+
+def _writes(i: Instruction) -> Iterator[list[int]]:
+    """The words that each tile writes, the last tile first."""
+    counts = [i["pixels"]] * i["n_ox"]
+    counts[-1], counts[0] = i["pixels_last"], i["pixels_first"]
+    row, blocks = i.row_pixels, i["n_block"]
+    begins = [0, *accumulate(counts)]
+    for block, oy, ox in product(*(reversed(range(i[f"n_{loop}"])) for loop in LOOPS[:3])):
+        words = i["dst_words_last"] if block == blocks - 1 else i["dst_words"]
+        yield [
+            i["dst_base"] + (block * i["dst_words"] + word) * i["dst_word_stride"]
+            + oy * row + begins[ox] + pixel
+            for word in range(words) for pixel in range(counts[ox])
+        ]  # fmt: skip
