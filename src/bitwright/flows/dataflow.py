@@ -40,8 +40,8 @@ _OBJECTIVES: Mapping[SearchObjective, Objective] = {
 }  # fmt: skip
 _KINDS = {MatrixStage: "matrix", ChannelwiseStage: "channelwise", AddStage: "add"}
 _ROUTABLE = {"lut": 0.70, "ff": 0.75}
-"""Shares that a pipeline may take: most of it are carry chains, for whose ends place and route needs
-more tables (32,911 for 29,541 synthesised)."""
+"""Shares that a pipeline may take: most of it are carry chains, for whose ends place and route
+needs more tables (32,911 for 29,541 synthesised)."""
 _HOST_LUTS, _HOST_FFS = 900, 900  # bus, port, source and the owners of the banks
 ROUNDS = 6
 """Of folding with the buffers that the schedule of the folding before needs."""
