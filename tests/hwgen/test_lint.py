@@ -96,7 +96,13 @@ def _units() -> set[type[wiring.Component]]:
 @pytest.mark.parametrize("name", [*DESIGNS, *UNITS])
 def test_lint(name: str, tmp_path: Path) -> None:
     files = emit((DESIGNS | UNITS)[name](), tmp_path, name=name)
-    command = [*toolchain.verilator(), "--lint-only", *lint_arguments(), "--top-module", name]
+    command = [
+        *toolchain.verilator(),
+        "--lint-only",
+        *lint_arguments(memory="streamed" in name),
+        "--top-module",
+        name,
+    ]
     command += ["-Wno-UNUSEDSIGNAL"] if name in UNITS else []
     toolchain.call(
         "Verilator", [*command, *map(str, files)], tmp_path, toolchain.verilator_environment()

@@ -33,7 +33,7 @@ from bitwright.hwgen.sequencer import Fetch, Sequencer
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import ChannelOp, Opcode
 from bitwright.ir.machine import Machine
-from bitwright.targets.host_interface import MEMORY_ADDRESS_BITS, Window
+from bitwright.targets.host_interface import Window
 
 CONTROL_FIELDS = ("src_space", "pad_value", "channel_op", "handover")
 OPERANDS = 2  # cycles from a step to its operands: memory, then choice of the space or padding
@@ -131,9 +131,9 @@ class Core(wiring.Component):
             streamer.run.eq(port.run),
             streamer.begin.eq(sequencer.busy & ~was_busy),
             streamer.bursts.eq(bursts),
-            streamer.base.eq(port.memory_base[MEMORY_ADDRESS_BITS - prefetch.ADDRESS_BITS :]),
+            streamer.base.eq(port.memory_base),
             streamer.need.eq(fetch.count),
-            streamer.start.eq(sequencer.start),
+            streamer.start.eq(loops.start),
             streamer.release.eq(loops.finished),
             loops.bases.w_base.eq(streamer.head),
             weights.write_enable.eq(streamer.write_enable),
@@ -142,11 +142,6 @@ class Core(wiring.Component):
             port.failed.eq(self.memory.failed),
         ]
         wiring.connect(m, wiring.flipped(self.memory), streamer.port)
-        low = MEMORY_ADDRESS_BITS - prefetch.ADDRESS_BITS
-        unused = Signal(name="unused_memory_bits")
-        m.d.comb += unused.eq(
-            Cat(self.memory.idle, self.memory.write_data.ready, port.memory_base[:low]).any()
-        )
         time = Signal(32)
         m.d.sync += time.eq(time + 1)
         ended = [Signal(32, name=f"ended_bank{bank}") for bank in range(2)]

@@ -17,7 +17,7 @@ from bitwright.ir.machine import TABLE_ENTRIES, Machine
 from bitwright.targets.host_interface import (
     ADDRESS_BITS,
     MACHINE_ID,
-    MEMORY_ADDRESS_BITS,
+    MEMORY_WORD_BITS,
     WINDOW_SHIFT,
     Register,
     Window,
@@ -115,7 +115,8 @@ class HostPort(wiring.Component):
         output_data: the output word at `word_address(Window.OUTPUT)`, a cycle later.
         run, commit, release: CONTROL bit 0; one cycle each for the two writes.
         busy, input_full, output_full, cycles, inferences: what the registers show.
-        failed, ended: with external memory, too. memory_base: the register of that name.
+        failed, ended: with external memory, too.
+        memory_base: the register of that name, in words of 4 bytes.
     """
 
     def __init__(
@@ -152,7 +153,7 @@ class HostPort(wiring.Component):
                 "cycles": In(32),
                 "inferences": In(32),
                 **(
-                    {"failed": In(1), "ended": In(32), "memory_base": Out(MEMORY_ADDRESS_BITS)}
+                    {"failed": In(1), "ended": In(32), "memory_base": Out(MEMORY_WORD_BITS)}
                     if external
                     else {}
                 ),
@@ -266,7 +267,8 @@ class HostPort(wiring.Component):
         }
         stores = [Register.CONTROL, Register.INPUT_COMMIT, Register.OUTPUT_RELEASE]
         if self._external:
-            shows |= {Register.ENDED: self.ended, Register.MEMORY_BASE: self.memory_base}
+            base = Cat(Const(0, 2), self.memory_base)
+            shows |= {Register.ENDED: self.ended, Register.MEMORY_BASE: base}
             stores.append(Register.MEMORY_BASE)
         value: Value = Const(0, DATA_BITS)
         for register, shown in shows.items():
@@ -283,7 +285,7 @@ class HostPort(wiring.Component):
             m.d.sync += self.run.eq(word[0])
         if self._external:
             with m.If(written[Register.MEMORY_BASE]):
-                m.d.sync += self.memory_base.eq(word)
+                m.d.sync += self.memory_base.eq(word[2:])
         m.d.comb += [
             self.commit.eq(written[Register.INPUT_COMMIT]),
             self.release.eq(written[Register.OUTPUT_RELEASE]),

@@ -5,12 +5,12 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from bitwright.hwgen.isa import STREAM_BITS, address_bits
-from bitwright.hwgen.ports.memory_port import MemoryPortSignature
+from bitwright.hwgen.ports.memory_port import ReadPortSignature
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import MEMORY_BITS, Machine
-from bitwright.targets.host_interface import MEMORY_ADDRESS_BITS
+from bitwright.targets.host_interface import MEMORY_WORD_BITS
 
-ADDRESS_BITS = MEMORY_ADDRESS_BITS - (MEMORY_BITS // 8).bit_length() + 1
+ADDRESS_BITS = MEMORY_WORD_BITS
 ROOM_CYCLES = 2  # from the last step of an instruction to a command that uses its room
 BEGIN_CYCLES = 2  # from the cycle in which LOAD goes on to the first command
 THERE_CYCLES = 3  # from a word at the port to the first start that may use it
@@ -27,9 +27,9 @@ def slices(machine: Machine) -> int:
     return -(-machine.weight_bits // MEMORY_BITS)
 
 
-def memory_signature(machine: Machine) -> MemoryPortSignature:
+def memory_signature(machine: Machine) -> ReadPortSignature:
     """The port for a master of external memory."""
-    return MemoryPortSignature(
+    return ReadPortSignature(
         data_bits=MEMORY_BITS, address_bits=ADDRESS_BITS, words_bits=words_bits(machine)
     )
 

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from bitwright.hwgen.ports.axi4_master import Axi4Master
 from bitwright.hwgen.ports.axi4lite import Axi4LiteBridge
-from bitwright.hwgen.ports.memory_port import MemoryPortSignature
+from bitwright.hwgen.ports.memory_port import ReadPortSignature
 from bitwright.hwgen.ports.uart import UartBridge
 from bitwright.hwgen.ports.wishbone import WishboneBridge
 from bitwright.hwgen.ports.wishbone_master import WishboneMaster
@@ -50,7 +50,10 @@ class _BusTop(wiring.Component):
         wiring.connect(m, self._bridge.host, self._core.host)
         if self._master is not None:
             m.submodules.master = self._master
-            wiring.connect(m, self._core.memory, self._master.port)
+            memory, port = self._core.memory, self._master.port
+            wiring.connect(m, memory.command, port.command)
+            wiring.connect(m, port.read_data, memory.read_data)
+            m.d.comb += memory.failed.eq(port.failed)
         for start, bus in self._buses:
             for name, member in bus.signature.members.items():
                 pin, inner = getattr(self, f"{start}_{name}"), getattr(bus, name)
@@ -63,7 +66,7 @@ def _master(core: wiring.Component, kind: type[Any]) -> Any:
     if "memory" not in core.signature.members:
         return None
     port = core.signature.members["memory"].signature
-    assert isinstance(port, MemoryPortSignature), "the core's memory is one"
+    assert isinstance(port, ReadPortSignature), "the core's memory is one"
     return kind(burst_words=BURST_WORDS, **port.parameters)
 
 

@@ -44,8 +44,8 @@ class Register(IntEnum):
     MEMORY_BASE = 0x24
 
 
-MEMORY_ADDRESS_BITS = 32
-"""Of a byte address in external memory."""
+MEMORY_WORD_BITS = 30
+"""Of the number of a word (4 bytes) in external memory."""
 
 CONTROL_RUN = 1 << 0
 STATUS_BUSY = 1 << 0

@@ -189,7 +189,8 @@ class Axi4Master(wiring.Component):
             m.d.sync += beats_left.eq(beats_left - 1)
         wrong = Signal()
         m.d.comb += wrong.eq(
-            (bus.bvalid & bus.bready & bus.bresp[1]) | (bus.rvalid & bus.rready & bus.rresp[1])
+            (bus.bvalid & bus.bready & bus.bresp.any())
+            | (bus.rvalid & bus.rready & bus.rresp.any())
         )
         with m.If(wrong):
             m.d.sync += port.failed.eq(1)

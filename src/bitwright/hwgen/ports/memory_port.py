@@ -11,6 +11,26 @@ def command_layout(address_bits: int, words_bits: int) -> data.StructLayout:
     return data.StructLayout({"address": address_bits, "words": words_bits, "write": 1})
 
 
+class ReadPortSignature(Signature):
+    """What a unit needs of a memory port that only reads; members as in `MemoryPortSignature`.
+
+    Attributes:
+        parameters: of the whole port.
+    """
+
+    def __init__(self, *, data_bits: int, address_bits: int, words_bits: int) -> None:
+        self.parameters = {
+            "data_bits": data_bits, "address_bits": address_bits, "words_bits": words_bits
+        }  # fmt: skip
+        super().__init__(
+            {
+                "command": Out(stream.Signature(command_layout(address_bits, words_bits))),
+                "read_data": In(stream.Signature(data_bits)),
+                "failed": In(1),
+            }
+        )
+
+
 class MemoryPortSignature(Signature):
     """Transfers of whole words, seen from who asks for them.
 
@@ -39,9 +59,6 @@ class MemoryPortSignature(Signature):
                 f"Memory port has commands of {words_bits} bits of words and {address_bits} bits "
                 f"of address; expected at least 1 and no more than the address"
             )
-        self.parameters = {
-            "data_bits": data_bits, "address_bits": address_bits, "words_bits": words_bits
-        }  # fmt: skip
         super().__init__(
             {
                 "command": Out(stream.Signature(command_layout(address_bits, words_bits))),
