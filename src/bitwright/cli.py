@@ -479,9 +479,7 @@ def generate(
     integers = None if weights is None else api.IntegerWeights(weights, group)
     notes = _console(stderr=True)
     if score is not None:
-        result = api.score(
-            model, score, tokenizer=tokenizer, target=target, integers=integers
-        )
+        result = api.score(model, score, tokenizer=tokenizer, target=target, integers=integers)
         click.echo(f"{result.per_token:.6f}")
         notes.print(
             f"negative log-likelihood per token, {result.tokens:,} tokens in {result.texts:,} "

@@ -152,7 +152,10 @@ ELSEWHERE = ", for which there is no CPU code; run it on the reference interpret
         ),
         (
             lambda b, x: b.named("l").dynamic_linear(
-                x, b.plain(CODES.astype(np.int8)), b.plain(SCALES), b.add(b.plain(FLOATS[:, 0]), b.plain(FLOATS[:, 0]))
+                x,
+                b.plain(CODES.astype(np.int8)),
+                b.plain(SCALES),
+                b.add(b.plain(FLOATS[:, 0]), b.plain(FLOATS[:, 0])),
             ),
             "l (bw.dynamic_linear) has weights that are computed" + ELSEWHERE,
         ),

@@ -10,7 +10,7 @@ from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
 from bitwright.cli import main
-from bitwright.flows.decoding import Session
+from bitwright.flows.decoding import NotFinite, Session
 from bitwright.flows.generate import score
 from bitwright.flows.integer_weights import (
     IntegerWeights,
@@ -41,7 +41,9 @@ def file_of(folder: Path, type_: Type) -> Decoder:
     return load(folder / "model.gguf")
 
 
-@pytest.mark.parametrize(("type_", "weights"), [(Type.Q8_0, "8"), (Type.Q4_0, "4"), (Type.Q4_0, "8")])
+@pytest.mark.parametrize(
+    ("type_", "weights"), [(Type.Q8_0, "8"), (Type.Q4_0, "4"), (Type.Q4_0, "8")]
+)
 def test_a_file_keeps_its_integers(tmp_path: Path, type_: Type, weights: str) -> None:
     decoder = file_of(tmp_path, type_)
     made = with_integers(decoder, IntegerWeights(weights))
@@ -66,7 +68,9 @@ def test_integers_of_more_bits_become_fewer(tmp_path: Path) -> None:
 
 
 def test_zero_points_are_subtracted() -> None:
-    weight = tiny.blocks(np.random.default_rng(0).normal(size=(8, 16)).astype("f4"), 8, signed=False)
+    weight = tiny.blocks(
+        np.random.default_rng(0).normal(size=(8, 16)).astype("f4"), 8, signed=False
+    )
     made = IntegerWeights("4").of(weight)
     centred = weight.values.astype(np.int16) - np.repeat(weight.zero_points, 8, axis=1)
     np.testing.assert_array_equal(made.values, centred)
@@ -156,5 +160,5 @@ def test_a_damaged_weight_is_named() -> None:
         Decoder(WIDE.config, weights, None), context=4, prompt=2, target="cpu",
         integers=IntegerWeights("8"),
     )  # fmt: skip
-    with pytest.raises(Exception, match="^The logits after position 0 are not finite numbers; "):
+    with pytest.raises(NotFinite, match=r"^The logits after position 0 are not finite numbers; "):
         session.feed([1, 2])

@@ -45,7 +45,9 @@ def test_what_no_float16_reaches_keeps_its_scale() -> None:
     weight = np.float32([[1e-20, 0], [1e20, -1e20], [0, 0]])
     found = quantize_matrix(weight, Levels(127), 2)
     assert found.values.tolist() == [[127, 0], [127, -127], [0, 0]]
-    np.testing.assert_array_equal(found.scales[:, 0], np.float32([1e-20, 1e20, 0]) / np.float32(127))
+    np.testing.assert_array_equal(
+        found.scales[:, 0], np.float32([1e-20, 1e20, 0]) / np.float32(127)
+    )
 
 
 @pytest.mark.parametrize(

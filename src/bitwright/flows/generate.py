@@ -95,9 +95,7 @@ def generate(
             f"{decoder.config.context}. Give a shorter prompt"
         )
     context = min(decoder.config.context, len(given) + tokens)
-    session = Session(
-        decoder, context=context, prompt=len(given), target=target, integers=integers
-    )
+    session = Session(decoder, context=context, prompt=len(given), target=target, integers=integers)
     sampler, output = Sampler(sampling or Sampling()), _Output(stop, write)
     start = time.perf_counter()
     logits = session.feed(given)[-1]
@@ -151,9 +149,7 @@ def score(
     if not encoded:
         raise TextError(f"The text {text} has nothing to predict; expected at least two tokens")
     context = min(decoder.config.context, max(map(len, encoded)))
-    session = Session(
-        decoder, context=context, prompt=context, target=target, integers=integers
-    )
+    session = Session(decoder, context=context, prompt=context, target=target, integers=integers)
     start = time.perf_counter()
     total, count = 0.0, 0
     for tokens in encoded:

@@ -8,7 +8,6 @@ What it computes, bit for bit, is defined by `bitwright.ir.reference_dynamic`.
 
 from typing import Any
 
-from torch_mlir import ir
 from torch_mlir.dialects import ext
 
 from bitwright.ir import shapes

@@ -46,9 +46,7 @@ class _Attention:
         """All rows and heads."""
         code, window = self._code, self._op.window.value
         zero, one = code.index_constant(0), code.index_constant(1)
-        start32 = code.make(
-            f"memref.load {self._position.name}[{zero}] : {self._position.type}"
-        )
+        start32 = code.make(f"memref.load {self._position.name}[{zero}] : {self._position.type}")
         start = code.convert("arith.index_cast", start32, "i32", "index")
         with code.loop(self._rows) as row:
             end = code.apply("addi", code.apply("addi", start, row, "index"), one, "index")

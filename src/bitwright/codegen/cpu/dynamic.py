@@ -2,9 +2,9 @@
 
 With AVX-512 VNNI, 16 outputs lie in a vector and some vectors are computed at once. Weights are
 unsigned codes (`planes`), so that the integers of the row, the same in every lane, are the signed
-operand of `vpdpbusd`. One row masks the fields of a byte one after the other, each with a sum of its
-own that is shifted back once in a group. Several rows share codes that are unpacked first. Float
-operations are those of the definition, one by one; nothing is contracted.
+operand of `vpdpbusd`. One row masks the fields of a byte one after the other, each with a sum of
+its own that is shifted back once in a group. Several rows share codes that are unpacked first.
+Float operations are those of the definition, one by one; nothing is contracted.
 """
 
 from dataclasses import dataclass
@@ -225,6 +225,8 @@ class _Product:
         code, width = self._code, self._vectors * LANES
         terms = [(place.block, self._groups * width), (group, width)]
         at = code.index(terms, (place.vector + v) * LANES)
+        if self._far and self._rows == 1:
+            code.prefetch(self._scales, code.index([(at, 1)], AHEAD // 4))
         if not self._half:
             return code.load(self._scales, at, FLOATS)
         return code.convert("arith.extf", code.load(self._scales, at, HALVES), HALVES, FLOATS)
@@ -276,7 +278,9 @@ class _Product:
         byte = ((1 << plane.bits) - 1) << plane.bits * field
         return self._code.splat(byte - 256 if byte > 127 else byte, BYTES)
 
-    def _load(self, place: _Place, group: str, step: tuple[str, int, int], vectors: int) -> list[str]:
+    def _load(
+        self, place: _Place, group: str, step: tuple[str, int, int], vectors: int
+    ) -> list[str]:
         """The bytes of some vectors in a step."""
         code = self._code
         at, unroll, u = step

@@ -7,13 +7,13 @@ product that reads them; their sum stands beside them.
 from dataclasses import dataclass
 
 import numpy as np
+from torch_mlir import ir
 
 from bitwright.codegen.cpu.decoder_program import DecoderValues
 from bitwright.codegen.cpu.program import Kernel, Memory, View, count
 from bitwright.codegen.cpu.vectors import FLOATS, INTS, LANES, MASK, VectorCode
 from bitwright.ir.reference_dynamic import LARGEST_CODE, SMALLEST
 from bitwright.ir.types import shape_of
-from torch_mlir import ir
 
 _MAGNITUDE = 0x7FFFFFFF
 _INFINITE = 0x7F800000
@@ -31,7 +31,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Rows:
-    """Memory of quantized rows: codes [rows, groups, padded], sums [rows, groups], scales [rows]."""
+    """Memory of codes [rows, groups, padded], of their sums [rows, groups], of scales [rows]."""
 
     codes: Memory
     sums: Memory
