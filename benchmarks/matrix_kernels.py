@@ -1,12 +1,12 @@
-"""Low-bit matrix-vector products in one thread, beside the kernels that people use for them.
+"""Low-bit matrix products in one thread, beside the kernels that people use for them.
 
-`python benchmarks/matrix_kernels.py` multiplies a vector by matrices of 1 to 8 bit weights: ours
-(int8 activations, one scale, the requantized result checked against the reference), ONNX
-Runtime's MatMulNBits (groups of 128, int8 inside), and ggml's types where `llama-cpp-python` is
-installed. The peers' quantization of the activations is inside their times, as it is inside their
-calls; ours takes integers. All run in turns; medians and ratios are printed. `--far` takes matrices
-that no cache holds. Peers: `pip install onnxruntime`;
-`CC=clang CXX=clang++ pip install llama-cpp-python`.
+`python benchmarks/matrix_kernels.py` multiplies a vector, or `--rows` of them, by matrices of 1 to
+8 bit weights: ours on floats in groups of 128 as language models have it (quantization of the rows
+inside), ours on int8 with one scale and a requantized int8 result (one row only), both checked
+against the reference; ONNX Runtime's MatMulNBits (groups of 128, int8 inside), and ggml's types
+where `llama-cpp-python` is installed, all on floats. All run in turns; medians, the fastest of all
+calls and ratios to ours on floats are printed. `--far` takes matrices that no cache holds. Peers:
+`pip install onnxruntime`; `CC=clang CXX=clang++ pip install llama-cpp-python`.
 """
 
 import argparse
@@ -26,10 +26,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from bitwright.codegen.cpu.decoder import build_decoder
 from bitwright.codegen.cpu.library import build_library
 from bitwright.ir import reference
 from bitwright.ir.builder import Builder
 from bitwright.ir.types import QuantParams
+from bitwright.runtime.decoder import DecoderLibrary
 from bitwright.runtime.library import load_library
 
 PEERS = ("onnxruntime", "llama-cpp-python", "numpy")
@@ -67,7 +69,37 @@ def ours(width: str, outputs: int, depth: int, matrices: int, folder: Path) -> C
     return bound
 
 
-def onnxruntime_bits(bits: int, outputs: int, depth: int, matrices: int) -> Callable[[], Any]:
+def ours_in_groups(
+    width: str, rows: int, outputs: int, depth: int, matrices: int, folder: Path
+) -> Callable[[], Any]:
+    """The same on rows of floats; the first call's results are checked."""
+    rng = np.random.default_rng(0)
+    least, most, step = WIDTHS[width]
+    builder = Builder([("x", (1, rows, depth), None)])
+    results: list[tuple[str, Any]] = []
+    for number in range(matrices):
+        codes = rng.integers(0, (most - least) // step + 1, (outputs, depth))
+        weight = builder.plain((codes * step + least).astype(np.int8))
+        scales = rng.uniform(0.5, 2, (outputs, depth // GROUP)).astype(np.float16)
+        scale, bias = builder.plain(scales.astype("f4")), builder.plain(np.zeros(outputs, "f4"))
+        results.append(
+            (f"y{number}", builder.dynamic_linear(builder.inputs[0], weight, scale, bias))
+        )
+    module = builder.finish(results)
+    built = build_decoder(module, ("main",), folder)
+    x = {"x": rng.normal(0, 1, (1, rows, depth)).astype(np.float32)}
+    library = DecoderLibrary(built.library, built.description, built.constants)
+    bound = library.bound(x, "main")
+    bound()
+    for name, wanted in reference.run(module, x).items():
+        if not np.array_equal(bound.outputs[name], wanted):
+            raise SystemExit(f"{width} bits, {outputs}x{depth}: not the reference's result")
+    return bound
+
+
+def onnxruntime_bits(
+    bits: int, rows: int, outputs: int, depth: int, matrices: int
+) -> Callable[[], Any]:
     """MatMulNBits with int8 arithmetic, one thread."""
     import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
@@ -88,8 +120,8 @@ def onnxruntime_bits(bits: int, outputs: int, depth: int, matrices: int) -> Call
         ))  # fmt: skip
     shape = helper.make_tensor_value_info
     graph = helper.make_graph(
-        nodes, "nbits", [shape("x", TensorProto.FLOAT, [1, depth])],
-        [shape(f"y{n}", TensorProto.FLOAT, [1, outputs]) for n in range(matrices)], constants,
+        nodes, "nbits", [shape("x", TensorProto.FLOAT, [rows, depth])],
+        [shape(f"y{n}", TensorProto.FLOAT, [rows, outputs]) for n in range(matrices)], constants,
     )  # fmt: skip
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
@@ -98,7 +130,7 @@ def onnxruntime_bits(bits: int, outputs: int, depth: int, matrices: int) -> Call
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, ["CPUExecutionProvider"]
     )
-    given = {"x": rng.normal(0, 1, (1, depth)).astype(np.float32)}
+    given = {"x": rng.normal(0, 1, (rows, depth)).astype(np.float32)}
     return lambda: session.run(None, given)
 
 
@@ -161,9 +193,10 @@ class Ggml:
         return [ctypes.c_void_p(self._call("ggml_backend_cpu_buffer_type")), *extra]
 
     def product(
-        self, kind: str, outputs: int, depth: int, matrices: int, memory: ctypes.c_void_p
-    ) -> Callable[[], Any]:
-        """`mul_mat` of one row; the weights lie in `memory`."""
+        self, kind: str, rows: int, outputs: int, depth: int, matrices: int,
+        memory: ctypes.c_void_p,
+    ) -> Callable[[], Any]:  # fmt: skip
+        """`mul_mat` of some rows; the weights lie in `memory`."""
         number = self.NUMBERS[kind]
         stored, computed = self._context(), self._context()
         weights = [self._matrix(stored, number, outputs, depth) for _ in range(matrices)]
@@ -176,13 +209,13 @@ class Ggml:
             self._call(
                 "ggml_backend_tensor_set", weight, data, nothing, ctypes.c_size_t(size), result=None
             )
-        x = self._matrix(computed, self.F32, 1, depth)
+        x = self._matrix(computed, self.F32, rows, depth)
         graph = ctypes.c_void_p(self._call("ggml_new_graph", computed))
         for weight in weights:
             y = ctypes.c_void_p(self._call("ggml_mul_mat", computed, weight, x))
             self._call("ggml_build_forward_expand", graph, y, result=None)
         self._place(computed, ctypes.c_void_p(self._call("ggml_backend_cpu_buffer_type")))
-        row_of_x = np.random.default_rng(1).normal(0, 1, depth).astype(np.float32)
+        row_of_x = np.random.default_rng(1).normal(0, 1, rows * depth).astype(np.float32)
         self._call(
             "ggml_backend_tensor_set", x, ctypes.c_void_p(row_of_x.ctypes.data), ctypes.c_size_t(0),
             ctypes.c_size_t(row_of_x.nbytes), result=None,
@@ -192,7 +225,7 @@ class Ggml:
         return lambda: self._call("ggml_backend_graph_compute", backend, graph, result=ctypes.c_int)
 
     def products(
-        self, width: str, outputs: int, depth: int, matrices: int
+        self, width: str, rows: int, outputs: int, depth: int, matrices: int
     ) -> Iterator[tuple[str, Callable[[], Any]]]:
         """Each type of this width, in each memory that takes it."""
         for kind in self.TYPES.get(width, ()):
@@ -200,19 +233,18 @@ class Ggml:
                 repacked = {"Q4_0", "Q4_K", "Q2_K"}
                 if number == 0 or kind in repacked:
                     name = f"ggml {kind.lower()}" + (f" repacked{number}" if number else "")
-                    yield name, self.product(kind, outputs, depth, matrices, memory)
+                    yield name, self.product(kind, rows, outputs, depth, matrices, memory)
 
 
-def medians(calls: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
-    """Seconds of a call of each; they run in turns of `repeats`."""
+def measure(
+    calls: Sequence[Callable[[], Any]], repeats: int, rounds: int
+) -> list[tuple[float, float]]:
+    """Median and least seconds of a call of each; they run in turns of `repeats`."""
     times: list[list[float]] = [[] for _ in calls]
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for taken, call in zip(times, calls, strict=True):
-            start = time.perf_counter()
-            for _ in range(repeats):
-                call()
-            taken.append((time.perf_counter() - start) / repeats)
-    return [statistics.median(item) for item in times]
+            taken += [_seconds(call) for _ in range(repeats)]
+    return [(statistics.median(item), min(item)) for item in times]
 
 
 def read_bandwidth() -> float:
@@ -233,6 +265,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--size", default="4096x4096", help="outputs x depth (4096x4096)")
+    parser.add_argument("--rows", type=int, default=1, help="rows that are multiplied (1)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"turns ({ROUNDS})")
     parser.add_argument("--width", action="append", choices=list(WIDTHS), help="only these weights")
     parser.add_argument("--far", action="store_true", help="weights from memory: 512 MB in turns")
     options = parser.parse_args()
@@ -251,23 +285,32 @@ def main() -> None:
         bits = 2 if width == "ternary" else int(width)
         size = outputs * depth * bits // 8
         matrices = max(1, (512 << 20) // size) if options.far else 1
-        with tempfile.TemporaryDirectory() as folder:
-            calls = [ours(width, outputs, depth, matrices, Path(folder))]
-            names = ["ours"]
+        rows = options.rows
+        with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
+            calls = [ours_in_groups(width, rows, outputs, depth, matrices, Path(first))]
+            names = ["ours on floats"]
+            if rows == 1:
+                calls.append(ours(width, outputs, depth, matrices, Path(second)))
+                names.append("ours on int8")
             if bits in (2, 4, 8):
-                calls.append(onnxruntime_bits(bits, outputs, depth, matrices))
+                calls.append(onnxruntime_bits(bits, rows, outputs, depth, matrices))
                 names.append("ONNX Runtime")
             if importlib.util.find_spec("llama_cpp"):
-                for name, call in Ggml().products(width, outputs, depth, matrices):
+                for name, call in Ggml().products(width, rows, outputs, depth, matrices):
                     names.append(name)
                     calls.append(call)
-            times = [t / matrices for t in medians(calls, 1 if options.far else 20)]
-        line = f"{width:>8} bits  ours {times[0] * 1e6:8.1f} us {size / times[0] / 1e9:6.1f} GB/s"
-        if options.far:
-            line += f" ({size / times[0] / bandwidth:4.0%} of memory)"
-        for name, seconds in zip(names[1:], times[1:], strict=True):
-            line += f"\n{name:>28} {seconds * 1e6:8.1f} us = {seconds / times[0]:5.2f} x"
-        print(line, flush=True)
+            repeats = 1 if options.far or rows > 1 else 20
+            found = measure(calls, repeats, options.rounds)
+        times = [(median / matrices, least / matrices) for median, least in found]
+        print(f"{width} bits")
+        for name, (median, least) in zip(names, times, strict=True):
+            line = f"{name:>20} {median * 1e6:9.1f} us ({median / times[0][0]:5.2f} x), fastest"
+            line += f" {least * 1e6:9.1f} us ({least / times[0][1]:5.2f} x)"
+            line += f", {2 * rows * outputs * depth / least / 1e9:5.0f} GOPS"
+            line += f", {size / least / 1e9:5.1f} GB/s"
+            if options.far:
+                line += f" ({size / least / bandwidth:4.0%} of memory)"
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
 
 from bitwright.cli import main
-from bitwright.flows.decoding import Session
+from bitwright.flows.decoding import NotFinite, Session
 from bitwright.flows.generate import score
 from bitwright.flows.integer_weights import (
     IntegerWeights,
@@ -160,5 +160,5 @@ def test_a_damaged_weight_is_named() -> None:
         Decoder(WIDE.config, weights, None), context=4, prompt=2, target="cpu",
         integers=IntegerWeights("8"),
     )  # fmt: skip
-    with pytest.raises(Exception, match="^The logits after position 0 are not finite numbers; "):
+    with pytest.raises(NotFinite, match=r"^The logits after position 0 are not finite numbers; "):
         session.feed([1, 2])

@@ -97,8 +97,8 @@ def test_verifier(change: Callable[..., tuple[ir.Value, ...]], message: str) -> 
     builder = Builder([("x", (1, 8), None)])
     weight = builder.plain(np.ones((4, 8), np.int8))
     scale, bias = builder.plain(np.ones((4, 2), "f4")), builder.plain(np.ones(4, "f4"))
+    y = builder.dynamic_linear(builder.inputs[0], *change(builder, weight, scale, bias))
     with pytest.raises(IrError) as raised:
-        y = builder.dynamic_linear(builder.inputs[0], *change(builder, weight, scale, bias))
         builder.finish([("y", y)])
     assert f"bw.dynamic_linear: {message}" in str(raised.value)
 
@@ -107,8 +107,8 @@ def test_a_group_is_not_longer_than_its_sum_allows() -> None:
     builder = Builder([("x", (1, (1 << 15) + 1), None)])
     weight = builder.plain(np.ones((1, (1 << 15) + 1), np.int8))
     one = builder.plain(np.ones((1, 1), "f4"))
+    bias = builder.plain(np.ones(1, "f4"))
+    y = builder.dynamic_linear(builder.inputs[0], weight, one, bias)
     with pytest.raises(IrError) as raised:
-        bias = builder.plain(np.ones(1, "f4"))
-        y = builder.dynamic_linear(builder.inputs[0], weight, one, bias)
         builder.finish([("y", y)])
     assert "groups are 32769 weights long, expected at most 32768" in str(raised.value)

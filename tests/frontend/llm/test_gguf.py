@@ -106,6 +106,16 @@ def test_every_architecture_is_tried() -> None:
     assert {architecture for architecture, _ in CASES.values()} | {"qwen2"} == set(ARCHITECTURES)
 
 
+@pytest.mark.parametrize("name", ["none", "no_vocab"])
+def test_files_that_say_that_they_have_no_tokenizer(tmp_path: Path, name: str) -> None:
+    def without(writer: gguf.GGUFWriter) -> None:
+        writer.add_tokenizer_model(name)
+
+    gguf_models.write(tmp_path / "model.gguf", WIDE, "llama", metadata=without)
+    decoder = load(tmp_path / "model.gguf")
+    assert (decoder.tokenizer, decoder.notes) == (None, ("the file has no tokenizer",))
+
+
 def test_gemma_defaults(tmp_path: Path) -> None:
     """What older files leave out."""
     original = safetensors.load(FIXTURES / "gemma2")

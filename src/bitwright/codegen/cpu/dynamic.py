@@ -2,9 +2,9 @@
 
 With AVX-512 VNNI, 16 outputs lie in a vector and some vectors are computed at once. Weights are
 unsigned codes (`planes`), so that the integers of the row, the same in every lane, are the signed
-operand of `vpdpbusd`. One row masks the fields of a byte one after the other, each with a sum of its
-own that is shifted back once in a group. Several rows share codes that are unpacked first. Float
-operations are those of the definition, one by one; nothing is contracted.
+operand of `vpdpbusd`. One row masks the fields of a byte one after the other, each with a sum of
+its own that is shifted back once in a group. Several rows share codes that are unpacked first.
+Float operations are those of the definition, one by one; nothing is contracted.
 """
 
 from dataclasses import dataclass
@@ -16,15 +16,13 @@ from numpy.typing import NDArray
 from bitwright.codegen.cpu import dynamic_portable
 from bitwright.codegen.cpu.decoder_program import DecoderValues, refuse
 from bitwright.codegen.cpu.dynamic_rows import Layout, quantized
-from bitwright.codegen.cpu.planes import Codes, Plane, codes_of, packed
+from bitwright.codegen.cpu.gemv import AHEAD, SECOND_CACHE, SUMS
+from bitwright.codegen.cpu.planes import VECTOR, Codes, Plane, codes_of, joined, packed
 from bitwright.codegen.cpu.program import Kernel, count
 from bitwright.codegen.cpu.vectors import BYTES, FLOATS, HALVES, INTS, LANES, QUAD, VectorCode
 from bitwright.ir import graph
 from bitwright.ir.types import shape_of
 
-VECTOR = LANES * QUAD
-SUMS = 16
-"""Vectors of sums of one row."""
 CHAINS = 8
 """Sums that are needed to keep both multipliers busy for the time that one product takes."""
 TILE = 24
@@ -33,10 +31,6 @@ UNROLLED = 256
 """Products of a group that stand in a row, without a loop."""
 PART = 64
 """Products of one round of a loop, where there are more."""
-SECOND_CACHE = 1 << 20
-"""Weights of a function that are read again soon; more of them are fetched ahead."""
-AHEAD = 4096
-"""Bytes from where the weights are read to where they are fetched: a page."""
 
 
 def linear(kernel: Kernel, values: DecoderValues, op: Any) -> None:
@@ -225,6 +219,8 @@ class _Product:
         code, width = self._code, self._vectors * LANES
         terms = [(place.block, self._groups * width), (group, width)]
         at = code.index(terms, (place.vector + v) * LANES)
+        if self._far and self._rows == 1:
+            code.prefetch(self._scales, code.index([(at, 1)], AHEAD // 4))
         if not self._half:
             return code.load(self._scales, at, FLOATS)
         return code.convert("arith.extf", code.load(self._scales, at, HALVES), HALVES, FLOATS)
@@ -256,12 +252,14 @@ class _Product:
 
         zero = code.splat(0, INTS)
         found = code.sums(self._steps // unroll, [zero] * (own * chains), several)
-        joined = found[:own]
+        total = found[:own]
         for chain in range(1, chains):
             more = found[chain * own : (chain + 1) * own]
-            joined = [code.apply("addi", a, b, INTS) for a, b in zip(joined, more, strict=True)]
-        fields = self._fields
-        return [self._join(joined[v * fields : (v + 1) * fields]) for v in range(self._vectors)]
+            total = [code.apply("addi", a, b, INTS) for a, b in zip(total, more, strict=True)]
+        return [
+            joined(code, self._planes, total[first : first + self._fields])
+            for first in range(0, own, self._fields)
+        ]
 
     def _unroll(self, products: int) -> int:
         """Steps in a row, where one has so many products."""
@@ -273,8 +271,7 @@ class _Product:
     def _mask(self, plane: Plane, field: int) -> str | None:
         if plane.fields == 1:
             return None
-        byte = ((1 << plane.bits) - 1) << plane.bits * field
-        return self._code.splat(byte - 256 if byte > 127 else byte, BYTES)
+        return self._code.splat(plane.mask(field), BYTES)
 
     def _load(
         self, place: _Place, group: str, step: tuple[str, int, int], vectors: int
@@ -326,20 +323,6 @@ class _Product:
                     first += stored
                     at += plane.fields
         return made
-
-    def _join(self, sums: list[str]) -> str:
-        """The sums of all planes and fields, each at its place."""
-        code = self._code
-        total, rest = "", iter(sums)
-        for plane in self._planes:
-            for field in range(plane.fields):
-                part = next(rest)
-                if field:
-                    part = code.apply("shrsi", part, code.splat(plane.bits * field, INTS), INTS)
-                if plane.place:
-                    part = code.apply("shli", part, code.splat(plane.place, INTS), INTS)
-                total = code.apply("addi", total, part, INTS) if total else part
-        return total
 
     def _several(self, place: _Place, tile: Tile, group: str) -> list[str]:
         """The sums of a tile over a group, row by row."""

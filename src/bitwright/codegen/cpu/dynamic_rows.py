@@ -31,7 +31,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Rows:
-    """Memory of quantized rows: codes [rows, groups, padded], sums [rows, groups], scales [rows]."""
+    """Memory of codes [rows, groups, padded], of their sums [rows, groups], of scales [rows]."""
 
     codes: Memory
     sums: Memory

@@ -4,7 +4,7 @@ from bitwright.codegen.cpu.vectors import VectorCode
 
 _LOG2_E = 1.4426950408889634
 _LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4
-"""The first part has few bits, so that its product with a whole number is exact (Cody and Waite)."""
+"""The first part has few bits: its product with a whole number is exact (Cody and Waite)."""
 _ROUNDER = 12582912.0
 """1.5 * 2^23: added and taken off again, it leaves the nearest whole number."""
 _LEAST, _MOST = -87.0, 88.0

@@ -16,14 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch_mlir import ir
 
-from bitwright.codegen.cpu.planes import Codes, codes_of, packed
+from bitwright.codegen.cpu.planes import VECTOR, Codes, codes_of, joined, packed
 from bitwright.codegen.cpu.program import Kernel, View, count
 from bitwright.codegen.cpu.rescale import Rescale, Scales
 from bitwright.codegen.cpu.values import Values, folded_bias, weight_of, zero_point
 from bitwright.codegen.cpu.vectors import BYTES, INTS, LANES, QUAD, VectorCode
 from bitwright.ir.types import shape_of
 
-VECTOR = LANES * QUAD
 DEEPEST = 1 << 15
 """Products in a sum: a field scaled to the top of a byte, times 128, stays below 2^31."""
 SUMS = 16
@@ -97,8 +96,7 @@ class _Gemv:
         code, width = self._code, self._vectors * LANES
         least = self._least()
         masks = [
-            [code.splat(_signed(((1 << p.bits) - 1) << p.bits * field), BYTES)
-             for field in range(p.fields)]
+            [code.splat(p.mask(field), BYTES) for field in range(p.fields)]
             for p in self._codes.planes
         ]  # fmt: skip
         with code.loop(-(-self._outputs // width), shared=True) as block:
@@ -160,16 +158,7 @@ class _Gemv:
     def _joined(self, sums: list[str]) -> str:
         """step * (the sums of all planes and fields, each at its place)."""
         code = self._code
-        total, rest = "", iter(sums)
-        for plane in self._codes.planes:
-            for field in range(plane.fields):
-                part = next(rest)
-                if field:
-                    by = code.splat(plane.bits * field, INTS)
-                    part = code.apply("shrsi", part, by, INTS)
-                if plane.place:
-                    part = code.apply("shli", part, code.splat(plane.place, INTS), INTS)
-                total = code.apply("addi", total, part, INTS) if total else part
+        total = joined(code, self._codes.planes, sums)
         if self._codes.step == 1:
             return total
         return code.apply("muli", total, code.splat(self._codes.step, INTS), INTS)
@@ -181,7 +170,3 @@ class _Gemv:
             code.store_first(left, result, self._out, at)
         else:
             code.store(result, self._out, at)
-
-
-def _signed(byte: int) -> int:
-    return byte - 256 if byte > 127 else byte

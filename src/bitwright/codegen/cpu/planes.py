@@ -4,13 +4,16 @@ Weights are stored as unsigned codes u, with w = step * u + least, cut into plan
 bits. A byte holds several fields of a plane, each for other activations.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitwright.codegen.cpu.vectors import LANES, QUAD
+from bitwright.codegen.cpu.vectors import INTS, LANES, QUAD, VectorCode
+
+VECTOR = LANES * QUAD
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,11 @@ class Plane:
     @property
     def fields(self) -> int:
         return 8 // self.bits
+
+    def mask(self, field: int) -> int:
+        """The signed byte that leaves one field of the stored ones."""
+        byte = ((1 << self.bits) - 1) << self.bits * field
+        return byte - 256 if byte > 127 else byte
 
 
 @dataclass(frozen=True)
@@ -78,3 +86,17 @@ def packed(codes: Codes, vectors: int) -> NDArray[np.int8]:
         places = (plane.bits * np.arange(plane.fields, dtype=np.uint8))[:, None, None]
         parts.append(np.bitwise_or.reduce(fields << places, axis=4))
     return np.concatenate(parts, axis=3).reshape(-1).view(np.int8)
+
+
+def joined(code: VectorCode, planes: Sequence[Plane], sums: Iterable[str]) -> str:
+    """The sums of masked fields of all planes, each shifted to its place, added up."""
+    total, rest = "", iter(sums)
+    for plane in planes:
+        for field in range(plane.fields):
+            part = next(rest)
+            if field:
+                part = code.apply("shrsi", part, code.splat(plane.bits * field, INTS), INTS)
+            if plane.place:
+                part = code.apply("shli", part, code.splat(plane.place, INTS), INTS)
+            total = code.apply("addi", total, part, INTS) if total else part
+    return total

@@ -317,7 +317,7 @@ class Program:
         return f"{head}\n{body}\n    return\n  }}"
 
     def _calls(self) -> list[str]:
-        """Lines that call every kernel; `%arena` and the arguments are names that stand for them."""
+        """Lines that call every kernel, on `%arena` and the arguments."""
         lines: list[str] = []
         constants = {name: key for key, name in self._constants.items()}
         for number, kernel in enumerate(self._kernels):

@@ -41,6 +41,9 @@ EXPRESSIONS: Mapping[str, tuple[str, ...]] = {
 WHOLE_WORDS = frozenset({"llama-bpe", "tekken"})
 """Where a word that is a token is taken as it is, and where a prompt has a begin token."""
 
+NO_TOKENIZER = ("none", "no_vocab")
+"""What llama.cpp calls it."""
+
 
 def of_metadata(
     where: str, metadata: Mapping[str, Any], vocabulary: int
@@ -54,7 +57,7 @@ def of_metadata(
     """
     fields = Fields(where, metadata)
     kind = fields.any(f"{PREFIX}model")
-    if kind in (None, "none", "no_vocab"):  # as llama.cpp calls it
+    if kind is None or (isinstance(kind, str) and kind in NO_TOKENIZER):
         return None, ("the file has no tokenizer",)
     if not isinstance(kind, str) or kind not in ("llama", "gpt2"):
         raise fields.unsupported(f"{PREFIX}model", kind, "llama, gpt2")
