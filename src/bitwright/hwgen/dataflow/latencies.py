@@ -63,8 +63,8 @@ def output(form: Output, cycles: int) -> int:
             table = ROM_LATENCY if form.table is not None else 0
             unit = product(form, cycles)
             if unit is not None:
-                return 4 + unit.latency(multiplier_bits(form)) + table
-            return 5 + (3 if wide(form) else 2) + table
+                return 5 + unit.latency(multiplier_bits(form)) + table
+            return 6 + (3 if wide(form) else 2) + table
 
 
 def multiplier_bits(output: Requantize) -> int:

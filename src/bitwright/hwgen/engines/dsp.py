@@ -238,14 +238,14 @@ def resources(machine: Machine) -> Structure:
     packed, trees = rows * lanes // 2, pixels * rows * adder_tree_bits(lanes, PRODUCT_BITS)
     return Structure(
         lut={
-            "block_pairs": 68 * machine.multiplier_blocks,
+            "block_pairs": 58 * machine.multiplier_blocks,
             "table_products": 90 * of_tables,
             "multiples": 20 * pixels * lanes,
             "packed": 10 * packed,
             "trees": trees,
         },
         ff={
-            "block_pairs": 113 * machine.multiplier_blocks,
+            "block_pairs": 123 * machine.multiplier_blocks,
             "table_products": 56 * of_tables,
             "multiples": (54 if of_tables else 27) * pixels * lanes,
             "packed": 34 * packed,
