@@ -300,11 +300,11 @@ def resources(machine: Widths, channels: int) -> Structure:
     if machine.wide:
         return Structure(
             lut={"wide": 320 * channels, "wide_acc_bits": 5 * channels * bits},
-            ff={"wide": 271 * channels, "wide_acc_bits": 5 * channels * bits, "wide_high": high},
+            ff={"wide": 298 * channels, "wide_acc_bits": 5 * channels * bits, "wide_high": high},
             dsp=4 * channels,
         )
     return Structure(
         lut={"narrow": 145 * channels, "narrow_acc_bits": 5 * channels * bits},
-        ff={"narrow": 132 * channels, "narrow_acc_bits": 3 * channels * bits, "narrow_high": high},
+        ff={"narrow": 157 * channels, "narrow_acc_bits": 3 * channels * bits, "narrow_high": high},
         dsp=2 * channels,
     )

@@ -4,22 +4,27 @@ A block multiplies `w1 * 2^9 + w2` by an activation; the 16 bits of the lower pr
 into the upper one. Those 7 bits of the upper product are made once more, of look-up tables, and
 taken off. 2^9 and not 2^10, so that the operand of 18 bits holds weights of -128 too.
 
+Each block has registers of its own in front of its operands, so that the wires to it and from it
+are short: it takes a third of a cycle itself.
+
 Pairs of rows beyond `multiplier_blocks` have both of their products made of look-up tables, of
 the digits 0 to 3 of a weight and the multiples 0, a, 2a, 3a.
 """
 
 from collections.abc import Callable
+from copy import copy
 
 from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
+from bitwright.hwgen.ram import COPY_SUFFIX
 from bitwright.hwgen.structure import Structure, adder_tree_bits
 from bitwright.ir.machine import WINDOW_TAPS, Machine
 
 PRODUCT_BITS = 16
-PRODUCTS = 4  # cycles from the operands to the products
+PRODUCTS = 5  # cycles from the operands to the products
 SHIFT = 9  # of the upper weight in a block's operand
 OVERLAP = PRODUCT_BITS - SHIFT
 HALF_BITS = 12  # of the product of half a weight
@@ -83,6 +88,9 @@ class Dsp(wiring.Component):
             ]
             for row in range(machine.rows)
         ]
+        later = [  # for products of tables, which take a cycle less
+            [_delayed(m, weight, f"{weight.name}_later") for weight in of_row] for of_row in weights
+        ]
         for p in every:
             operands = [
                 _Multiples(m, self.activations[p][lane], f"pixel{p}_lane{lane}",
@@ -98,7 +106,7 @@ class Dsp(wiring.Component):
                         both = _in_block(m, a, weights[upper][lane], packed[pair][lane], name)
                     else:
                         both = tuple(
-                            _of_tables(m, a, weights[row][lane], f"{name}_{row % 2}")
+                            _of_tables(m, a.later, later[row][lane], f"{name}_{row % 2}")
                             for row in (upper, lower)
                         )
                     for row, value in zip((upper, lower), both, strict=True):
@@ -140,6 +148,10 @@ class _Multiples:
         self.thrice = _registered(m, value + (value << 1), bits, f"{name}_thrice")
         if not blocks_only:
             self.negative = _registered(m, -value, 9, f"{name}_negative")
+            self.later = copy(self)  # a cycle later
+            for part in ("once", "thrice", "negative"):
+                own: Signal = getattr(self, part)
+                setattr(self.later, part, _delayed(m, own, f"{own.name}_later"))
 
     def times(self, digit: Value, bits: int = 10, *, signed_digit: bool = False) -> Value:
         """The low `bits` bits of `digit` (two bits) times the value."""
@@ -161,16 +173,19 @@ def _choose(digit: Value, bits: int, one: Value, two: Value, three: Value) -> Va
 def _in_block(
     m: Module, a: _Multiples, upper: Signal, packed: Signal, name: str
 ) -> tuple[Value, Value]:
-    """Products of the upper and the lower weight of a pair, three cycles after the multiples."""
+    """Products of the upper and the lower weight of a pair, four cycles after the multiples."""
+    near = _delayed(m, a.once, f"{name}_activation{COPY_SUFFIX}")
+    weights = _delayed(m, packed, f"{name}_weights{COPY_SUFFIX}")
     both = Signal(signed(PRODUCT_BITS + SHIFT), name=f"{name}_both", reset_less=True)
-    m.d.sync += both.eq(packed * a.once)
+    m.d.sync += both.eq(weights * near)
     # The lowest bits of upper * a, in two parts.
     digits = [upper[bit : bit + 2] for bit in (0, 2, 4)]
     terms = [a.times(digit, OVERLAP - 2 * place) for place, digit in enumerate(digits)]
     low = _registered(m, terms[0] + (terms[1] << 2), OVERLAP, f"{name}_low")
     top = upper[6] & a.once[0]
     high = _registered(m, terms[2] + (top << 2), OVERLAP - 4, f"{name}_high")
-    reach = _registered(m, both[SHIFT:PRODUCT_BITS] - low - (high << 4), OVERLAP, f"{name}_reach")
+    known = _registered(m, low + (high << 4), OVERLAP, f"{name}_known")
+    reach = _registered(m, both[SHIFT:PRODUCT_BITS] - known, OVERLAP, f"{name}_reach")
     later = _delayed(m, both, f"{name}_later")
     above = later[SHIFT:].as_signed() - reach.as_signed()
     first = _registered(m, above, PRODUCT_BITS, f"{name}_upper").as_signed()
@@ -179,7 +194,7 @@ def _in_block(
 
 
 def _of_tables(m: Module, a: _Multiples, weight: Signal, name: str) -> Value:
-    """The product of one weight, three cycles after the multiples."""
+    """The product of one weight, three cycles after the multiples `a`."""
     low = a.times(weight[:2]) + (a.times(weight[2:4]) << 2)
     high = a.times(weight[4:6]) + (a.times(weight[6:], signed_digit=True) << 2)
     low_part = _registered(m, low, HALF_BITS, f"{name}_low").as_signed()
@@ -223,16 +238,16 @@ def resources(machine: Machine) -> Structure:
     packed, trees = rows * lanes // 2, pixels * rows * adder_tree_bits(lanes, PRODUCT_BITS)
     return Structure(
         lut={
-            "block_pairs": 68 * machine.multiplier_blocks,
+            "block_pairs": 58 * machine.multiplier_blocks,
             "table_products": 90 * of_tables,
             "multiples": 20 * pixels * lanes,
             "packed": 10 * packed,
             "trees": trees,
         },
         ff={
-            "block_pairs": 90 * machine.multiplier_blocks,
+            "block_pairs": 123 * machine.multiplier_blocks,
             "table_products": 56 * of_tables,
-            "multiples": 27 * pixels * lanes,
+            "multiples": (54 if of_tables else 27) * pixels * lanes,
             "packed": 34 * packed,
             "trees": trees,
         },
