@@ -37,6 +37,7 @@ MACHINE = Machine(
     out_words=50, weight_words=400, param_words=128, tables=2, program_words=256,
 )  # fmt: skip
 PRODUCTS = replace(MACHINE, engine="dsp", pixels=4, banks=8, multiplier_blocks=37)
+PAIRS = replace(PRODUCTS, requant_pixels=2, out_words=51)
 DESIGNS: dict[str, Callable[[], wiring.Component]] = {
     "bitwright_wb": lambda: WishboneTop(core=Core(machine=MACHINE)),
     **{
@@ -51,6 +52,7 @@ DESIGNS: dict[str, Callable[[], wiring.Component]] = {
     },
     "bitwright_axil": lambda: Axi4LiteTop(core=Core(machine=MACHINE)),
     "bitwright_products": lambda: WishboneTop(core=Core(machine=PRODUCTS)),
+    "bitwright_pairs": lambda: WishboneTop(core=Core(machine=PAIRS)),
     "bitwright_uart": lambda: UartTop(core=Core(machine=MACHINE), divisor=12),
 }
 # Those of pipelines are in the designs of `dataflow/`.

@@ -95,18 +95,18 @@ class Requantizer(wiring.Component):
             if wide:
                 twice = self._rounds_twice(shift)
         else:
-            multiplier = _delayed(m, self.multiplier, 1, "multiplier")
+            multiplier = delayed(m, self.multiplier, 1, "multiplier")
             m.d.sync += biased.eq(total)
-            shift = _delayed(m, self.shift, 1 + _product_cycles(self.machine), "shift")
+            shift = delayed(m, self.shift, 1 + _product_cycles(self.machine), "shift")
             if wide:
-                early = _delayed(m, self._rounds_twice(self.shift), 2, "twice")
-                twice = _delayed(m, early, 2, "twice_late")
+                early = delayed(m, self._rounds_twice(self.shift), 2, "twice")
+                twice = delayed(m, early, 2, "twice_late")
                 product = self._wide_product(m, biased, multiplier, early)
             else:
                 product = self._product(m, biased, multiplier)
 
         # shift in two cycles; a 0 below the product leaves the half bit at the window's bottom
-        fine_shift = _delayed(m, shift[:3], 1, "shift_fine")
+        fine_shift = delayed(m, shift[:3], 1, "shift_fine")
         doubled = Cat(Const(0, 1), product)
         value, over, lost = _narrow_shift(
             m, doubled, ((32, shift[5]), (16, shift[4]), (8, shift[3]))
@@ -130,9 +130,9 @@ class Requantizer(wiring.Component):
         placed = Signal(signed(WINDOW_BITS), reset_less=True)
         up = body[0]
         if wide:
-            coarse_rest = _delayed(m, coarse_rest, 1, "coarse_rest")
-            rest = _delayed(m, coarse_rest | Cat(lost).any(), 1, "rest")
-            twice = _delayed(m, twice, 2, "twice_last")
+            coarse_rest = delayed(m, coarse_rest, 1, "coarse_rest")
+            rest = delayed(m, coarse_rest | Cat(lost).any(), 1, "rest")
+            twice = delayed(m, twice, 2, "twice_last")
             tie_up = Signal()
             with m.Switch(self.rounding):
                 with m.Case(Rounding.HALF_UP):
@@ -179,7 +179,7 @@ class Requantizer(wiring.Component):
         with m.If(self.start):
             m.d.sync += held.eq(self.shift)
         later = unit.latency(count) - unit.cycles(count)
-        return product.product, _delayed(m, held, later, "shift")
+        return product.product, delayed(m, held, later, "shift")
 
     def _product(self, m: Module, acc: Signal, multiplier: Signal) -> Value:
         """acc * m in two cycles, as two products.
@@ -222,7 +222,7 @@ class Requantizer(wiring.Component):
         missing = Signal(signed(high_bits), reset_less=True)
         # The lowest product is needed a cycle later. Its operands wait, not its result: yosys 0.70
         # loses the product where two registers follow a multiplier of the iCE40.
-        later_low, later_m = _delayed(m, low, 1, "later_low"), _delayed(m, m_low, 1, "later_m")
+        later_low, later_m = delayed(m, low, 1, "later_low"), delayed(m, m_low, 1, "later_m")
         m.d.sync += [
             low_low.eq(later_low * later_m),
             low_high.eq(low * m_high),
@@ -257,7 +257,8 @@ def add_with_carry(total: Value, a: Value, b: Value, carry: Value) -> Assign:
     return Cat(unused, total).eq(Cat(carry, a).as_signed() + Cat(carry, b).as_signed())
 
 
-def _delayed(m: Module, value: Value, cycles: int, name: str) -> Value:
+def delayed(m: Module, value: Value, cycles: int, name: str) -> Value:
+    """`value`, so many cycles later."""
     for number in range(cycles):
         later = Signal.like(value, name=f"{name}_{number}", reset_less=True)
         m.d.sync += later.eq(value)
