@@ -24,7 +24,7 @@ from bitwright import api
 from bitwright.flows.models import import_model
 from bitwright.flows.overlay import OverlayBuild, build_overlay
 from bitwright.hwgen import golden
-from bitwright.hwgen.isa import COMPUTE, groups
+from bitwright.hwgen.isa import COMPUTE, output_cycles
 from bitwright.ir import graph, reference
 from bitwright.ir.instructions import Opcode
 from bitwright.ir.types import shape_of
@@ -61,7 +61,7 @@ def print_layers(build: OverlayBuild) -> None:
     for layer, i, cycles in rows:
         if i.opcode not in COMPUTE:
             continue
-        output = groups(assembled.machine, i.opcode) * i["pixels"]
+        output = output_cycles(assembled.machine, i.opcode, i["pixels"])
         bound = "steps" if i.steps >= output else "output stage"
         if cycles > 2 * i.tiles * max(i.steps, output):
             bound = "start and drain"

@@ -210,7 +210,8 @@ class Candidate:
             size = f"{p['lanes']} x {p['rows']}"
             if p["engine"] == "dsp":
                 size = f"dsp {size} x {p['pixels']}, {p['banks']} banks"
-            return f"{size}, requantize {p['requant_lanes']}"
+            side = p.get("requant_pixels", 1)
+            return f"{size}, requantize {p['requant_lanes']}" + (f" x {side}" if side != 1 else "")
         return f"pipeline of {p['stages']}, every {self.interval:,}"
 
 

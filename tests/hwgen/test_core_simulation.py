@@ -147,6 +147,7 @@ MACHINES = [
     pytest.param(
         whole_weights(16, 2, pixels=2, banks=2, multiplier_blocks=64), marks=pytest.mark.slow
     ),
+    whole_weights(8, 4, pixels=4, banks=4, requant_pixels=2, multiplier_blocks=20),
 ]
 
 

@@ -29,6 +29,14 @@ NAMES = (
             "rows is 12; expected a power of two that is a multiple of lanes (4) and at least 8",
         ),
         (
+            {"requant_pixels": 2},
+            "requant_pixels is 2; expected 1 with the engine weightserial",
+        ),
+        (
+            {"requant_pixels": 3, "engine": "dsp", "pixels": 4, "banks": 4},
+            "requant_pixels is 3; expected 1 or 2 with the engine dsp",
+        ),
+        (
             {"requant_lanes": 8},
             "requant_lanes is 8; expected a power of two that is at most lanes (4)",
         ),

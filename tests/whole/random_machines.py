@@ -70,6 +70,8 @@ def random_style(seed: int, wide: bool) -> Style:
         multiplier_bits=31 if wide else 16, engine=engine, pixels=pixels, banks=banks,
         multiplier_blocks=pixels * rows * lanes // choice(2, 4) if engine == DSP else 0,
     )  # fmt: skip
+    if engine == DSP:
+        tile = replace(tile, requant_pixels=choice(1, 2))
     return Style(tile, (PortKind.WISHBONE, PortKind.AXI4LITE)[choice(0, 1)])
 
 

@@ -20,7 +20,14 @@ from bitwright.ir.types import shape_of
 from bitwright.targets import get_fpga
 
 BOARD = "ulx3s-85f"
-ARRAY = {"engine": "dsp", "lanes": 8, "rows": 16, "pixels": 4, "requant_lanes": 8}
+ARRAY = {
+    "engine": "dsp",
+    "lanes": 8,
+    "rows": 16,
+    "pixels": 4,
+    "requant_lanes": 8,
+    "requant_pixels": 1,
+}
 # Cycles of an inference on that array, which all four fit, and its banks.
 CYCLES = {"kws": (9_857, 8), "ic": (31_879, 8), "ad": (2_245, 8), "vww": (39_341, 4)}
 QUICK = (("kws", 20), ("ad", 20))

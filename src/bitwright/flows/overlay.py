@@ -45,6 +45,7 @@ from bitwright.targets.target import FpgaTarget, Resources
 DEPTHS = ("act_words", "in_words", "out_words", "weight_words", "param_words", "program_words")
 _MEMORIES = (*DEPTHS, "tables")
 _STREAM = ("weight_words", "memory", "memory_latency", "memory_mhz")
+_REQUANT = ("requant_lanes", "requant_pixels")
 _NEEDED = (*_MEMORIES, "acc_bits", "multiplier_bits")
 
 
@@ -93,8 +94,10 @@ class OverlayMaker:
     def least(self, array: Array) -> Machine:
         """See `Maker`."""
         least: dict[str, Any] = dict.fromkeys(DEPTHS, 2)
-        least |= {"requant_lanes": 1, "acc_bits": MIN_ACC_BITS}
+        least |= dict.fromkeys(_REQUANT, 1) | {"acc_bits": MIN_ACC_BITS}
         given: dict[str, Any] = {**self._fixed, **array._asdict(), "multiplier_blocks": 0}
+        if array.engine != DSP:
+            given["requant_pixels"] = 1
         if self._streams:
             bits = array.lanes * array.rows * (8 if array.engine == DSP else 1)
             given.setdefault("weight_words", 4 * burst_weights(bits))
@@ -106,7 +109,7 @@ class OverlayMaker:
     def machine(self, array: Array) -> Machine:
         """See `Maker`."""
         smallest = {**self._fixed, "param_words": 0, "multiplier_blocks": 0}
-        assembled = assemble(self._program(array, 1, smallest)[2])
+        assembled = assemble(self._program(array, {}, smallest)[2])
         self._instructions[array] = assembled.instructions
         return assembled.machine
 
@@ -124,18 +127,19 @@ class OverlayMaker:
     def build(self, machine: Machine) -> OverlayBuild:
         """The program for a machine that was found; its memories are sized anew."""
         fixed = {**self._fixed, "multiplier_blocks": machine.multiplier_blocks}
-        parts, legal, program = self._program(Array.of(machine), machine.requant_lanes, fixed)
+        requant = {name: getattr(machine, name) for name in _REQUANT}
+        parts, legal, program = self._program(Array.of(machine), requant, fixed)
         assembled = assemble(program)
         machine = assembled.machine
         prediction = predict(machine, assembled.instructions)
         return OverlayBuild(parts, legal, program, assembled, prediction, self.resources(machine))
 
     def _program(
-        self, array: Array, requant_lanes: int, fixed: dict[str, Any]
+        self, array: Array, requant: dict[str, int], fixed: dict[str, Any]
     ) -> tuple[Parts, ir.Module, ir.Module]:
         parts, legal, _ = self._prepared(array.lanes)
         rest = _only(("acc_bits", "multiplier_bits", "multiplier_blocks"), fixed)
-        tile = Tile(requant_lanes=requant_lanes, **array._asdict(), **rest)
+        tile = Tile(**requant, **array._asdict(), **rest)
         program = tile.run(legal)
         if self._streams:
             program = Stream(**_only(_STREAM, fixed)).run(program)
@@ -217,11 +221,12 @@ def _raise_why(found: Found, target: FpgaTarget) -> NoReturn:
     errors = sorted(found.errors.values(), key=lambda error: isinstance(error, MachineError))
     if errors and not (found.short and isinstance(errors[0], MachineError)):
         raise errors[0]
-    (nearest, _), short = min(
+    nearest, short = min(
         found.short.items(), key=lambda item: item[1][0].need / max(item[1][0].have, 1)
     )
     raise DoesNotFit(
-        f"the nearest machine for this model, {nearest.lanes} lanes x {nearest.rows} rows",
+        f"the nearest machine for this model, {nearest.array.lanes} lanes x "
+        f"{nearest.array.rows} rows",
         target.name,
         [(item.name, item.need, item.have) for item in short],
     )  # fmt: skip

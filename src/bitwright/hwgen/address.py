@@ -64,14 +64,16 @@ class RowFlags(data.Struct):
     last: 1  # its tile is the last of a row  # pyright: ignore
 
 
-def issue_cycles(instruction: Instruction, groups: int) -> int:
+def issue_cycles(instruction: Instruction, groups: int, side_by_side: int = 1) -> int:
     """Golden: cycles from the first to the last step, both included, stalls counted.
 
-    `groups`: cycles that the output stage needs for a pixel of a tile.
+    `groups`: cycles that the output stage needs for a pixel of a tile; `side_by_side`: pixels for
+    which it needs them together.
     """
     i, steps = instruction, instruction.steps
     first, inner, last = (
-        max(steps, groups * pixels) for pixels in (i["pixels_first"], i["pixels"], i.last_pixels)
+        max(steps, groups * -(-pixels // side_by_side))
+        for pixels in (i["pixels_first"], i["pixels"], i.last_pixels)
     )
     row = last if i["n_ox"] == 1 else first + (i["n_ox"] - 2) * inner + last
     return steps + i["n_block"] * i["n_oy"] * row - last

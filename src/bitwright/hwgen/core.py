@@ -56,6 +56,11 @@ def control_layout(machine: Machine) -> data.StructLayout:
     return field_layout(machine, names)
 
 
+def result_depth(machine: Machine) -> int:
+    """Words of an output bank in each of its memories."""
+    return -(-machine.out_words // machine.requant_pixels)
+
+
 def bank_words(words: int) -> int:
     """Depth of a memory of two banks of `words`: the bank is the lowest address bit."""
     return 2 * words
@@ -90,7 +95,7 @@ class Core(wiring.Component):
         reset = ResetInserter(halted)
         m.submodules.fetch = reset(fetch)
         m.submodules.sequencer = reset(sequencer)
-        m.submodules.handover = reset(over)
+        m.submodules.next_instruction = reset(over)
         m.submodules.loops = reset(loops)
         m.submodules.output = reset(stage)
 
@@ -293,7 +298,8 @@ class Core(wiring.Component):
     def _gap(self, m: Module, pixels: Value, matmul: Value, name: str) -> Signal:
         """Groups of so many pixels, minus one; 0 for no pixels."""
         machine = self.machine
-        groups = Mux(matmul, pixels * machine.matmul_groups, pixels * machine.channelwise_groups)
+        turns = pixels if machine.requant_pixels == 1 else (pixels >> 1) + pixels[0]
+        groups = Mux(matmul, turns * machine.matmul_groups, turns * machine.channelwise_groups)
         gap = Signal(range(machine.pixels * machine.matmul_groups), name=f"gap_{name}")
         m.d.sync += gap.eq(Mux(pixels == 0, 0, groups - 1))
         return gap
@@ -381,8 +387,8 @@ class Core(wiring.Component):
         m.d.comb += [
             main.read_address.eq(loops.source),
             main.write_enable.eq(stage.write_enable & ~ending.fields.dst_space),
-            main.write_address.eq(stage.write_address),
-            main.write_data.eq(stage.write_data),
+            main.write_address.eq(stage.write_address[0]),
+            main.write_data.eq(stage.write_data[0]),
             first.read_address.eq(Cat(input_banks.read_bank, _resized(loops.source, in_bits))),
             first.write_enable.eq(port.write_input),
             first.write_address.eq(Cat(input_banks.write_bank, port.word_address(Window.INPUT))),
@@ -397,19 +403,28 @@ class Core(wiring.Component):
     def _result(
         self, m: Module, port: HostPort, stage: OutputStage, ending: "Ending", banks: PingPong
     ) -> None:
-        """The output banks."""
-        machine = self.machine
-        m.submodules.result = result = Ram(
-            width=machine.activation_bits, depth=bank_words(machine.out_words), contents="output"
-        )
-        address = _resized(stage.write_address, address_bits(machine.out_words))
-        m.d.comb += [
-            result.write_enable.eq(stage.write_enable & ending.fields.dst_space),
-            result.write_address.eq(Cat(banks.write_bank, address)),
-            result.write_data.eq(stage.write_data),
-            result.read_address.eq(Cat(banks.read_bank, port.word_address(Window.OUTPUT))),
-            port.output_data.eq(result.read_data),
-        ]
+        """The output banks: for each port a memory of every other word."""
+        ports, read = self.machine.requant_pixels, port.word_address(Window.OUTPUT)
+        bits, depth = ports - 1, result_depth(self.machine)
+        found: list[Value] = []
+        for number in range(ports):
+            result = Ram(
+                width=self.machine.activation_bits, depth=bank_words(depth), contents="output"
+            )
+            m.submodules[f"result{number}"] = result
+            place = _resized(stage.write_address[number][bits:], address_bits(depth))
+            m.d.comb += [
+                result.write_enable.eq(stage.write_enable[number] & ending.fields.dst_space),
+                result.write_address.eq(Cat(banks.write_bank, place)),
+                result.write_data.eq(stage.write_data[number]),
+                result.read_address.eq(
+                    Cat(banks.read_bank, _resized(read[bits:], address_bits(depth)))
+                ),
+            ]
+            found.append(result.read_data)
+        odd = Signal(bits)
+        m.d.sync += odd.eq(read[:bits])
+        m.d.comb += port.output_data.eq(Mux(odd, found[-1], found[0]))
 
     def _banked_activations(
         self, m: Module, port: HostPort, reads: Operands, stage: OutputStage, ending: "Ending",
@@ -422,7 +437,7 @@ class Core(wiring.Component):
         self._result(m, port, stage, ending, output_banks)
         main_depth = operands.bank_depth(machine, machine.act_words)
         first_depth = operands.bank_depth(machine, machine.in_words)
-        written = port.word_address(Window.INPUT)
+        written, ports = port.word_address(Window.INPUT), machine.requant_pixels
         for bank in range(machine.banks):
             main = Ram(width=width, depth=main_depth, contents="main")
             first = Ram(width=width, depth=bank_words(first_depth), contents="input")
@@ -432,12 +447,12 @@ class Core(wiring.Component):
             m.d.comb += [
                 main.read_address.eq(reads.address[bank]),
                 main.write_enable.eq(
-                    stage.write_enable
+                    stage.write_enable[bank % ports]
                     & ~ending.fields.dst_space
-                    & (stage.write_address[:bits] == bank)
+                    & (stage.write_address[bank % ports][:bits] == bank)
                 ),
-                main.write_address.eq(stage.write_address[bits:]),
-                main.write_data.eq(stage.write_data),
+                main.write_address.eq(stage.write_address[bank % ports][bits:]),
+                main.write_data.eq(stage.write_data[bank % ports]),
                 first.read_address.eq(Cat(input_banks.read_bank, row)),
                 first.write_enable.eq(port.write_input & (written[:bits] == bank)),
                 first.write_address.eq(
@@ -508,7 +523,7 @@ def resources(machine: Machine) -> dict[str, Structure]:
     memories = (
         *((word, operands.bank_depth(machine, machine.act_words)),) * banks,
         *((word, bank_words(operands.bank_depth(machine, machine.in_words))),) * banks,
-        (word, bank_words(machine.out_words)),
+        *((word, bank_words(result_depth(machine))),) * machine.requant_pixels,
         (machine.weight_bits, machine.weight_words),
         (machine.param_bits, machine.param_words),
         (program_bits(machine), machine.program_words),
@@ -519,7 +534,9 @@ def resources(machine: Machine) -> dict[str, Structure]:
         "handover": handover.resources(),
         "port": host.resources(host.memories(machine)),
         "output": output.resources(machine),
-        "requantizer": requantize.resources(machine, machine.requant_lanes),
+        "requantizer": requantize.resources(
+            machine, machine.requant_lanes * machine.requant_pixels
+        ),
     }
     registers = {"cores": 105, "fields": fields}
     if machine.streams:

@@ -13,7 +13,7 @@ from bitwright.errors import BitwrightError
 from bitwright.hwgen import output, sequencer
 from bitwright.hwgen.address import issue_cycles
 from bitwright.hwgen.core import term_latency
-from bitwright.hwgen.isa import COMPUTE, Instruction, groups
+from bitwright.hwgen.isa import COMPUTE, Instruction, groups, output_cycles
 from bitwright.hwgen.memory_model import MemoryState, timing
 from bitwright.hwgen.stream_cycles import Bus, WeightTimes
 from bitwright.ir.instructions import Opcode
@@ -47,14 +47,15 @@ class Prediction:
 def last_step(machine: Machine, instruction: Instruction) -> int:
     """From the start of a compute instruction to its last step: two cycles to start the loops, the
     steps with their stalls."""
-    return 2 + issue_cycles(instruction, groups(machine, instruction.opcode))
+    count = groups(machine, instruction.opcode)
+    return 2 + issue_cycles(instruction, count, machine.requant_pixels)
 
 
 def written(machine: Machine, instruction: Instruction) -> int:
     """From the start of a compute instruction to the cycle in which its last word is written: to
     the last step, its way to the accumulators, and the output stage's groups."""
     to_output = term_latency(machine, instruction.opcode) - 1
-    last = groups(machine, instruction.opcode) * instruction.last_pixels
+    last = output_cycles(machine, instruction.opcode, instruction.last_pixels)
     return last_step(machine, instruction) + to_output + output.latency(machine) + last - 1
 
 

@@ -54,7 +54,11 @@ class Datapath(wiring.Component):
                 "weight_data": In(machine.weight_bits),
                 "tile": Out(Flags),
                 "tile_row": Out(RowFlags),
-                "head": Out(data.ArrayLayout(machine.acc_bits, machine.requant_lanes)),
+                "head": Out(
+                    data.ArrayLayout(
+                        machine.acc_bits, machine.requant_lanes * machine.requant_pixels
+                    )
+                ),
             }
         )
 

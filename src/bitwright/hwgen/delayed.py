@@ -3,6 +3,20 @@
 from amaranth.hdl import Module, Signal, Value
 
 
+def registered(m: Module, value: Value, name: str) -> Signal:
+    """`value` a cycle later."""
+    register = Signal(value.shape(), name=name, reset_less=True)
+    m.d.sync += register.eq(value)
+    return register
+
+
+def delayed(m: Module, value: Value, cycles: int, name: str) -> Value:
+    """`value` some cycles later."""
+    for number in range(cycles):
+        value = registered(m, value, f"{name}_{number}")
+    return value
+
+
 class Delayed:
     """A value some cycles later: `delayed[n]`, asked for outside of `m.If`."""
 

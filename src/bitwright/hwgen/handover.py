@@ -43,10 +43,12 @@ class Handover(wiring.Component):
         m = Module()
         pending, active = Signal(), Signal()  # an instruction before the output stage, in it
         left, counting, whole = Signal(HANDOVER_BITS), Signal(), Signal()
+        waiting = Signal()  # for the output stage to write the last word of another instruction
         m.d.comb += [
             whole.eq(self.handover == 0),
             self.output_start.eq(pending & ~active),
-            self.finished.eq((counting & (left == 1)) | (whole & self.written & ~pending)),
+            waiting.eq(pending | self.start),
+            self.finished.eq((counting & (left == 1)) | (whole & self.written & ~waiting)),
         ]
         with m.If(self.start):
             m.d.sync += pending.eq(1)

@@ -104,6 +104,11 @@ def groups(machine: Machine, opcode: Opcode) -> int:
     return machine.matmul_groups if opcode == Opcode.MATMUL else machine.channelwise_groups
 
 
+def output_cycles(machine: Machine, opcode: Opcode, pixels: int) -> int:
+    """Cycles that the output stage spends on a tile of so many pixels."""
+    return groups(machine, opcode) * machine.pixel_turns(pixels)
+
+
 def address_bits(depth: int) -> int:
     """Width of an address into `depth` words."""
     return max(1, (depth - 1).bit_length())

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from bitwright.hwgen import requantize
 from bitwright.hwgen.address import Flags, RowFlags
+from bitwright.hwgen.delayed import delayed
 from bitwright.hwgen.engines import accumulator
 from bitwright.hwgen.isa import PIXEL_FIELDS, address_bits, field_layout
 from bitwright.hwgen.ram import Ram
@@ -27,29 +28,35 @@ def latency(machine: Machine) -> int:
     Word j of a tile is written `latency + (j + 1) * lanes / requant_lanes - 1` cycles after.
     """
     tables = 2 if machine.tables else 0
-    return 1 + accumulator.LATENCY + requantize.latency(machine.multiplier_bits) + tables + 1
+    pairs = machine.requant_pixels - 1
+    requantizer = requantize.latency(machine.multiplier_bits)
+    return 1 + accumulator.LATENCY + requantizer + tables + 1 + pairs
 
 
 class OutputStage(wiring.Component):
     """Requantizes `requant_lanes` channels per cycle, packs words and addresses them.
+
+    With `requant_pixels = 2` it takes those channels of two neighbouring pixels. Of their words,
+    port 0 writes the one of the even address and port 1 that of the odd one.
 
     Members:
         start: one cycle; `bases` is taken. From the next cycle on `fields` must hold still.
         groups_last: number of the last output group of a pixel.
         negate: the accumulators hold the negative (matrix instruction with a single plane).
         tile, row: one cycle before the last term of a tile is added; not more often than every
-            `groups_last + 1` cycles, times the pixels of a tile.
+            `groups_last + 1` cycles, times the pixels of a tile, or the pairs of pixels.
         head: from the accumulators.
         params_address, params_data: the parameter memory's read port.
         table_*: write port of the activation tables, one entry at a time.
-        write_enable, write_address, write_data: one result word.
+        write_enable, write_address, write_data: a result word on each port.
         finished: the last word of the instruction is written (or dropped) in this cycle.
     """
 
     def __init__(self, *, machine: Machine) -> None:
         self.machine = machine
         self._result_bits = address_bits(max(machine.act_words, machine.out_words))
-        head = data.ArrayLayout(signed(machine.acc_bits), machine.requant_lanes)
+        ports = machine.requant_pixels
+        head = data.ArrayLayout(signed(machine.acc_bits), machine.requant_lanes * ports)
         members = {"row": In(RowFlags)} if machine.dsp else {}
         super().__init__(
             {
@@ -66,9 +73,9 @@ class OutputStage(wiring.Component):
                 "table_write_enable": In(1),
                 "table_write_address": In(address_bits(TABLE_ENTRIES * max(machine.tables, 1))),
                 "table_write_data": In(8),
-                "write_enable": Out(1),
-                "write_address": Out(self._result_bits),
-                "write_data": Out(machine.activation_bits),
+                "write_enable": Out(ports),
+                "write_address": Out(data.ArrayLayout(self._result_bits, ports)),
+                "write_data": Out(data.ArrayLayout(machine.activation_bits, ports)),
                 "finished": Out(1),
             }
         )
@@ -77,7 +84,8 @@ class OutputStage(wiring.Component):
         m = Module()
         # A group: its channels are at `head` accumulator.LATENCY cycles later.
         group = Signal(Flags)  # last: of its tile
-        self._groups(m, group)
+        alone: Value = Signal()  # it has one pixel, not two
+        self._groups(m, group, alone)
         entries = self._requantize(m)
         cycles = accumulator.LATENCY + requantize.latency(self.machine.multiplier_bits)
         if self.machine.tables:
@@ -89,13 +97,15 @@ class OutputStage(wiring.Component):
             later = Signal(Flags, name=f"group_{number}")
             m.d.sync += later.eq(group)
             group = later
-        self._pack(m, group, results)
+        if self.machine.requant_pixels == 2:
+            alone = delayed(m, alone, cycles + 1, "alone")
+        self._pack(m, group, alone, results)
         return m
 
-    def _groups(self, m: Module, group: data.View) -> None:
+    def _groups(self, m: Module, group: data.View, alone: Signal) -> None:
         """Counts through the groups of a tile's pixels and through the parameter words."""
         tile = Signal(Flags)
-        pixel_last = self._pixels(m, group)
+        pixel_last = self._pixels(m, group, alone)
         left = Signal.like(self.groups_last)
         address, begin = Signal.like(self.params_address), Signal.like(self.params_address)
         following = Signal.like(self.params_address)
@@ -128,17 +138,27 @@ class OutputStage(wiring.Component):
         with m.Else():
             m.d.sync += [tile.valid.eq(tile.valid & ~last), left.eq(fewer), last.eq(left == 1)]
 
-    def _pixels(self, m: Module, group: data.View) -> Value:
-        """Counts through the pixels of a tile: 1 in the groups of its last pixel."""
+    def _pixels(self, m: Module, group: data.View, alone: Signal) -> Value:
+        """Counts through the pixels of a tile, or pairs: 1 in the groups of the last one."""
         if not self.machine.dsp:
             return Const(1)
         f, tile, row = self.fields, self.tile, self.row
         count, left, fewer = (
-            Signal.like(f.pixels, name=f"pixels_{name}") for name in ("of_tile", "left", "fewer")
+            Signal.like(f.pixels, name=f"pixels_{name}") for name in ("turns", "left", "fewer")
         )
         m.d.comb += fewer.eq(left - 1)
         pixel_last = Signal()
-        m.d.comb += count.eq(Mux(row.first, f.pixels_first, Mux(row.last, f.pixels_last, f.pixels)))
+        pixels = Signal.like(f.pixels, name="pixels_of_tile")
+        m.d.comb += pixels.eq(
+            Mux(row.first, f.pixels_first, Mux(row.last, f.pixels_last, f.pixels))
+        )
+        pairs = self.machine.requant_pixels == 2
+        m.d.comb += count.eq((pixels >> 1) + pixels[0] if pairs else pixels)
+        if pairs:
+            odd = Signal()
+            m.d.comb += alone.eq(pixel_last & odd)
+            with m.If(tile.valid & tile.last):
+                m.d.sync += odd.eq(pixels[0])
         with m.If(tile.valid & tile.last):
             m.d.sync += [left.eq(count), pixel_last.eq(count == 1)]
         with m.Elif(group.last):
@@ -152,8 +172,9 @@ class OutputStage(wiring.Component):
             self.machine.acc_bits, self.machine.acc_bits + self.machine.multiplier_bits,
         )  # fmt: skip
         entries: list[Value] = []
-        for v in range(self.machine.requant_lanes):
-            own = params.word_select(v, self.machine.channel_param_bits)
+        channels = self.machine.requant_lanes
+        for v in range(channels * self.machine.requant_pixels):
+            own = params.word_select(v % channels, self.machine.channel_param_bits)
             lane = Requantizer(machine=self.machine)
             m.submodules[f"requantizer{v}"] = lane
             m.d.comb += [
@@ -193,13 +214,17 @@ class OutputStage(wiring.Component):
             results.append(result)
         return results
 
-    def _pack(self, m: Module, group: data.View, results: list[Value]) -> None:
-        """Collects a word, then writes it in the next cycle."""
+    def _pack(self, m: Module, group: data.View, alone: Value, results: list[Value]) -> None:
+        """Collects a word of each pixel, then writes them in the next cycle, pairs in the one after
+        that."""
         machine, bits = self.machine, self._result_bits
         per_word = machine.channelwise_groups
-        word = Signal(machine.activation_bits, reset_less=True)
-        shifted = Cat(word, *results)
-        m.d.sync += word.eq(shifted[-machine.activation_bits :])
+        words: list[Signal] = []
+        for pixel in range(machine.requant_pixels):
+            word = Signal(machine.activation_bits, name=f"word{pixel}", reset_less=True)
+            own = results[pixel * machine.requant_lanes :][: machine.requant_lanes]
+            m.d.sync += word.eq(Cat(word, *own)[-machine.activation_bits :])
+            words.append(word)
         arrived = Signal(Flags)
         m.d.sync += arrived.eq(group)
         word_end = Signal()
@@ -216,20 +241,17 @@ class OutputStage(wiring.Component):
         block_first = Signal()
         following, next_tile, next_block = Signal(bits), Signal(bits), Signal(bits)
         block_known = Signal()
-        tile_end = Signal()
+        tile_end, wanted, finished = Signal(), Signal(), Signal()
         m.d.comb += [
             following.eq(address + f.dst_word_stride),
-            next_tile.eq(tile_begin + 1),
+            next_tile.eq(tile_begin + Mux(alone, 1, machine.requant_pixels)),
             block_known.eq(block_first & word_end & (words_left == 1)),
             next_block.eq(Mux(block_known, following, block_next)),
             tile_end.eq(word_end & arrived.last),
-            self.write_data.eq(word),
-            self.write_address.eq(address),
-            self.write_enable.eq(
-                word_end & Mux(arrived.last_block, words_left_last != 0, words_left != 0)
-            ),
-            self.finished.eq(tile_end & arrived.block_end & arrived.last_block),
+            wanted.eq(word_end & Mux(arrived.last_block, words_left_last != 0, words_left != 0)),
+            finished.eq(tile_end & arrived.block_end & arrived.last_block),
         ]
+        self._write(m, address, words, wanted, alone, finished)
         with m.If(self.start):
             m.d.sync += [
                 address.eq(self.bases.dst_base),
@@ -257,12 +279,46 @@ class OutputStage(wiring.Component):
         with m.If(fresh | tile_end):
             m.d.sync += [words_left.eq(f.dst_words), words_left_last.eq(f.dst_words_last)]
 
+    def _write(
+        self, m: Module, address: Signal, words: list[Signal], wanted: Signal, alone: Value,
+        finished: Signal,
+    ) -> None:  # fmt: skip
+        if self.machine.requant_pixels == 1:
+            m.d.comb += [
+                self.write_data[0].eq(words[0]),
+                self.write_address[0].eq(address),
+                self.write_enable.eq(wanted),
+                self.finished.eq(finished),
+            ]
+            return
+        odd, both = address[0], wanted & ~alone
+        data = [Signal.like(word, reset_less=True) for word in words]
+        above = Signal(len(address) - 1, reset_less=True)
+        place = Signal(len(address) - 1, reset_less=True)
+        enable, last = Signal(2), Signal()
+        m.d.sync += [
+            data[0].eq(Mux(odd, words[1], words[0])),
+            data[1].eq(Mux(odd, words[0], words[1])),
+            above.eq(address[1:] + odd),
+            place.eq(address[1:]),
+            enable.eq(Cat(Mux(odd, both, wanted), Mux(odd, wanted, both))),
+            last.eq(finished),
+        ]
+        m.d.comb += [
+            Cat(self.write_data).eq(Cat(data)),
+            self.write_address[0].eq(Cat(Const(0, 1), above)),
+            self.write_address[1].eq(Cat(Const(1, 1), place)),
+            self.write_enable.eq(enable),
+            self.finished.eq(last),
+        ]
+
 
 def resources(machine: Machine) -> Structure:
     """Counters, addresses and the word that is packed; without its requantizers."""
     address = address_bits(max(machine.act_words, machine.out_words))
     params_address = address_bits(machine.param_words)
-    tables = machine.requant_lanes if machine.tables else 0
+    side = machine.requant_pixels
+    tables = machine.requant_lanes * side if machine.tables else 0
     return Structure(
         lut={
             "stages": 40,
@@ -270,13 +326,14 @@ def resources(machine: Machine) -> Structure:
             "params_address": 3 * params_address,
             "tables": 8 * tables,
             "pixels": 15 * (machine.pixels > 1),
+            "pairs": (side - 1) * (2 * machine.activation_bits + address),
         },
         ff={
             "stages": 45,
             "addresses": 3 * address,
             "params_address": 2 * params_address,
             "tables": 16 * tables,
-            "words": machine.activation_bits,
+            "words": (3 * side - 2) * machine.activation_bits,
             "params": machine.param_bits,
             "pixels": 4 * (machine.pixels > 1),
         },

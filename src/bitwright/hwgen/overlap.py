@@ -14,7 +14,7 @@ from bitwright.hwgen.address import LOOPS
 from bitwright.hwgen.core import OPERANDS, term_latency
 from bitwright.hwgen.cycles import last_step, written
 from bitwright.hwgen.engines import accumulator
-from bitwright.hwgen.isa import COMPUTE, HANDOVER_BITS, Instruction, field_bits, groups
+from bitwright.hwgen.isa import COMPUTE, HANDOVER_BITS, Instruction, field_bits, output_cycles
 from bitwright.ir.instructions import Opcode, Space
 from bitwright.ir.machine import Machine
 
@@ -67,7 +67,7 @@ def _least(machine: Machine, now: Instruction, after: Instruction, drain: int) -
             found = [first[word] for word in words if word in first]
             if found:
                 least = max(least, drain - before - 2 - min(found))
-            last = groups(machine, now.opcode) * now.last_pixels
+            last = output_cycles(machine, now.opcode, now.last_pixels)
             before += now.steps if before else last
     return least
 

@@ -7,6 +7,7 @@ from amaranth.hdl._ast import Assign
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from bitwright.hwgen.delayed import delayed
 from bitwright.hwgen.serial_product import SerialProduct
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import Rounding
@@ -95,14 +96,14 @@ class Requantizer(wiring.Component):
             if wide:
                 twice = self._rounds_twice(shift)
         else:
-            multiplier = _delayed(m, self.multiplier, 1, "multiplier")
+            multiplier = delayed(m, self.multiplier, 1, "multiplier")
             m.d.sync += biased.eq(total)
-            shift = _delayed(
+            shift = delayed(
                 m, self.shift, 1 + _product_cycles(self.machine.multiplier_bits), "shift"
             )
             if wide:
-                early = _delayed(m, self._rounds_twice(self.shift), 2, "twice")
-                twice = _delayed(m, early, 2, "twice_late")
+                early = delayed(m, self._rounds_twice(self.shift), 2, "twice")
+                twice = delayed(m, early, 2, "twice_late")
                 product = self._wide_product(m, biased, multiplier, early)
             else:
                 product = self._product(m, biased, multiplier)
@@ -112,7 +113,7 @@ class Requantizer(wiring.Component):
         over: Value = Const(0)
         rest: Value = Const(0)
         for step, high in enumerate((4, 2, 0)):
-            amount = _delayed(m, shift[high : high + 2], step, f"shift_{high}")
+            amount = delayed(m, shift[high : high + 2], step, f"shift_{high}")
             stages = (2 << high, amount[1]), (1 << high, amount[0])
             narrow, outside, lost = _narrow_shift(m, value, stages)
             if wide:
@@ -134,7 +135,7 @@ class Requantizer(wiring.Component):
         placed = Signal(signed(WINDOW_BITS), reset_less=True)
         up = body[0]
         if wide:
-            twice = _delayed(m, twice, 3, "twice_last")
+            twice = delayed(m, twice, 3, "twice_last")
             tie_up = Signal()
             with m.Switch(self.rounding):
                 with m.Case(Rounding.HALF_UP):
@@ -181,7 +182,7 @@ class Requantizer(wiring.Component):
         with m.If(self.start):
             m.d.sync += held.eq(self.shift)
         later = unit.latency(count) - unit.cycles(count)
-        return product.product, _delayed(m, held, later, "shift")
+        return product.product, delayed(m, held, later, "shift")
 
     def _product(self, m: Module, acc: Signal, multiplier: Signal) -> Value:
         """acc * m in two cycles, as two products.
@@ -224,7 +225,7 @@ class Requantizer(wiring.Component):
         missing = Signal(signed(high_bits), reset_less=True)
         # The lowest product is needed a cycle later. Its operands wait, not its result: yosys 0.70
         # loses the product where two registers follow a multiplier of the iCE40.
-        later_low, later_m = _delayed(m, low, 1, "later_low"), _delayed(m, m_low, 1, "later_m")
+        later_low, later_m = delayed(m, low, 1, "later_low"), delayed(m, m_low, 1, "later_m")
         m.d.sync += [
             low_low.eq(later_low * later_m),
             low_high.eq(low * m_high),
@@ -257,14 +258,6 @@ def add_with_carry(total: Value, a: Value, b: Value, carry: Value) -> Assign:
     """`total = a + b + carry` of signed numbers in one carry chain: one more bit at its bottom."""
     unused = Signal(name="unused_carry")
     return Cat(unused, total).eq(Cat(carry, a).as_signed() + Cat(carry, b).as_signed())
-
-
-def _delayed(m: Module, value: Value, cycles: int, name: str) -> Value:
-    for number in range(cycles):
-        later = Signal.like(value, name=f"{name}_{number}", reset_less=True)
-        m.d.sync += later.eq(value)
-        value = later
-    return value
 
 
 def _narrow_shift(

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from bitwright.hwgen.address import issue_cycles
-from bitwright.hwgen.cycles import Prediction
-from bitwright.hwgen.isa import COMPUTE, Instruction, groups
+from bitwright.hwgen.cycles import Prediction, last_step
+from bitwright.hwgen.isa import COMPUTE, Instruction
 from bitwright.ir.instructions import Opcode
 from bitwright.ir.machine import Machine
 
@@ -21,7 +20,7 @@ def spent(
     for instruction in instructions:
         if instruction.opcode in COMPUTE:
             steps = instruction.tiles * instruction.steps
-            issued = issue_cycles(instruction, groups(machine, instruction.opcode))
+            issued = last_step(machine, instruction) - 1
             engine = "matrix" if instruction.opcode == Opcode.MATMUL else "channelwise"
             counts[engine] += steps
             counts["output"] += issued - steps

@@ -52,6 +52,8 @@ class Machine:
         rows: output channels that the matrix engine computes side by side; lanes times a power
             of two, at least 8.
         requant_lanes: channels that the output stage requantizes per cycle; divides `lanes`.
+        requant_pixels: pixels of a tile that the output stage takes side by side: 1, or 2 for
+            `dsp`.
         acc_bits: accumulator width, 16 to 32.
         multiplier_bits: width of the output stage's multipliers: 16 rounds half up only, 31 (two
             more multiplier blocks a requantize lane) has every rounding.
@@ -79,6 +81,7 @@ class Machine:
     lanes: int
     rows: int
     requant_lanes: int = 1
+    requant_pixels: int = 1
     acc_bits: int = 24
     multiplier_bits: int = NARROW_MULTIPLIER_BITS
     engine: str = WEIGHT_SERIAL
@@ -143,6 +146,11 @@ class Machine:
             raise MachineError(
                 f"Machine parameter pixels is {self.pixels}; expected "
                 f"{' or '.join(map(str, counts))} with the engine {self.engine}"
+            )
+        if not 1 <= self.requant_pixels <= (2 if self.dsp else 1):
+            raise MachineError(
+                f"Machine parameter requant_pixels is {self.requant_pixels}; expected "
+                f"{'1 or 2' if self.dsp else '1'} with the engine {self.engine}"
             )
         most = 4 * self.pixels if self.dsp else 1
         if not _is_power_of_two(self.banks) or not self.pixels <= self.banks <= most:
@@ -254,6 +262,10 @@ class Machine:
     def channelwise_groups(self) -> int:
         """Cycles that the output stage needs for one pixel of a channelwise tile."""
         return self.lanes // self.requant_lanes
+
+    def pixel_turns(self, pixels: int) -> int:
+        """How many times the output stage takes pixels of a tile that has so many."""
+        return -(-pixels // self.requant_pixels)
 
     @property
     def fingerprint(self) -> int:

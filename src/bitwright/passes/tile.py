@@ -41,7 +41,7 @@ class Tile:
     """See the module's description.
 
     Attributes:
-        lanes, rows, requant_lanes: the array (see `bitwright.ir.machine.Machine`).
+        lanes, rows, requant_lanes, requant_pixels: the array (see `bitwright.ir.machine.Machine`).
         acc_bits: accumulator width; 0 takes what the widest proven sum needs.
         multiplier_bits: of the output stage; 0 takes what the program needs.
         engine, pixels, banks, multiplier_blocks: the matrix engine.
@@ -50,6 +50,7 @@ class Tile:
     lanes: int = 8
     rows: int = 8
     requant_lanes: int = 1
+    requant_pixels: int = 1
     acc_bits: int = 0
     multiplier_bits: int = 0
     engine: str = WEIGHT_SERIAL
@@ -61,6 +62,7 @@ class Tile:
         # the machine that Machine checks, with the depths that `allocate` finds later
         Machine(
             lanes=self.lanes, rows=self.rows, requant_lanes=self.requant_lanes,
+            requant_pixels=self.requant_pixels,
             acc_bits=self.acc_bits or MIN_ACC_BITS,
             multiplier_bits=self.multiplier_bits or NARROW_MULTIPLIER_BITS,
             engine=self.engine, pixels=self.pixels, banks=self.banks,

@@ -57,6 +57,7 @@ class Array:
     lanes: int
     rows: int
     requant_lanes: int
+    requant_pixels: int = 1
     acc_bits: int = 0
     multiplier_bits: int = 0
     engine: str = WEIGHT_SERIAL
@@ -406,6 +407,7 @@ class Program:
             program.operation.attributes["accel.machine"] = ir.DictAttr.get({
                 "lanes": attribute(array.lanes), "rows": attribute(array.rows),
                 "requant_lanes": attribute(array.requant_lanes),
+                "requant_pixels": attribute(array.requant_pixels),
                 "acc_bits": attribute(acc_bits), "tables": attribute(len(self.tables)),
                 "multiplier_bits": attribute(multiplier_bits), "engine": attribute(array.engine),
                 "pixels": attribute(array.pixels), "banks": attribute(array.banks),

@@ -1,4 +1,4 @@
-module attributes {accel.machine = {acc_bits = 16 : i64, banks = 1 : i64, engine = "weightserial", lanes = 4 : i64, multiplier_bits = 16 : i64, multiplier_blocks = 0 : i64, pixels = 1 : i64, requant_lanes = 2 : i64, rows = 8 : i64, tables = 0 : i64}} {
+module attributes {accel.machine = {acc_bits = 16 : i64, banks = 1 : i64, engine = "weightserial", lanes = 4 : i64, multiplier_bits = 16 : i64, multiplier_blocks = 0 : i64, pixels = 1 : i64, requant_lanes = 2 : i64, requant_pixels = 1 : i64, rows = 8 : i64, tables = 0 : i64}} {
   "accel.buffer"() {base = -1 : i64, buffer = "core_input0", shape = array<i64: 3, 8, 8>, space = "input", words = 64 : i64} : () -> () loc(#loc)
   "accel.buffer"() {base = -1 : i64, buffer = "t1", shape = array<i64: 4, 4, 4>, space = "main", words = 16 : i64} : () -> () loc(#loc)
   "accel.buffer"() {base = -1 : i64, buffer = "t2", shape = array<i64: 4, 4, 4>, space = "main", words = 16 : i64} : () -> () loc(#loc)

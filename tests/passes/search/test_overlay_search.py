@@ -42,7 +42,7 @@ class FakeMaker:
             lut=8 * products - 10 * machine.multiplier_blocks, ff=100,
             bram=memory * machine.rows * machine.banks // 150,
             dsp=(0 if machine.dsp else machine.lanes) + 4 * machine.requant_lanes
-            + machine.multiplier_blocks,
+            * machine.requant_pixels + machine.multiplier_blocks,
         )  # fmt: skip
 
     def price(self, machine: Machine) -> Price:
@@ -57,12 +57,15 @@ def everything(maker: FakeMaker) -> set[Shape]:
     found: set[Shape] = set()
     kinds = [(engine, p, b) for engine in ENGINES for p in POWERS for b in POWERS]
     arrays = [Array(a, b, *kind) for a in POWERS for b in POWERS for kind in kinds]
-    for shape in (Shape(array, v) for array in arrays for v in POWERS):
+    for shape in (Shape(array, v, n) for array in arrays for v in POWERS for n in (1, 2)):
+        array, lanes, pixels = shape
+        if pixels == 2 and lanes < array.lanes:
+            continue
         try:
-            made = replace(maker.machine(shape.array), requant_lanes=shape.requant_lanes)
+            made = replace(maker.machine(array), requant_lanes=lanes, requant_pixels=pixels)
         except BitwrightError:
             continue
-        blocks = min(made.product_pairs, max(0, HAVE.dsp - 4 * shape.requant_lanes))
+        blocks = min(made.product_pairs, max(0, HAVE.dsp - 4 * lanes * pixels))
         words = max(2, 128 // shape.requant_lanes)
         machine = replace(made, param_words=words, multiplier_blocks=blocks)
         need = dict(maker.resources(machine).items())
@@ -107,7 +110,7 @@ def test_programs_are_only_made_where_the_least_machine_fits() -> None:
 def test_a_candidate_makes_its_machine_again(found: Found) -> None:
     for key, item in found.machines.items():
         machine = Machine(**item.parameters)  # pyright: ignore[reportArgumentType]
-        assert (Array.of(machine), machine.requant_lanes) == key
+        assert (Array.of(machine), machine.requant_lanes, machine.requant_pixels) == key
         assert machine.param_words == max(2, 128 // machine.requant_lanes)
         assert item.resources == FakeMaker().resources(machine)
         assert sum(item.spent.values()) == item.cycles == item.interval - 1

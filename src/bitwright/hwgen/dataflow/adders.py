@@ -2,21 +2,9 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Module, Value
 
-
-def registered(m: Module, value: Value, name: str) -> Signal:
-    """`value` a cycle later."""
-    register = Signal(value.shape(), name=name, reset_less=True)
-    m.d.sync += register.eq(value)
-    return register
-
-
-def delayed(m: Module, value: Value, cycles: int, name: str) -> Value:
-    """`value` some cycles later."""
-    for number in range(cycles):
-        value = registered(m, value, f"{name}_{number}")
-    return value
+from bitwright.hwgen.delayed import registered
 
 
 def tree(m: Module, terms: Sequence[Value], name: str) -> Value:

@@ -10,9 +10,9 @@ from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from bitwright.hwgen.dataflow import latencies
-from bitwright.hwgen.dataflow.adders import delayed, registered
 from bitwright.hwgen.dataflow.latencies import ROM_LATENCY
 from bitwright.hwgen.dataflow.memories import rom
+from bitwright.hwgen.delayed import delayed, registered
 from bitwright.hwgen.requantize import Requantizer, flip_sign
 from bitwright.ir.dataflow import Output, Requantize, Sums, Tensor, Thresholds
 from bitwright.ir.instructions import Rounding

@@ -7,8 +7,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
-from bitwright.hwgen.dataflow.adders import delayed, registered, tree
+from bitwright.hwgen.dataflow.adders import tree
 from bitwright.hwgen.dataflow.products import pack
+from bitwright.hwgen.delayed import delayed, registered
 from bitwright.hwgen.gated_add import gated_add
 from bitwright.ir.dataflow import AddStage, ChannelwiseStage
 

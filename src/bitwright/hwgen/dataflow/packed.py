@@ -18,8 +18,9 @@ with A the sum of the activations, made once for all rows.
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from numpy.typing import NDArray
 
-from bitwright.hwgen.dataflow.adders import delayed, registered, tree
+from bitwright.hwgen.dataflow.adders import tree
 from bitwright.hwgen.dataflow.products import Products, pack
+from bitwright.hwgen.delayed import delayed, registered
 from bitwright.hwgen.gated_add import gated_add
 
 _BLOCK_BITS = 18

@@ -5,7 +5,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
-from bitwright.hwgen.dataflow.adders import registered, tree
+from bitwright.hwgen.dataflow.adders import tree
+from bitwright.hwgen.delayed import registered
 from bitwright.hwgen.gated_add import gated_add
 
 

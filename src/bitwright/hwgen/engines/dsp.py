@@ -19,6 +19,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
+from bitwright.hwgen.delayed import registered
 from bitwright.hwgen.ram import COPY_SUFFIX
 from bitwright.hwgen.structure import Structure, adder_tree_bits
 from bitwright.ir.machine import WINDOW_TAPS, Machine
@@ -89,7 +90,8 @@ class Dsp(wiring.Component):
             for row in range(machine.rows)
         ]
         later = [  # for products of tables, which take a cycle less
-            [_delayed(m, weight, f"{weight.name}_later") for weight in of_row] for of_row in weights
+            [registered(m, weight, f"{weight.name}_later") for weight in of_row]
+            for of_row in weights
         ]
         for p in every:
             operands = [
@@ -144,14 +146,14 @@ class _Multiples:
 
     def __init__(self, m: Module, value: Value, name: str, blocks_only: bool) -> None:
         bits = OVERLAP if blocks_only else 10
-        self.once = _delayed(m, value, name)
-        self.thrice = _registered(m, value + (value << 1), bits, f"{name}_thrice")
+        self.once = registered(m, value, name)
+        self.thrice = _narrowed(m, value + (value << 1), bits, f"{name}_thrice")
         if not blocks_only:
-            self.negative = _registered(m, -value, 9, f"{name}_negative")
+            self.negative = _narrowed(m, -value, 9, f"{name}_negative")
             self.later = copy(self)  # a cycle later
             for part in ("once", "thrice", "negative"):
                 own: Signal = getattr(self, part)
-                setattr(self.later, part, _delayed(m, own, f"{own.name}_later"))
+                setattr(self.later, part, registered(m, own, f"{own.name}_later"))
 
     def times(self, digit: Value, bits: int = 10, *, signed_digit: bool = False) -> Value:
         """The low `bits` bits of `digit` (two bits) times the value."""
@@ -174,22 +176,22 @@ def _in_block(
     m: Module, a: _Multiples, upper: Signal, packed: Signal, name: str
 ) -> tuple[Value, Value]:
     """Products of the upper and the lower weight of a pair, four cycles after the multiples."""
-    near = _delayed(m, a.once, f"{name}_activation{COPY_SUFFIX}")
-    weights = _delayed(m, packed, f"{name}_weights{COPY_SUFFIX}")
+    near = registered(m, a.once, f"{name}_activation{COPY_SUFFIX}")
+    weights = registered(m, packed, f"{name}_weights{COPY_SUFFIX}")
     both = Signal(signed(PRODUCT_BITS + SHIFT), name=f"{name}_both", reset_less=True)
     m.d.sync += both.eq(weights * near)
     # The lowest bits of upper * a, in two parts.
     digits = [upper[bit : bit + 2] for bit in (0, 2, 4)]
     terms = [a.times(digit, OVERLAP - 2 * place) for place, digit in enumerate(digits)]
-    low = _registered(m, terms[0] + (terms[1] << 2), OVERLAP, f"{name}_low")
+    low = _narrowed(m, terms[0] + (terms[1] << 2), OVERLAP, f"{name}_low")
     top = upper[6] & a.once[0]
-    high = _registered(m, terms[2] + (top << 2), OVERLAP - 4, f"{name}_high")
-    known = _registered(m, low + (high << 4), OVERLAP, f"{name}_known")
-    reach = _registered(m, both[SHIFT:PRODUCT_BITS] - known, OVERLAP, f"{name}_reach")
-    later = _delayed(m, both, f"{name}_later")
+    high = _narrowed(m, terms[2] + (top << 2), OVERLAP - 4, f"{name}_high")
+    known = _narrowed(m, low + (high << 4), OVERLAP, f"{name}_known")
+    reach = _narrowed(m, both[SHIFT:PRODUCT_BITS] - known, OVERLAP, f"{name}_reach")
+    later = registered(m, both, f"{name}_later")
     above = later[SHIFT:].as_signed() - reach.as_signed()
-    first = _registered(m, above, PRODUCT_BITS, f"{name}_upper").as_signed()
-    second = _registered(m, Cat(later[:SHIFT], reach), PRODUCT_BITS, f"{name}_lower").as_signed()
+    first = _narrowed(m, above, PRODUCT_BITS, f"{name}_upper").as_signed()
+    second = _narrowed(m, Cat(later[:SHIFT], reach), PRODUCT_BITS, f"{name}_lower").as_signed()
     return first, second
 
 
@@ -197,10 +199,10 @@ def _of_tables(m: Module, a: _Multiples, weight: Signal, name: str) -> Value:
     """The product of one weight, three cycles after the multiples `a`."""
     low = a.times(weight[:2]) + (a.times(weight[2:4]) << 2)
     high = a.times(weight[4:6]) + (a.times(weight[6:], signed_digit=True) << 2)
-    low_part = _registered(m, low, HALF_BITS, f"{name}_low").as_signed()
-    high_part = _registered(m, high, HALF_BITS, f"{name}_high").as_signed()
-    total = _registered(m, low_part + (high_part << 4), PRODUCT_BITS, f"{name}_total")
-    return _delayed(m, total, name).as_signed()
+    low_part = _narrowed(m, low, HALF_BITS, f"{name}_low").as_signed()
+    high_part = _narrowed(m, high, HALF_BITS, f"{name}_high").as_signed()
+    total = _narrowed(m, low_part + (high_part << 4), PRODUCT_BITS, f"{name}_total")
+    return registered(m, total, name).as_signed()
 
 
 def _tree(m: Module, terms: list[Value], name: str) -> Value:
@@ -218,13 +220,7 @@ def _tree(m: Module, terms: list[Value], name: str) -> Value:
     return terms[0]
 
 
-def _delayed(m: Module, value: Value, name: str) -> Signal:
-    later = Signal(value.shape(), name=name, reset_less=True)
-    m.d.sync += later.eq(value)
-    return later
-
-
-def _registered(m: Module, value: Value, bits: int, name: str) -> Signal:
+def _narrowed(m: Module, value: Value, bits: int, name: str) -> Signal:
     """The low `bits` bits, a cycle later; signed."""
     later = Signal(signed(bits), name=name, reset_less=True)
     m.d.sync += later.eq(value)

@@ -24,8 +24,8 @@ class TileSums(wiring.Component):
         lane_sums: of `Window`, two cycles after `last`.
         use_lanes: the tile is a channelwise one; `offset`: its pixel 0 is sum 2, not 0;
             `every_other`: its pixels are two sums apart, not one.
-        head: `requant_lanes` sums, group g of a tile `LATENCY + 1 + g` cycles after `last`; pixel
-            after pixel.
+        head: `requant_lanes` sums of each of `requant_pixels` pixels, group g of a tile
+            `LATENCY + 1 + g` cycles after `last`; pixel after pixel, or pair after pair.
     """
 
     def __init__(self, *, machine: Machine) -> None:
@@ -45,7 +45,9 @@ class TileSums(wiring.Component):
                 "valid": In(1),
                 "first": In(1),
                 "last": In(1),
-                "head": Out(data.ArrayLayout(acc, machine.requant_lanes)),
+                "head": Out(
+                    data.ArrayLayout(acc, machine.requant_lanes * machine.requant_pixels)
+                ),
             }
         )  # fmt: skip
 
@@ -55,27 +57,35 @@ class TileSums(wiring.Component):
         bits, rows, step = machine.acc_bits, machine.rows, machine.requant_lanes
         groups = range(machine.pixels * rows // ROWS_PER_COPY)
         controls = [self._control(m, group) for group in groups]
-        held = [
-            Signal(signed(bits), name=f"held{number}", reset_less=True)
-            for number in range(machine.pixels * rows)
+        side = machine.requant_pixels
+        chains = [
+            [
+                Signal(signed(bits), name=f"held{first}_{place}", reset_less=True)
+                for place in range(machine.pixels // side * rows)
+            ]
+            for first in range(side)
         ]
-        for number, register in enumerate(held):
+        for number in range(machine.pixels * rows):
             pixel, row = divmod(number, rows)
+            turn, first = divmod(pixel, side)
+            held, place = chains[first], turn * rows + row
             control = controls[number // ROWS_PER_COPY]
             acc = Signal(signed(bits), name=f"row{pixel}_{row}", reset_less=True)
             with m.If(control.valid):
                 m.d.sync += acc.eq(Mux(control.first, 0, acc) + self.sums[pixel][row])
             loaded: Value = acc
-            if number < machine.pixels * machine.lanes:
-                of_lanes = self._of_lanes(*divmod(number, machine.lanes), control)
+            turn, lane = divmod(place, machine.lanes)  # of a channelwise tile
+            if turn < machine.pixels // side:
+                of_lanes = self._of_lanes(turn * side + first, lane, control)
                 loaded = Mux(control.use_lanes, of_lanes, acc)
             with m.If(control.full):
-                m.d.sync += register.eq(loaded)
-            if number + step < len(held):
+                m.d.sync += held[place].eq(loaded)
+            if place + step < len(held):
                 with m.Else():
-                    m.d.sync += register.eq(held[number + step])
-        for v in range(step):
-            m.d.comb += self.head[v].eq(held[v])
+                    m.d.sync += held[place].eq(held[place + step])
+        for first, held in enumerate(chains):
+            for v in range(step):
+                m.d.comb += self.head[first * step + v].eq(held[v])
         return m
 
     def _control(self, m: Module, group: int) -> "_Control":
@@ -120,7 +130,7 @@ def resources(machine: Machine) -> Structure:
     return Structure(
         lut={
             "adders": 2 * sums * bits,
-            "copies": (sums - machine.requant_lanes) * bits,
+            "copies": (sums - machine.requant_lanes * machine.requant_pixels) * bits,
             "lanes": machine.pixels * machine.lanes * bits,
             "controls": 8 * copies,
         },

@@ -45,6 +45,7 @@ class Shape(NamedTuple):
 
     array: Array
     requant_lanes: int
+    requant_pixels: int = 1
 
 
 class Price(NamedTuple):
@@ -146,7 +147,10 @@ def _price(
     least = fixed.get("param_words", 0)
     assert isinstance(least, int), "checked when it was read"
     try:
-        machine = replace(made, requant_lanes=shape.requant_lanes, param_words=max(words, least, 2))
+        machine = replace(
+            made, requant_lanes=shape.requant_lanes, requant_pixels=shape.requant_pixels,
+            param_words=max(words, least, 2),
+        )  # fmt: skip
         machine = _with_blocks(maker, machine, fixed, have)
     except BitwrightError as error:
         found.errors[shape.array] = error
@@ -212,18 +216,25 @@ def _takes(maker: Maker, array: Array) -> bool:
 
 
 def _shapes(array: Array, fixed: Mapping[str, int | str]) -> list[Shape]:
-    return [Shape(array, v) for v in _options(fixed, "requant_lanes", array.lanes)]
+    """Two pixels are requantized side by side only where all channels of one are."""
+    shapes: list[Shape] = []
+    for lanes in _options(fixed, "requant_lanes", array.lanes):
+        most = 2 if array.pixels > 1 and lanes == array.lanes else 1
+        shapes += [Shape(array, lanes, n) for n in _options(fixed, "requant_pixels", most)]
+    return shapes
 
 
 def _larger(shape: Shape) -> dict[str, Shape]:
     """The machines with twice as much of one thing, and what that is."""
-    array, requant = shape
+    array, requant, side = shape
     lanes, rows, pixels = 2 * array.lanes, 2 * array.rows, 2 * array.pixels
     wide = array._replace(lanes=lanes, rows=max(array.rows, lanes))
     many = array._replace(pixels=pixels, banks=max(array.banks, pixels))
     return {
-        f"{lanes} lanes": Shape(wide, requant),
-        f"{rows} rows": Shape(array._replace(rows=rows), requant),
-        f"{pixels} pixels": Shape(many, requant),
-        f"requantize {2 * requant}": Shape(array, 2 * requant),
+        f"{lanes} lanes": Shape(wide, requant, side),
+        f"{rows} rows": Shape(array._replace(rows=rows), requant, side),
+        f"{pixels} pixels": Shape(many, requant, side),
+        f"requantize {2 * requant * side}": (
+            Shape(array, requant, 2) if requant == array.lanes else Shape(array, 2 * requant)
+        ),
     }
