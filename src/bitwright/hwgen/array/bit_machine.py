@@ -62,16 +62,24 @@ class BitArray(wiring.Component):
         m.d.comb += port.busy.eq(running | (left != 0))
         with m.If(left != 0):
             m.d.sync += left.eq(left - 1)
-        with m.If(port.start & ~port.busy):
+        begin = Signal()
+        m.d.sync += begin.eq(port.start & ~port.busy)
+        with m.If(begin):
             m.d.sync += port.cycles.eq(0)
         with m.Elif(port.busy):
             m.d.sync += port.cycles.eq(port.cycles + 1)
-        flags = self._steps(m, port, engine, running, left)
+        flags = self._steps(m, port, engine, begin, running, left)
         self._sums(m, port, engine, flags)
         return m
 
     def _steps(
-        self, m: Module, port: ArrayHost, engine: BitSerial, running: Signal, left: Signal
+        self,
+        m: Module,
+        port: ArrayHost,
+        engine: BitSerial,
+        begin: Signal,
+        running: Signal,
+        left: Signal,
     ) -> dict[str, Delayed]:
         """The loops, and the words that they read; returns what goes with a step's count."""
         shape = self.shape
@@ -85,7 +93,6 @@ class BitArray(wiring.Component):
             ("column", port.register_inner, bases[1], port.register_activation_stride),
             ("block", port.register_outer, bases[0], port.register_weight_stride),
         ]
-        begin = port.start & ~port.busy
         more: Value = running
         last: dict[str, Value] = {}
         for name, trips, counter, step in loops:

@@ -28,7 +28,8 @@ class TableControl(wiring.Component):
         drain: cycles from the last period's end until its results are written.
 
     Members:
-        start: begins a job; the trip counts, each less one, hold still until `busy` is 0.
+        start: begins a job, only while `busy` is 0; the trip counts, each less one, hold still
+            until it is 0 again.
         write, count, table, word, write_bank: word `count` of the tables of tile number `table`;
             `word` counts all of them.
         write_first, write_last, write_outer: whether it is an outer step's first, last tile.
@@ -88,7 +89,7 @@ class TableControl(wiring.Component):
         self._uses(m, turn, writing, using)
         with m.If(turn & using & ~writing):
             m.d.sync += [using.eq(0), draining.eq(1), left.eq(self._drain)]
-        with m.If(self.start & ~self.busy):
+        with m.If(self.start):
             m.d.sync += [writing.eq(1), tick.eq(1), at_end.eq(0)]
         return m
 
@@ -104,7 +105,7 @@ class TableControl(wiring.Component):
             m.d.sync += [self.word.eq(self.word + 1), self.count.eq(self.count + 1)]
             with m.If(self.count == self._fill - 1):
                 m.d.sync += self.write.eq(0)
-        with m.If((turn & writing) | (self.start & ~self.busy)):
+        with m.If((turn & writing) | (self.start)):
             m.d.sync += [self.write.eq(1), self.count.eq(0)]
         with m.If(turn):
             m.d.sync += [self.write_bank.eq(~self.write_bank), tile.eq(tile + 1)]
@@ -113,7 +114,7 @@ class TableControl(wiring.Component):
                 m.d.sync += [tile.eq(0), self.write_outer.eq(self.write_outer + 1)]
                 with m.If(last_outer):
                     m.d.sync += [writing.eq(0), self.write.eq(0)]
-        with m.If(self.start & ~self.busy):
+        with m.If(self.start):
             m.d.sync += [
                 tile.eq(0), self.table.eq(0), self.word.eq(0), self.write_outer.eq(0),
                 self.write_bank.eq(0),

@@ -18,6 +18,7 @@ def _part_bits(width: int) -> int:
     return (slice_stride(width) - 1).bit_length()
 
 
+_REGISTER_BITS = 6  # of a register's byte address; the window's number is 0
 READ_LATENCY = 3
 """Cycles of `WordMemory` from an address to the word."""
 
@@ -140,6 +141,7 @@ class ArrayHost(wiring.Component):
         write = Signal(reset_less=True)
         last = 6 + 2 * (len(self.shape.stages) - 1)
         steps = Signal(last + 1)  # a bit that walks on through the stages of a request
+        to_registers = Signal(reset_less=True)
         taken = Signal()  # a request, until the cycle of its answer
         accept = Signal()
         m.d.comb += accept.eq(host.stb & ~taken)
@@ -147,7 +149,12 @@ class ArrayHost(wiring.Component):
         m.d.sync += host.ack.eq((accept & host.we) | steps[last])
         m.d.sync += taken.eq((accept | taken) & ~host.ack)
         with m.If(~taken):
-            m.d.sync += [address.eq(host.addr), self.word.eq(host.wdata), write.eq(host.we)]
+            m.d.sync += [
+                address.eq(host.addr),
+                to_registers.eq(host.addr[_REGISTER_BITS:] == 0),
+                self.word.eq(host.wdata),
+                write.eq(host.we),
+            ]
         m.d.comb += self.address.eq(address[2:])
         unused = Signal(name="unused_request_bits")
         m.d.comb += unused.eq(address[:2].any())
@@ -161,7 +168,7 @@ class ArrayHost(wiring.Component):
 
         for window, width in self.shape.word_bits.items():
             m.d.comb += getattr(self, f"write_{window.name.lower()}").eq(stores(window, width))
-        registers = self._registers(m, stores(ArrayWindow.REGISTERS), address)
+        registers = self._registers(m, to_registers, steps[0] & write, address)
         result = self._result(m)
         from_results = Signal(reset_less=True)
         shown = Signal(DATA_BITS, reset_less=True)
@@ -172,10 +179,13 @@ class ArrayHost(wiring.Component):
         ]
         return m
 
-    def _registers(self, m: Module, store: Value, address: Value) -> Value:
+    def _registers(self, m: Module, chosen: Value, write: Value, address: Value) -> Value:
+        """Writes registers; returns what a read shows, 0 where none is chosen."""
         shown = Signal(DATA_BITS)
-        m.d.sync += self.start.eq(store & (address[2:WINDOW_SHIFT] == ArrayRegister.START >> 2))
-        with m.Switch(address[2:WINDOW_SHIFT]):
+        store = chosen & write
+        number = address[2:_REGISTER_BITS]
+        m.d.sync += self.start.eq(store & (number == ArrayRegister.START >> 2))
+        with m.Switch(Mux(chosen, number, ArrayRegister.START >> 2)):
             with m.Case(ArrayRegister.BUSY >> 2):
                 m.d.comb += shown.eq(self.busy)
             with m.Case(ArrayRegister.CYCLES >> 2):

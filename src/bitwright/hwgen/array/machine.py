@@ -90,8 +90,10 @@ class TableArray(wiring.Component):
         )  # fmt: skip
         fills, uses = (activations, weights) if on_activations else (weights, activations)
         index = Delayed(m, "index", control.index)
+        begin = Signal()
+        m.d.sync += begin.eq(port.start & ~control.busy)
         m.d.comb += [
-            control.start.eq(port.start),
+            control.start.eq(begin),
             *(
                 getattr(control, name).eq(getattr(port, f"register_{name}"))
                 for name in ("outer", "tiles", "inner", "planes", "period")
@@ -104,7 +106,7 @@ class TableArray(wiring.Component):
             engine.fill_bank.eq(Delayed(m, "fill_bank", control.write_bank)[READ_LATENCY]),
             engine.bank.eq(Delayed(m, "bank", control.bank)[READ_LATENCY]),
         ]
-        with m.If(port.start & ~port.busy):
+        with m.If(begin):
             m.d.sync += port.cycles.eq(0)
         with m.Elif(control.busy):
             m.d.sync += port.cycles.eq(port.cycles + 1)
@@ -150,7 +152,9 @@ class TableArray(wiring.Component):
         """What the digits of a result have too much: of the host, or the activations' sums."""
         shape = self.shape
         m.submodules.corrections = ram = Ram(width=shape.acc_bits, depth=shape.depth)
-        m.d.comb += port.correction.eq(ram.read_data.as_signed())
+        correction = Signal(shape.acc_bits, reset_less=True)
+        m.d.sync += correction.eq(ram.read_data)
+        m.d.comb += port.correction.eq(correction.as_signed())
         outer = port.result_word[INNER_BITS:]
         if isinstance(engine, WeightTable):
             m.d.comb += [
