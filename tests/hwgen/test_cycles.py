@@ -45,7 +45,7 @@ def test_an_instruction_that_hands_over_early_is_shorter(small_machine, compute,
     machine = small_machine()
     whole = instruction_cycles(machine, compute(n_cb=10))
     early = instruction_cycles(machine, compute(n_cb=10, handover=3))
-    assert early == 10 + 1 + 3 + 1 < whole
+    assert early == 10 + 2 + 3 + 1 < whole
 
 
 def test_a_store_waits_for_the_last_result(small_machine, compute, program):

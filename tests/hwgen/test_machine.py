@@ -9,9 +9,9 @@ from bitwright.hwgen.ram import Ram
 from bitwright.ir.machine import MachineError
 
 NAMES = (
-    "lanes", "rows", "requant_lanes", "acc_bits", "multiplier_bits", "engine", "pixels", "banks",
-    "multiplier_blocks", "act_words", "in_words", "out_words", "weight_words", "param_words",
-    "program_words",
+    "lanes", "rows", "requant_lanes", "requant_pixels", "acc_bits", "multiplier_bits", "engine",
+    "pixels", "banks", "multiplier_blocks", "act_words", "in_words", "out_words", "weight_words",
+    "param_words", "program_words",
 )  # fmt: skip
 
 
