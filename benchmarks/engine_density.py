@@ -55,7 +55,7 @@ def measure(
         *tools.find("nextpnr-ecp5").command, target.device_option, "--package", target.package,
         "--speed", target.speed_grade, "--json", "netlist.json", "--lpf-allow-unconstrained",
         "--timing-allow-fail", "--seed", str(seed), "--freq", str(mhz),
-        *(["--router", "router2", "--report", "timing.json"] if route else ["--pack-only"]),
+        *(["--report", "timing.json"] if route else ["--pack-only"]),
     ]  # fmt: skip
     with (folder / "nextpnr.log").open("w") as sink:
         subprocess.run(command, cwd=folder, stdout=sink, stderr=subprocess.STDOUT, check=True)
