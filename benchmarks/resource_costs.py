@@ -33,6 +33,7 @@ PART_NEARNESS, UNIT_NEARNESS = 0.1, 0.02
 # Modules that count as part of another unit.
 PART_OF = {
     "sequencer": "fetch",
+    "next_instruction": "handover",
     "input_banks": "core",
     "output_banks": "core",
     "output_requantizer": "requantizer",
