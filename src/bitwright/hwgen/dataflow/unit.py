@@ -182,13 +182,13 @@ def _announced(m: Module, start: Value, stage: Stage) -> Value:
     more = Signal(name="word_due")
     m.d.comb += more.eq((left != 0) & (wait == 0))
     following: Value = Const(words - 1)
-    blocks = stage.blocks if isinstance(stage, MatrixStage) else 1
-    unread = blocks * words - stage.result.channels // stage.fold.out_lanes
-    if unread:  # of the last block of a pixel
-        block = Signal(range(blocks), name="row_block")
+    made = stage.result.channels // stage.fold.out_lanes
+    if isinstance(stage, MatrixStage) and (unread := stage.blocks * words - made):
+        block = Signal(range(stage.blocks), name="row_block")
+        last = block == stage.blocks - 1
         with m.If(start):
-            m.d.sync += block.eq(Mux(block == blocks - 1, 0, block + 1))
-        following = Mux(block == blocks - 1, words - 1 - unread, words - 1)
+            m.d.sync += block.eq(Mux(last, 0, block + 1))
+        following = Mux(last, words - 1 - unread, words - 1)
     with m.If(start):
         m.d.sync += [left.eq(following), wait.eq(pace - 1)]
     with m.Elif(more):
