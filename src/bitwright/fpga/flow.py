@@ -6,7 +6,6 @@ a step makes appears under its final name only when the step has succeeded.
 
 import json
 import os
-import re
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +45,6 @@ _ROUTER = {"ecp5": "nextpnr-ecp5", "ice40": "nextpnr-ice40"}
 _PACKER = {"ecp5": "ecppack", "ice40": "icepack"}
 _SYNTHESIS_STEPS = 2
 _LOG_TAIL_LINES = 15
-_RESULT = re.compile(r"{([^}]*)}")
 
 
 def synthesise(
@@ -150,13 +148,18 @@ def _synthesise(
         [
             *reads,
             SYNTHESIS[target.family].format(top=top),
-            "write_json {netlist.json}",
-            "tee -q -o {statistics.json} stat -json",
+            f"write_json {partial_name('netlist.json')}",
+            f"tee -q -o {partial_name('statistics.json')} stat -json",
         ],
+        results=["netlist.json", "statistics.json"],
     )
     if target.family == "ecp5":
         carry.trim(runner.folder / "netlist.json")
-    runner.yosys("netlist", ["read_json netlist.json", "write_verilog -noattr {netlist.v}"])
+    runner.yosys(
+        "netlist",
+        ["read_json netlist.json", f"write_verilog -noattr {partial_name('netlist.v')}"],
+        results=["netlist.v"],
+    )
     # An output that is not connected comes back as one that is connected to a constant.
     verilog = (runner.folder / "netlist.v").read_text()
     runner.write("netlist.v", verilog.replace(".COUT(1'hx)", ".COUT()"))
@@ -240,11 +243,10 @@ class _Runner:
         partial.write_text(text)
         return partial.replace(path)
 
-    def yosys(self, step: str, script: Sequence[str]) -> None:
-        """Run a script of yosys commands; a result stands in it as `{name}`."""
-        text = "\n".join(script) + "\n"
-        self.write(f"{step}.ys", _RESULT.sub(lambda name: partial_name(name[1]), text))
-        self.run(step, "yosys", ["-s", f"{step}.ys"], results=_RESULT.findall(text))
+    def yosys(self, step: str, script: Sequence[str], *, results: Sequence[str]) -> None:
+        """Run a script of yosys commands, which writes the partial files of `results`."""
+        self.write(f"{step}.ys", "\n".join(script) + "\n")
+        self.run(step, "yosys", ["-s", f"{step}.ys"], results=results)
 
     def run(
         self,

@@ -193,7 +193,7 @@ class Core(wiring.Component):
 
     def _hand_over(
         self, m: Module, fetch: Fetch, sequencer: Sequencer, start: Signal, over: Handover,
-        loops: LoopNest, stage: OutputStage, running: data.View, ending: "Ending",
+        loops: LoopNest, stage: OutputStage, running: data.View, ending: Ending,
     ) -> None:  # fmt: skip
         """From one instruction to the next; the output stage goes over after all other units."""
         m.d.comb += [
@@ -225,7 +225,7 @@ class Core(wiring.Component):
         loops: LoopNest,
         stage: OutputStage,
         running: Signal,
-        ending: "Ending",
+        ending: Ending,
         banks: tuple[PingPong, PingPong],
     ) -> Ram:
         """From a step to its operands, through the engines, to the result words.
@@ -262,7 +262,7 @@ class Core(wiring.Component):
 
     def _multiply(
         self, m: Module, port: HostPort, loops: LoopNest, stage: OutputStage, running: Signal,
-        ending: "Ending", banks: tuple[PingPong, PingPong], weights: Ram, matmul: Value,
+        ending: Ending, banks: tuple[PingPong, PingPong], weights: Ram, matmul: Value,
     ) -> None:  # fmt: skip
         """The engines of a machine with whole weights."""
         machine = self.machine
@@ -306,7 +306,7 @@ class Core(wiring.Component):
 
     def _add_planes(
         self, m: Module, port: HostPort, loops: LoopNest, stage: OutputStage, running: Signal,
-        ending: "Ending", banks: tuple[PingPong, PingPong], weights: Ram, matmul: Value,
+        ending: Ending, banks: tuple[PingPong, PingPong], weights: Ram, matmul: Value,
     ) -> None:  # fmt: skip
         """The engines of a machine whose weights come bit by bit."""
         machine = self.machine
@@ -371,7 +371,7 @@ class Core(wiring.Component):
         loops: LoopNest,
         stage: OutputStage,
         running: data.View,
-        ending: "Ending",
+        ending: Ending,
         banks: tuple[PingPong, PingPong],
     ) -> Signal:
         """The activation memories; returns the operand word, two cycles after its step."""
@@ -401,7 +401,7 @@ class Core(wiring.Component):
         return word
 
     def _result(
-        self, m: Module, port: HostPort, stage: OutputStage, ending: "Ending", banks: PingPong
+        self, m: Module, port: HostPort, stage: OutputStage, ending: Ending, banks: PingPong
     ) -> None:
         """The output banks: for each port a memory of every other word."""
         ports, read = self.machine.requant_pixels, port.word_address(Window.OUTPUT)
@@ -427,7 +427,7 @@ class Core(wiring.Component):
         m.d.comb += port.output_data.eq(Mux(odd, found[-1], found[0]))
 
     def _banked_activations(
-        self, m: Module, port: HostPort, reads: Operands, stage: OutputStage, ending: "Ending",
+        self, m: Module, port: HostPort, reads: Operands, stage: OutputStage, ending: Ending,
         banks: tuple[PingPong, PingPong],
     ) -> None:  # fmt: skip
         """The activation memories, each in banks of neighbouring words."""
