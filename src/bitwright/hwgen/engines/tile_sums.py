@@ -20,7 +20,7 @@ class TileSums(wiring.Component):
     Members:
         sums: of the engine, [pixel][row]: the terms.
         valid, first, last: of the step whose term comes in the next cycle; `first` takes the term
-            as it is, `last` also with tiles of the window.
+            as it is, `last` also with tiles of the window. `skip`, with `fused_adds`: it has none.
         lane_sums: of `Window`, two cycles after `last`.
         use_lanes: the tile is a channelwise one; `offset`: its pixel 0 is sum 2, not 0;
             `every_other`: its pixels are two sums apart, not one.
@@ -35,6 +35,7 @@ class TileSums(wiring.Component):
         sums = data.ArrayLayout(signed(dsp.sum_bits(machine)), rows)
         super().__init__(
             {
+                **({"skip": In(1)} if machine.fused_adds else {}),
                 "sums": In(data.ArrayLayout(sums, pixels)),
                 "lane_sums": In(
                     data.ArrayLayout(data.ArrayLayout(acc, lanes), pixels + CARRIED)
@@ -92,7 +93,7 @@ class TileSums(wiring.Component):
         """Registers of the same contents for each few rows, so that none drives too many."""
         control = _Control(group)
         m.d.sync += [
-            control.valid.eq(self.valid),
+            control.valid.eq(self.valid & ~self.skip if self.machine.fused_adds else self.valid),
             control.first.eq(self.first),
             control.last.eq(self.valid & self.last),
             control.full.eq(control.last),
