@@ -165,8 +165,11 @@ MACHINES = [
         whole_weights(16, 2, pixels=2, banks=2, multiplier_blocks=64), marks=pytest.mark.slow
     ),
     whole_weights(8, 4, pixels=4, banks=4, requant_pixels=2, multiplier_blocks=20),
-    adding(2, pixels=2, banks=4, multiplier_blocks=20),
-    pytest.param(adding(8, pixels=4, banks=4, multiplier_bits=31), marks=pytest.mark.slow),
+    adding(2, pixels=2, banks=4, multiplier_blocks=64),
+    pytest.param(
+        adding(8, pixels=4, banks=4, multiplier_blocks=128, multiplier_bits=31),
+        marks=pytest.mark.slow,
+    ),
 ]
 
 

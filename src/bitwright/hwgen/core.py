@@ -128,8 +128,8 @@ class Core(wiring.Component):
         m.d.comb += [ram.read_address.eq(fetch.address), fetch.data.eq(ram.read_data)]
 
     def _stream(
-        self, m: Module, port: HostPort, fetch: Fetch, ready: Value, sequencer: Sequencer, loops: LoopNest,
-        output_banks: PingPong, weights: Ram,
+        self, m: Module, port: HostPort, fetch: Fetch, ready: Value, sequencer: Sequencer,
+        loops: LoopNest, output_banks: PingPong, weights: Ram,
     ) -> None:  # fmt: skip
         """Weights from external memory: an instruction starts when its own are there."""
         machine = self.machine

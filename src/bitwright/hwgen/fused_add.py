@@ -132,7 +132,7 @@ def resources(machine: Machine) -> Structure:
     """Two tables a lane, their sum and its clamp; the two adders that make their contents."""
     lanes = machine.requant_lanes
     return Structure(
-        lut={"fillers": 4 * PRODUCT_BITS + 20, "sums": lanes * (PRODUCT_BITS + 36)},
+        lut={"fillers": 6 * PRODUCT_BITS + 20, "sums": lanes * (PRODUCT_BITS + 56)},
         ff={
             "fillers": 2 * PRODUCT_BITS + 12,
             "sums": lanes * (3 * PRODUCT_BITS - ADD_SHIFT + 32),

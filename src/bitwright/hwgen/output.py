@@ -62,8 +62,8 @@ class OutputStage(wiring.Component):
         table_*: write port of the activation tables, one entry at a time.
         write_enable, write_address, write_data: a result word on each port.
         finished: the last word of the instruction is written (or dropped) in this cycle.
-        factors, prepare, prepared, taken: with `fused_adds`, of `FusedAdd`. next_adds: with `start`,
-            the instruction is a MATMUL_ADD; `adds`: from the next cycle on. other_head: of
+        factors, prepare, prepared, taken: with `fused_adds`, of `FusedAdd`. next_adds: with
+            `start`, the instruction is a MATMUL_ADD; `adds`: from the next cycle on. other_head: of
             `Datapath`.
     """
 

@@ -13,7 +13,8 @@ def spent(
     """Cycles by purpose; they add up to `prediction.total`.
 
     `matrix` and `channelwise` are steps of those engines, `output` the waits of their tiles for
-    the output stage and their steps that only read what is added there, `start` what passes between the steps of two instructions.
+    the output stage and the steps that only read what is added there, `start` what passes between
+    the steps of two instructions.
     """
     counts = {"matrix": 0, "channelwise": 0, "output": 0}
     for instruction in instructions:

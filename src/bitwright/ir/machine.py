@@ -143,8 +143,8 @@ class Machine:
             )
         if self.fused_adds and not self.can_fuse_adds:
             raise MachineError(
-                "Machine parameter fused_adds is 1; expected 0, or the engine dsp with rows = lanes "
-                "and requant_pixels = 1"
+                "Machine parameter fused_adds is 1; expected 0, or the engine dsp with rows = "
+                "lanes and requant_pixels = 1"
             )
         self._check_memory()
 

@@ -70,7 +70,8 @@ class Tile:
             acc_bits=self.acc_bits or MIN_ACC_BITS,
             multiplier_bits=self.multiplier_bits or NARROW_MULTIPLIER_BITS,
             engine=self.engine, pixels=self.pixels, banks=self.banks,
-            multiplier_blocks=self.multiplier_blocks, fused_adds=self.fused_adds, act_words=2, in_words=2, out_words=2,
+            multiplier_blocks=self.multiplier_blocks, fused_adds=self.fused_adds,
+            act_words=2, in_words=2, out_words=2,
             weight_words=2, param_words=2, program_words=2,
         )  # fmt: skip
 

@@ -23,7 +23,8 @@ class Unwritable(BitwrightError):
 class FakeMaker:
     """A model of 20 x 20 products in which everything is a formula; it notes what it made."""
 
-    def __init__(self) -> None:
+    def __init__(self, adds: bool = False) -> None:
+        self.adds = adds
         self.made: list[Array] = []
 
     def least(self, array: Array) -> Machine:
