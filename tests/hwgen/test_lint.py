@@ -40,7 +40,7 @@ STREAMED = replace(MACHINE, weight_words=256, memory="sdram", memory_mhz=80)
 FIXED = replace(STREAMED, memory="fixed", memory_latency=3, memory_mhz=0)
 PRODUCTS = replace(MACHINE, engine="dsp", pixels=4, banks=8, multiplier_blocks=37)
 ADDS = replace(
-    MACHINE, lanes=8, engine="dsp", pixels=2, banks=4, multiplier_blocks=9, fused_adds=1
+    MACHINE, lanes=8, engine="dsp", pixels=2, banks=4, multiplier_blocks=20, fused_adds=1
 )  # fmt: skip
 PAIRS = replace(PRODUCTS, requant_pixels=2, out_words=51)
 DESIGNS: dict[str, Callable[[], wiring.Component]] = {

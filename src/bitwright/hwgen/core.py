@@ -54,7 +54,7 @@ def control_layout(machine: Machine) -> data.StructLayout:
     """Fields that steps need on their way through the engines."""
     names = CONTROL_FIELDS
     if machine.dsp:
-        names = ("handover", *operands.FIELDS, *datapath.FIELDS, *PIXEL_FIELDS)
+        names = ("handover", *operands.FIELDS, *datapath.fields(machine), *PIXEL_FIELDS)
     return field_layout(machine, names)
 
 
@@ -298,7 +298,7 @@ class Core(wiring.Component):
         m.submodules.operands = reads = Operands(machine=machine)
         m.submodules.datapath = path = Datapath(machine=machine)
         self._banked_activations(m, port, reads, stage, ending, banks)
-        for unit, names in ((reads, operands.FIELDS), (path, datapath.FIELDS)):
+        for unit, names in ((reads, operands.FIELDS), (path, datapath.fields(machine))):
             layout = field_layout(machine, names)
             m.d.comb += [unit.fields[name].eq(running[name]) for name, _ in layout]
         m.d.comb += [

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from bitwright.hwgen import operands
 from bitwright.hwgen.address import AccOp, Flags, RowFlags
-from bitwright.hwgen.delayed import Delayed
+from bitwright.hwgen.delayed import Delayed, registered
 from bitwright.hwgen.engines import dsp, tile_sums, window
 from bitwright.hwgen.engines.dsp import Dsp
 from bitwright.hwgen.engines.tile_sums import TileSums
@@ -16,9 +16,13 @@ from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import ChannelOp, Opcode
 from bitwright.ir.machine import WINDOW_TAPS, Machine
 
-FIELDS = ("channel_op", "pixels", "w_same_steps")
 WEIGHTS = operands.LATENCY - 2  # cycles from a step to its weight address
 OTHERS = operands.LATENCY + 1
+
+
+def fields(machine: Machine) -> tuple[str, ...]:
+    """Those that hold still while steps are on their way."""
+    return ("channel_op", *(["pixels"] if machine.pixels > 2 else []), "w_same_steps")
 
 
 def term_latency(machine: Machine, opcode: Opcode) -> int:
@@ -49,7 +53,7 @@ class Datapath(wiring.Component):
             {
                 **({"other": In(1), "other_head": Out(codes)} if machine.fused_adds else {}),
                 "run": In(1),
-                "fields": In(field_layout(machine, FIELDS)),
+                "fields": In(field_layout(machine, fields(machine))),
                 "matmul": In(1),
                 "flags": In(Flags),
                 "row": In(RowFlags),
@@ -75,16 +79,14 @@ class Datapath(wiring.Component):
         m.submodules.window = lanes = Window(machine=machine)
         m.submodules.tile_sums = sums = TileSums(machine=machine)
         # What holds still has a register, so that it drives many from nearby.
-        matmul, maximum, is_window, every_other = (
-            Signal(name=name, reset_less=True)
-            for name in ("is_matmul", "is_maximum", "is_window", "every_other")
+        matmul, maximum, is_window = (
+            Signal(name=name, reset_less=True) for name in ("is_matmul", "is_maximum", "is_window")
         )
         operation = self.fields.channel_op
         m.d.sync += [
             matmul.eq(self.matmul),
             maximum.eq(~self.matmul & (operation == ChannelOp.MAX)),
             is_window.eq(~self.matmul & (operation >= ChannelOp.WINDOW)),
-            every_other.eq(is_window & (self.fields.pixels != machine.pixels)),
         ]
         flags, rows, ops = self._follow(m)
         words = Cat(self.words)
@@ -111,10 +113,12 @@ class Datapath(wiring.Component):
             sums.valid.eq(self.tile.valid & self.run),
             sums.first.eq(ops[long] == AccOp.LOAD),
             sums.last.eq(self.tile.last),
-            sums.every_other.eq(every_other),
             sums.offset.eq(~is_window | self.tile_row.first),
             self.head.eq(sums.head),
         ]
+        if machine.pixels > 2:
+            apart = is_window & (self.fields.pixels != machine.pixels)
+            m.d.comb += sums.every_other.eq(registered(m, apart, "every_other"))
         if machine.fused_adds:
             others = Delayed(m, "other", self.other)
             m.d.comb += sums.skip.eq(others[long])

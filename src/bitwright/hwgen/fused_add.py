@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from bitwright.hwgen.delayed import delayed, registered
 from bitwright.hwgen.isa import field_layout
 from bitwright.hwgen.ram import Ram
-from bitwright.hwgen.requantize import flip_sign
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import ADD_SHIFT
 from bitwright.ir.machine import TABLE_ENTRIES, Machine
@@ -25,6 +24,7 @@ from bitwright.ir.machine import TABLE_ENTRIES, Machine
 FACTORS = ("add_own", "add_other", "add_offset")
 LATENCY = 4  # look up, a register behind the memory, add, clamp
 PREPARE_CYCLES = 1 + TABLE_ENTRIES
+FIRST_CODE = 128  # -128, the place of the first product that is made
 PRODUCT_BITS = 36  # a word of a block RAM: 25 bits times 8, and the offset
 
 
@@ -89,12 +89,13 @@ class FusedAdd(wiring.Component):
                     ram.write_data.eq(product),
                 ]
                 found.append(registered(m, ram.read_data, f"{name}_product{v}").as_signed())
-            total = Signal(signed(PRODUCT_BITS), name=f"total{v}", reset_less=True)
-            m.d.sync += total.eq(found[0] + found[1])
-            result = Signal(8, name=f"result{v}", reset_less=True)
+            bits = PRODUCT_BITS - ADD_SHIFT
+            fraction, whole = Signal(ADD_SHIFT, name=f"unused_fraction{v}"), Signal(signed(bits))
+            m.d.comb += Cat(fraction, whole).eq(found[0] + found[1])
+            total = registered(m, whole, f"total{v}")
             plain = delayed(m, codes["own"], LATENCY - 1, f"plain{v}")
-            m.d.sync += result.eq(Mux(adds, self._clamped(total >> ADD_SHIFT), plain))
-            m.d.comb += self.results[v].eq(result)
+            chosen = Mux(adds, self._clamped(total), plain)[:8]
+            m.d.comb += self.results[v].eq(registered(m, chosen, f"result{v}"))
         return m
 
     def _clamped(self, value: Value) -> Value:
@@ -107,7 +108,7 @@ class FusedAdd(wiring.Component):
         The product of a code is that of the code before, plus the factor.
         """
         f = self.factors
-        code = Signal(range(TABLE_ENTRIES))
+        code = Signal(range(TABLE_ENTRIES), init=FIRST_CODE)
         making, made, side = Signal(), Signal(), Signal()
         products = {
             name: Signal(signed(PRODUCT_BITS), name=f"{name}_product", reset_less=True)
@@ -118,14 +119,15 @@ class FusedAdd(wiring.Component):
         with m.If(self.taken):
             m.d.sync += [made.eq(0), side.eq(side ^ made)]
         with m.Elif(making):
-            m.d.sync += [code.eq(code + 1), making.eq(~code.all()), made.eq(code.all())]
+            last = code == FIRST_CODE - 1
+            m.d.sync += [code.eq(code + 1), making.eq(~last), made.eq(last)]
             m.d.sync += [
                 products[name].eq(products[name] + f[f"add_{name}"].as_unsigned())
                 for name in products
             ]
         with m.Elif(self.prepare & ~made):
             m.d.sync += [making.eq(1), *(products[name].eq(lowest[name]) for name in products)]
-        return making, Cat(flip_sign(code), side), products
+        return making, Cat(code, side), products
 
 
 def resources(machine: Machine) -> Structure:

@@ -69,7 +69,9 @@ class Operands(wiring.Component):
             if pixel:
                 source = self.source + _multiple(m, f.s_pixel, pixel, place)
             if machine.fused_adds:
-                other = registered(m, self.other_source + pixel, f"other_place{pixel}")
+                other = registered(
+                    m, (self.other_source + pixel)[: self._source_bits], f"other_place{pixel}"
+                )
                 source = Mux(self.other, other, source)
             m.d.sync += place.eq(source)
             m.d.sync += column.eq(self.column)

@@ -23,7 +23,7 @@ class TileSums(wiring.Component):
             as it is, `last` also with tiles of the window. `skip`, with `fused_adds`: it has none.
         lane_sums: of `Window`, two cycles after `last`.
         use_lanes: the tile is a channelwise one; `offset`: its pixel 0 is sum 2, not 0;
-            `every_other`: its pixels are two sums apart, not one.
+            `every_other`, where there are more than 2: its pixels are two sums apart, not one.
         head: `requant_lanes` sums of each of `requant_pixels` pixels, group g of a tile
             `LATENCY + 1 + g` cycles after `last`; pixel after pixel, or pair after pair.
     """
@@ -42,7 +42,7 @@ class TileSums(wiring.Component):
                 ),
                 "use_lanes": In(1),
                 "offset": In(1),
-                "every_other": In(1),
+                **({"every_other": In(1)} if pixels > 2 else {}),
                 "valid": In(1),
                 "first": In(1),
                 "last": In(1),
@@ -98,7 +98,7 @@ class TileSums(wiring.Component):
             control.last.eq(self.valid & self.last),
             control.full.eq(control.last),
             control.use_lanes.eq(self.use_lanes),
-            control.every_other.eq(self.every_other),
+            *([control.every_other.eq(self.every_other)] if self.machine.pixels > 2 else []),
             control.offset_early.eq(self.offset),
             control.offset.eq(control.offset_early),
         ]
