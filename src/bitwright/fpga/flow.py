@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bitwright.fpga import carry, sites, tools
+from bitwright.fpga import blocks, carry, sites, tools
 from bitwright.fpga.board import MACHINE_TOP, TOP, board_verilog
 from bitwright.fpga.constraints import constraints, file_name
 from bitwright.fpga.errors import MissingRtl, ToolFailed, UnwritableFolder
@@ -157,6 +157,7 @@ def _synthesise(
     )
     if target.family == "ecp5":
         carry.trim(runner.folder / "netlist.json")
+        blocks.absorb(runner.folder / "netlist.json")
     runner.yosys(
         "netlist",
         ["read_json netlist.json", f"write_verilog -noattr {partial_name('netlist.v')}"],
