@@ -6,10 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from bitwright.hwgen import requantize
 from bitwright.hwgen.address import Flags, RowFlags
-from bitwright.hwgen.delayed import delayed
+from bitwright.hwgen.delayed import delayed, registered
 from bitwright.hwgen.engines import accumulator
 from bitwright.hwgen.isa import PIXEL_FIELDS, address_bits, field_layout
-from bitwright.hwgen.ram import Ram
+from bitwright.hwgen.ram import COPY_SUFFIX, Ram
 from bitwright.hwgen.requantize import Requantizer, flip_sign
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import SHIFT_BITS, TABLE_ENTRIES, Machine
@@ -183,12 +183,13 @@ class OutputStage(wiring.Component):
                 lane.multiplier.eq(own[acc_bits:multiplier_end]),
                 lane.shift.eq(own[multiplier_end:][:SHIFT_BITS]),
                 lane.negate.eq(self.negate),
-                lane.zero_point.eq(self.fields.zero_point),
-                lane.clamp_min.eq(self.fields.clamp_min),
-                lane.clamp_max.eq(self.fields.clamp_max),
             ]
-            if self.machine.wide:
-                m.d.comb += lane.rounding.eq(self.fields.rounding)
+            # The lanes stand far from each other: each has the fields in registers of its own.
+            for name in ("zero_point", "clamp_min", "clamp_max", "rounding")[
+                : 3 + self.machine.wide
+            ]:
+                near = registered(m, self.fields[name], f"{name}{v}{COPY_SUFFIX}")
+                m.d.comb += getattr(lane, name).eq(near)
             entries.append(lane.entry)
         return entries
 
@@ -335,6 +336,7 @@ def resources(machine: Machine) -> Structure:
             "tables": 16 * tables,
             "words": (3 * side - 2) * machine.activation_bits,
             "params": machine.param_bits,
+            "near_fields": (26 if machine.wide else 24) * machine.requant_lanes * side,
             "pixels": 4 * (machine.pixels > 1),
         },
         memories=((8, TABLE_ENTRIES * machine.tables),) * tables,
