@@ -3,7 +3,8 @@
 Yosys connects every pin of a CCU2C. For a carry-in that is driven and for a carry-out that has a
 net, nextpnr adds one more cell each, that is four look-up tables a chain, even where the carry-in
 changes nothing and nobody listens to the carry-out. And where a constant carry-in does matter, the
-chain can make that carry itself: in the last cell's second half, if nothing uses it.
+chain can make that carry itself: in the last cell's second half, if nothing uses it, or in one more
+cell in front, that takes no wire; nextpnr's own is wired to one source of constants for all chains.
 """
 
 import json
@@ -26,9 +27,10 @@ _Cell = dict[str, Any]
 def trim(netlist: Path) -> int:
     """Remove such pins from a JSON netlist of yosys, in place.
 
-    A carry-out goes where its net has no reader; a carry-in where it is constant and the table
-    of the first bit, with the constants on its pins, propagates no carry and drives no sum; a
-    constant carry-in also where the chain has an odd number of bits, which then move up by one.
+    A carry-out goes where its net has no reader; a constant carry-in always: where the table of
+    the first bit, with the constants on its pins, propagates no carry and drives no sum, nothing
+    takes its place; where the chain has an odd number of bits, they move up by one; else a cell
+    is put in front.
 
     Returns:
         The number of pins removed.
@@ -51,14 +53,20 @@ def trim(netlist: Path) -> int:
             if uses[pins["COUT"][0]] == 1:
                 pins["COUT"] = _NOTHING
                 removed += 1
+        unused = 1 + max(bit for bit in uses if isinstance(bit, int))
         for cell in cells:
             pins = cell["connections"]
-            if pins["CIN"][0] not in _STARTS:
+            start = pins["CIN"][0]
+            if start not in _STARTS:
                 continue
             propagates = uses[pins["S0"][0]] != 1 or _propagates(cell)
             if not propagates or _moved_up(_chain(cell, followers), uses):
                 pins["CIN"] = _NOTHING
-                removed += 1
+            else:
+                pins["CIN"] = [unused]
+                module["cells"][f"$carry_start{unused}"] = _start_cell(cell, start, unused)
+                unused += 1
+            removed += 1
     if removed:
         netlist.write_text(json.dumps(design))
     return removed
@@ -81,6 +89,15 @@ def _chain(cell: _Cell, followers: dict[Any, _Cell]) -> list[_Cell]:
     while (carry := chain[-1]["connections"]["COUT"]) != _NOTHING and carry[0] in followers:
         chain.append(followers[carry[0]])
     return chain
+
+
+def _start_cell(first: _Cell, start: str, carry: int) -> _Cell:
+    """A cell in front of the first one of a chain, that makes its carry-in."""
+    pins = {f"{pin}{half}": bits for pin, bits in _START_PINS.items() for half in _HALVES}
+    chain = {"CIN": _NOTHING, "COUT": [carry]}
+    tables = {f"INIT{half}": format(_STARTS[start], "016b") for half in _HALVES}
+    plain = {f"INJECT1_{half}": "NO" for half in _HALVES}
+    return {**first, "connections": pins | chain, "parameters": tables | plain}
 
 
 def _moved_up(chain: list[_Cell], uses: Counter[Any]) -> bool:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bitwright.fpga import carry, tools
+from bitwright.fpga import blocks, carry, sites, tools
 from bitwright.fpga.board import MACHINE_TOP, TOP, board_verilog
 from bitwright.fpga.constraints import constraints, file_name
 from bitwright.fpga.errors import MissingRtl, ToolFailed, UnwritableFolder
@@ -109,6 +109,8 @@ def build_bitstream(
 
     synthesis = _synthesise(runner, [*sources, board], TOP, target)
     check_fits(machine_top, synthesis.resources, target)
+    if target.family == "ecp5":
+        sites.assign(runner.folder / "netlist.json", target.device_option)
     best = None
     for attempt in range(seed, seed + attempts):
         layout, timing = _place_and_route(runner, target, attempt)
@@ -155,6 +157,7 @@ def _synthesise(
     )
     if target.family == "ecp5":
         carry.trim(runner.folder / "netlist.json")
+        blocks.absorb(runner.folder / "netlist.json")
     runner.yosys(
         "netlist",
         ["read_json netlist.json", f"write_verilog -noattr {partial_name('netlist.v')}"],

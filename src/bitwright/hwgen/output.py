@@ -10,7 +10,7 @@ from bitwright.hwgen.delayed import delayed, registered
 from bitwright.hwgen.engines import accumulator
 from bitwright.hwgen.fused_add import FusedAdd
 from bitwright.hwgen.isa import PIXEL_FIELDS, address_bits, field_layout
-from bitwright.hwgen.ram import Ram
+from bitwright.hwgen.ram import COPY_SUFFIX, Ram
 from bitwright.hwgen.requantize import Requantizer, flip_sign
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import Opcode
@@ -196,10 +196,14 @@ class OutputStage(wiring.Component):
         acc_bits, multiplier_end = (
             self.machine.acc_bits, self.machine.acc_bits + self.machine.multiplier_bits,
         )  # fmt: skip
-        low, high = self.fields.clamp_min, self.fields.clamp_max
+        fields: dict[str, Value] = {
+            name: self.fields[name] for name in ("zero_point", "clamp_min", "clamp_max")
+        }
+        if self.machine.wide:
+            fields["rounding"] = self.fields.rounding
         if self.machine.fused_adds:  # the sum is clamped instead
-            low = registered(m, Mux(self.adds, -128, low), "clamp_low")
-            high = registered(m, Mux(self.adds, 127, high), "clamp_high")
+            fields["clamp_min"] = Mux(self.adds, -128, self.fields.clamp_min)
+            fields["clamp_max"] = Mux(self.adds, 127, self.fields.clamp_max)
         entries: list[Value] = []
         channels = self.machine.requant_lanes
         for v in range(channels * self.machine.requant_pixels):
@@ -212,12 +216,11 @@ class OutputStage(wiring.Component):
                 lane.multiplier.eq(own[acc_bits:multiplier_end]),
                 lane.shift.eq(own[multiplier_end:][:SHIFT_BITS]),
                 lane.negate.eq(self.negate),
-                lane.zero_point.eq(self.fields.zero_point),
-                lane.clamp_min.eq(low),
-                lane.clamp_max.eq(high),
             ]
-            if self.machine.wide:
-                m.d.comb += lane.rounding.eq(self.fields.rounding)
+            # The lanes stand far from each other: each has the fields in registers of its own.
+            for name, value in fields.items():
+                near = registered(m, value, f"{name}{v}{COPY_SUFFIX}")
+                m.d.comb += getattr(lane, name).eq(near)
             entries.append(lane.entry)
         return entries
 
@@ -385,6 +388,7 @@ def resources(machine: Machine) -> Structure:
             "tables": 16 * tables,
             "words": (3 * side - 2) * machine.activation_bits,
             "params": machine.param_bits,
+            "near_fields": (26 if machine.wide else 24) * machine.requant_lanes * side,
             "pixels": 4 * (machine.pixels > 1),
         },
         memories=((8, TABLE_ENTRIES * machine.tables),) * tables,

@@ -1,0 +1,107 @@
+"""Moves registers around an ECP5's multiplier blocks into them.
+
+A block has registers of its own at its operands and at its product. Yosys leaves them unused, and
+the flip-flops that it puts around a block take sites, and wires in its row, which is where wires
+are scarce.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+_BLOCK = "MULT18X18D"
+_FLIP_FLOP = "TRELLIS_FF"
+_OPERAND_BITS, _PRODUCT_BITS = 18, 36
+_CONTROLS = {"CLK": "CLK0", "CE": "CE0", "RST": "RST0"}  # of a register, and the pin of each
+_Cell = dict[str, Any]
+
+
+def absorb(netlist: Path) -> int:
+    """Move them, in a JSON netlist of yosys, in place.
+
+    Both operands of a block together, where every bit is constant 0 or comes from a flip-flop; a
+    product where each of its bits goes to one flip-flop and nowhere else. Flip-flops with a reset
+    or an enable stay.
+
+    Returns:
+        The number of flip-flops that are gone.
+    """
+    design: dict[str, Any] = json.loads(netlist.read_text())
+    gone = sum(
+        _absorb(module["cells"], module["ports"])
+        for module in design["modules"].values()
+        if any(cell["type"] == _BLOCK for cell in module["cells"].values())
+    )
+    if gone:
+        netlist.write_text(json.dumps(design))
+    return gone
+
+
+def _absorb(cells: dict[str, _Cell], ports: dict[str, Any]) -> int:
+    plain = {name: cell for name, cell in cells.items() if _is_plain(cell)}
+    by_result = {cell["connections"]["Q"][0]: name for name, cell in plain.items()}
+    by_data = {cell["connections"]["DI"][0]: name for name, cell in plain.items()}
+    ends: Counter[Any] = Counter(  # of a net: its driver and its readers
+        bit
+        for owner in (*cells.values(), *ports.values())
+        for bits in owner.get("connections", {"": owner.get("bits", [])}).values()
+        for bit in bits
+    )
+    for block in [cell for cell in cells.values() if cell["type"] == _BLOCK]:
+        pins = block["connections"]
+        operands = [
+            pin
+            for pin in (f"{operand}{bit}" for operand in "AB" for bit in range(_OPERAND_BITS))
+            if pins[pin] != ["0"]
+        ]
+        product = [
+            pin for pin in (f"P{bit}" for bit in range(_PRODUCT_BITS)) if ends[pins[pin][0]] > 1
+        ]
+        before = _flip_flops(cells, [by_result.get(pins[pin][0]) for pin in operands])
+        after = _flip_flops(
+            cells,
+            [by_data.get(pins[pin][0]) if ends[pins[pin][0]] == 2 else None for pin in product],
+        )
+        clocks = {plain[name]["connections"]["CLK"][0] for name in (*before, *after)}
+        if not before or len(clocks) != 1:
+            continue
+        for pin, name in zip(operands, before, strict=True):
+            result, data = (plain[name]["connections"][end][0] for end in ("Q", "DI"))
+            pins[pin] = [data]
+            ends.subtract([result])
+            ends.update([data])
+            if ends[result] == 1:
+                del cells[name]
+                ends.subtract([data])
+        if after:
+            for pin, name in zip(product, after, strict=True):
+                pins[pin] = plain[name]["connections"]["Q"]
+                del cells[name]
+        for register in ("INPUTA", "INPUTB", "OUTPUT") if after else ("INPUTA", "INPUTB"):
+            for control, pin in _CONTROLS.items():
+                block["parameters"][f"REG_{register}_{control}"] = pin
+        for pin, bit in zip(_CONTROLS.values(), (clocks.pop(), "1", "0"), strict=True):
+            pins[pin] = [bit]
+            block["port_directions"][pin] = "input"
+    return sum(name not in cells for name in plain)
+
+
+def _flip_flops(cells: dict[str, _Cell], names: list[str | None]) -> list[str]:
+    """The names, if each is that of a flip-flop that is still there; else none."""
+    found = [name for name in names if name is not None and name in cells]
+    return found if len(found) == len(names) else []
+
+
+def _is_plain(cell: _Cell) -> bool:
+    """Whether it takes its data at every rising edge of its clock, and begins at 0."""
+    if cell["type"] != _FLIP_FLOP:
+        return False
+    modes = {name: value.strip() for name, value in cell["parameters"].items()}
+    return (
+        modes["CEMUX"] == "1"
+        and modes["CLKMUX"] == "CLK"
+        and modes["LSRMUX"] == "LSR"
+        and modes["REGSET"] == "RESET"
+        and cell["connections"].get("LSR", ["0"]) == ["0"]
+    )

@@ -1,0 +1,69 @@
+"""Sites of multiplier blocks: neighbours side by side, each site once, the same every time."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from bitwright.fpga import sites
+
+GROUPS = 6
+IN_GROUP = 4
+
+
+def _netlist(path: Path, groups: int = GROUPS, in_group: int = IN_GROUP) -> Path:
+    """Groups of blocks that share registers; a block of one group comes after one of another."""
+    cells: dict[str, object] = {}
+    for member in range(in_group):
+        for group in range(groups):
+            shared = [100 * group + bit for bit in range(18)]
+            cells[f"block{group}_{member}"] = {
+                "type": "MULT18X18D", "attributes": {}, "connections": {"A": shared, "C": ["0"]},
+            }  # fmt: skip
+    for group in range(groups):
+        for bit in range(18):
+            cells[f"register{group}_{bit}"] = {
+                "type": "TRELLIS_FF", "attributes": {}, "connections": {"Q": [100 * group + bit]},
+            }  # fmt: skip
+    module = {"attributes": {"top": "1"}, "cells": cells}
+    path.write_text(json.dumps({"modules": {"top": module}}))
+    return path
+
+
+def _sites(path: Path) -> dict[str, tuple[int, int]]:
+    found: dict[str, tuple[int, int]] = {}
+    for name, cell in json.loads(path.read_text())["modules"]["top"]["cells"].items():
+        if cell["type"] == "MULT18X18D":
+            match = re.fullmatch(r"X(\d+)/Y(\d+)/MULT18_[0145]", cell["attributes"]["BEL"])
+            assert match is not None
+            found[name] = (int(match[1]), int(match[2]))
+    return found
+
+
+@pytest.mark.parametrize("device", ["--25k", "--45k", "--85k"])
+def test_blocks_of_a_group_are_neighbours(tmp_path: Path, device: str) -> None:
+    path = _netlist(tmp_path / "netlist.json")
+    assert sites.assign(path, device) == GROUPS * IN_GROUP
+    found = _sites(path)
+    assert len(set(found.values())) == GROUPS * IN_GROUP
+    for group in range(GROUPS):
+        places = [found[f"block{group}_{member}"] for member in range(IN_GROUP)]
+        assert len({row for _, row in places}) == 1
+        columns = [column for column, _ in places]
+        assert max(columns) - min(columns) < 2 * 9  # two groups of sites
+
+
+def test_same_netlist_same_sites(tmp_path: Path) -> None:
+    first, second = (_netlist(tmp_path / name) for name in ("a.json", "b.json"))
+    sites.assign(first, "--85k")
+    sites.assign(second, "--85k")
+    assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize(("groups", "in_group"), [(1, 1), (0, 0), (8, 4)])
+def test_nothing_to_arrange(tmp_path: Path, groups: int, in_group: int) -> None:
+    path = _netlist(tmp_path / "netlist.json", groups, in_group)
+    before = path.read_bytes()
+    assert sites.assign(path, "--25k") == 0
+    assert path.read_bytes() == before
