@@ -176,7 +176,7 @@ def run_dataflow(module: ir.Module, inputs: Arrays, build: DataflowBuild, folder
     accelerator = Dataflow(build.pipeline, graph.outputs(build.parts.core)[0].name)
     top = WishboneTop(core=accelerator.core())
     files = emit(top, folder, name=top.module_name)
-    simulator = build_simulator(files, top.module_name, port=PortKind.WISHBONE)
+    simulator = build_simulator(files, top.module_name, port=PortKind.WISHBONE, short_run=True)
     return _outcome(module, inputs, build.parts, accelerator, simulator, build.times.latency)
 
 
