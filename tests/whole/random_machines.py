@@ -94,9 +94,7 @@ class Machines:
             core = Core(machine=assembled.machine)
             files = emit(top(core=core), self._folder / str(len(self._programs)),
                          name=top.module_name)  # fmt: skip
-            self._programs[key] = build_simulator(
-                files, top.module_name, port=port, short_run=True
-            )
+            self._programs[key] = build_simulator(files, top.module_name, port=port, short_run=True)
         return self._programs[key]
 
 
