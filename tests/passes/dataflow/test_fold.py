@@ -136,3 +136,15 @@ def test_input_words_fit_the_first_stage() -> None:
     made = with_folds(pipeline(), [Fold(lanes=2, rows=3), Fold(lanes=3), Fold(lanes=4, rows=2)])
     assert made.input_lanes == 2
     assert made.interval == max(stage.tiles * stage.tile_steps for stage in made.stages)
+
+
+def test_input_words_come_within_the_interval() -> None:
+    """A stage that skips most of its input takes fewer steps than its words take cycles."""
+    build = Builder([("x", (1, 2, 6, 6), X)])
+    weights = build.constant(np.ones((2, 2, 1, 1), np.int64), W)
+    bias = build.constant(np.zeros(2, np.int32))
+    sums = build.conv2d(build.inputs[0], weights, bias, stride=[3, 3])
+    given = lower(build.finish([("y", sums)]))
+    found = fold(given, Resources(lut=3000, ff=5000, bram=40, dsp=9), costs, interval=40).pipeline
+    assert found.input_lanes == 2
+    assert found.interval == 36

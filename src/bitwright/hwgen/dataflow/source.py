@@ -40,7 +40,9 @@ class Source(wiring.Component):
         m = Module()
         gap = Signal(range(self.interval))  # cycles until the next image may start
         wait = Signal(range(self.pace))
-        sending, fire, last = Signal(), Signal(), Signal()
+        sending = Signal()
+        fire = Signal()
+        last = Signal()
         m.d.comb += [
             self.start.eq(self.input_ready & self.output_free & (gap == 0)),
             fire.eq(self.start | (sending & (wait == 0))),
