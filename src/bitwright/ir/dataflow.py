@@ -17,6 +17,10 @@ Array = NDArray[np.int64]
 # block, or two rows' products in one.
 Engine = Literal["lut", "dsp", "packed"]
 ChannelOp = Literal["mac", "sum", "max"]
+MOST_BITS = 8
+"""Of an activation that is multiplied or requantized to."""
+REQUANTIZED_BITS = 16
+"""Of a sum, at least, where its bias is added and it is requantized."""
 LEAST_INTERVAL = 4
 """Cycles between the starts of two images, at least."""
 
@@ -39,6 +43,12 @@ class Tensor:
     bits: int
     signed: bool
     zero_point: int = 0
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """The least and the greatest integer that an element can be."""
+        low = -(1 << self.bits - 1) if self.signed else 0
+        return low, low + (1 << self.bits) - 1
 
 
 @dataclass(frozen=True, kw_only=True)

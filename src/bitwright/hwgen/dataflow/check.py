@@ -6,6 +6,7 @@ from bitwright.errors import BitwrightError
 from bitwright.hwgen.dataflow import latencies
 from bitwright.hwgen.dataflow.loops import reads
 from bitwright.ir.dataflow import (
+    MOST_BITS,
     AddStage,
     ChannelwiseStage,
     MatrixStage,
@@ -14,8 +15,6 @@ from bitwright.ir.dataflow import (
     Stage,
     Thresholds,
 )
-
-_MOST_BITS = 8  # of an activation that is multiplied or requantized to
 
 
 class PipelineError(BitwrightError):
@@ -76,14 +75,21 @@ def _bits(pipeline: Pipeline, stage: Stage) -> None:
     name, result = stage.result.name, stage.result
     for source in stage.sources:
         bits = pipeline.tensor(source).bits
-        if bits > _MOST_BITS:
+        if bits > MOST_BITS:
             raise PipelineError(
-                f"Stage {name} reads {source} of {bits} bits; expected at most {_MOST_BITS}"
+                f"Stage {name} reads {source} of {bits} bits; expected at most {MOST_BITS}"
             )
-    if isinstance(stage.output, Requantize | Thresholds) and result.bits > _MOST_BITS:
+    if isinstance(stage, ChannelwiseStage):
+        image = pipeline.tensor(stage.sources[0])
+        low, high = image.range
+        if not low <= stage.pad_value <= high:
+            raise PipelineError(
+                f"Stage {name} reads {stage.pad_value} outside of the image {image.name}, whose "
+                f"{image.bits} bits hold {low} to {high}; expected a value within"
+            )
+    if isinstance(stage.output, Requantize | Thresholds) and result.bits > MOST_BITS:
         raise PipelineError(
-            f"Stage {name} has results of {result.bits} bits; expected at most {_MOST_BITS}, or "
-            f"sums"
+            f"Stage {name} has results of {result.bits} bits; expected at most {MOST_BITS}, or sums"
         )
     if isinstance(stage.output, Requantize) and not (
         stage.output.clamp[0] >= -128 and stage.output.clamp[1] <= 127

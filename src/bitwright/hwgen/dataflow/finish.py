@@ -14,14 +14,13 @@ from bitwright.hwgen.dataflow.latencies import ROM_LATENCY
 from bitwright.hwgen.dataflow.memories import rom
 from bitwright.hwgen.delayed import delayed, registered
 from bitwright.hwgen.requantize import Requantizer, flip_sign
-from bitwright.ir.dataflow import Output, Requantize, Sums, Tensor, Thresholds
+from bitwright.ir.dataflow import REQUANTIZED_BITS, Output, Requantize, Sums, Tensor, Thresholds
 from bitwright.ir.instructions import Rounding
 from bitwright.ir.machine import SHIFT_BITS, WIDE_MULTIPLIER_BITS
 
 PARAMETERS = ROM_LATENCY  # cycles from the announcement of a word to its sums
 _ROUNDINGS = {rounding.name.lower(): rounding for rounding in Rounding}
 
-_LEAST_ACC_BITS = 16  # of a requantizer
 Fields = Mapping[str, tuple[NDArray, int]]
 
 
@@ -107,7 +106,7 @@ class Finish(wiring.Component):
     def _requantize(self, m: Module, number: Signal) -> list[Value]:
         output = self.output
         assert isinstance(output, Requantize)
-        widths = Widths(max(self.acc_bits, _LEAST_ACC_BITS), latencies.multiplier_bits(output))
+        widths = Widths(max(self.acc_bits, REQUANTIZED_BITS), latencies.multiplier_bits(output))
         product = latencies.product(output, self.pace)
         start = self.announced
         for cycle in range(PARAMETERS if product else 0):
@@ -186,7 +185,7 @@ def field_values(output: Output, acc_bits: int) -> Fields:
     match output:
         case Requantize():
             return {
-                "bias": (output.bias, max(acc_bits, _LEAST_ACC_BITS)),
+                "bias": (output.bias, max(acc_bits, REQUANTIZED_BITS)),
                 "multiplier": (output.multiplier, latencies.multiplier_bits(output)),
                 "shift": (output.shift, SHIFT_BITS),
             }

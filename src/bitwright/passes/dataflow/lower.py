@@ -21,6 +21,8 @@ from torch_mlir import ir
 from bitwright.ir import graph
 from bitwright.ir.checks import ints
 from bitwright.ir.dataflow import (
+    MOST_BITS,
+    REQUANTIZED_BITS,
     Array,
     Output,
     Pipeline,
@@ -82,7 +84,7 @@ class _Lowering:
                 "and rank 2, 3 or 4; compile with --style overlay"
             )
         self._views[given.value] = view
-        self._tensors[given.name] = source = _tensor(given.name, view.shape, given.value)
+        self._tensors[given.name] = _tensor(given.name, view.shape, given.value)
         live = live_values(self._module)
         for operation in graph.operations(self._module):
             wanted_here = operation.result in live and operation.result not in self._fused
@@ -91,7 +93,11 @@ class _Lowering:
         self._output(wanted)
         steps = max(stage.tiles * stage.tile_steps for stage in self._stages)
         return Pipeline(
-            name=name, input=source, input_lanes=1, stages=tuple(self._stages), interval=steps
+            name=name,
+            input=self._tensors[given.name],
+            input_lanes=1,
+            stages=tuple(self._stages),
+            interval=steps,
         )
 
     def _output(self, wanted: graph.NamedValue) -> None:
@@ -232,6 +238,9 @@ class _Lowering:
             low, high = layer.span
             high = max(high, int(output.levels.max()))
         acc_bits = signed_bits(low, high)
+        if isinstance(output, Requantize) and acc_bits < REQUANTIZED_BITS:
+            # The bias is added with that many bits, so that nothing may be lost before.
+            acc_bits = min(max(acc_bits, signed_bits(*layer.span)), REQUANTIZED_BITS)
         name = self._free(_name(value))
         if is_accumulator(value):
             channels, height, width = sums.shape
@@ -288,10 +297,24 @@ class _Lowering:
         if len(low) != 4 or any((*low[:2], *high[:2])):
             refuse(operation, "it pads the batch or the channels")
         window = Window(padding=(low[2], low[3]))
+        self._widen(operation, view.tensor, operation.value.value)
         self.same(
             operation,
             layers.summed(view, operation.input, window, pad_value=operation.value.value),
         )
+
+    def _widen(self, operation: Any, name: str, value: int) -> None:
+        """Let a tensor be stored such that `value` could be one of its elements, too."""
+        tensor = self._tensors[name]
+        low, high = tensor.range
+        bits, signed = _storage(min(low, value), max(high, value))
+        if bits > MOST_BITS:
+            refuse(operation, f"its value {value} and its operand take {bits} bits together")
+        self._tensors[name] = widened = replace(tensor, bits=bits, signed=signed)
+        self._stages = [
+            replace(stage, result=widened) if stage.result is tensor else stage
+            for stage in self._stages
+        ]
 
     def table(self, operation: Any, view: View) -> None:
         """`bw.table` of integers that are not requantized just before."""
@@ -315,13 +338,18 @@ class _Lowering:
 def _tensor(name: str, shape: tuple[int, int, int], value: ir.Value) -> Tensor:
     """In as few bits as hold every integer that the value can be, and its zero point."""
     low, high = layers.codes(value, padded=True)
-    signed = low < 0
-    bits = signed_bits(low, high) if signed else max(1, high.bit_length())
+    bits, signed = _storage(low, high)
     channels, height, width = shape
     return Tensor(
         name=name, channels=channels, height=height, width=width, bits=bits, signed=signed,
         zero_point=value_params(value).zero_point,
     )  # fmt: skip
+
+
+def _storage(low: int, high: int) -> tuple[int, bool]:
+    """Bits that integers of a range are stored in, and whether they are signed."""
+    signed = low < 0
+    return signed_bits(low, high) if signed else max(1, high.bit_length()), signed
 
 
 def _name(value: ir.Value) -> str:
