@@ -17,7 +17,7 @@ from bitwright.ir.instructions import FIELD_NAMES, ChannelOp, Opcode, Space
 from bitwright.ir.machine import Machine
 from bitwright.rtl_sim import toolchain
 from bitwright.rtl_sim.bus import open_bus
-from bitwright.runtime.driver import MachineDriver
+from bitwright.runtime.driver import MachineDriver, time_limit
 
 
 def random_instruction(rng: random.Random, machine: Machine) -> Instruction:
@@ -157,11 +157,11 @@ def test_random_programs(design, tmp_path):
     memory = {Space.MAIN: np.zeros((design.act_words, design.lanes), np.int8)}
     banks = [np.zeros((design.out_words, design.lanes), np.int8)] * 2
     with open_bus(files, "bitwright_wb") as bus:
-        driver = MachineDriver(bus, design, timeout_cycles=1_000_000)
         for seed in range(100):
             rng = random.Random(seed)
             image = random_image(rng, design, rng.randint(1, 5))
             total = predict(design, image.instructions).total
+            driver = MachineDriver(bus, design, timeout_cycles=time_limit(total))
             driver.load_image(image)
             random_words = np.random.default_rng(seed)
             inputs = [

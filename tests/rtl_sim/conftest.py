@@ -19,7 +19,7 @@ from bitwright.hwgen.isa import Image, Instruction, encode, groups, pack_params
 from bitwright.hwgen.overlap import hand_over
 from bitwright.ir.instructions import Opcode, Space
 from bitwright.ir.machine import Machine
-from bitwright.runtime.driver import Bus, MachineDriver
+from bitwright.runtime.driver import Bus, MachineDriver, time_limit
 
 SEED = int(os.environ.get("BITWRIGHT_SEED", "1"))
 
@@ -197,12 +197,12 @@ def check_programs() -> Callable[[Bus, Machine, int, int], None]:
         for number in range(programs):
             seed = SEED * 1000 + number
             program = RandomProgram(machine, np.random.default_rng(seed), length)
-            driver = MachineDriver(bus, machine, timeout_cycles=1_000_000)
+            predicted = predict(machine, program.image.instructions).total
+            driver = MachineDriver(bus, machine, timeout_cycles=time_limit(predicted))
             driver.load_image(program.image)
             inputs = [program.random_input() for _ in range(3)]
             results = list(driver.run(inputs))
             assert len(results) == 3
-            predicted = predict(machine, program.image.instructions).total
             for words, result in zip(inputs, results, strict=True):
                 expected = golden.run(program.image, words)
                 wrong = np.flatnonzero((result.words != expected).any(axis=1) & program.written)

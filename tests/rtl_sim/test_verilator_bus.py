@@ -40,7 +40,7 @@ endmodule
 def designs(
     tmp_path_factory: pytest.TempPathFactory, memory_core: type[wiring.Component]
 ) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("designs")
+    folder = tmp_path_factory.mktemp("the designs")  # with a space
     tops = [
         WishboneTop(core=memory_core()),
         Axi4LiteTop(core=memory_core()),

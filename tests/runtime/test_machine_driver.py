@@ -187,8 +187,11 @@ def test_machine_that_does_not_finish() -> None:
     with pytest.raises(MachineTimeoutError) as caught:
         driver.infer(np.zeros((1, 4), np.int8))
     assert str(caught.value) == (
-        "Machine did not finish an inference within 123 clock cycles; its status register reads "
-        "0x00000000"
+        f"Machine 0x{MACHINE.fingerprint:08x} has not given the result of sample 0 within 123 "
+        "clock cycles after its input was written; expected an output bank to be full, but "
+        "register STATUS reads 0x00000000: check that its program was loaded and that its weights "
+        "are in memory, then reset it; a waveform (`bitwright simulate --trace FILE`) shows where "
+        "it waits"
     )
 
 

@@ -10,6 +10,7 @@ from torch_mlir import ir
 
 from bitwright.flows.accelerators import Accelerator, Dataflow, Overlay
 from bitwright.flows.dataflow import DataflowBuild, build_dataflow
+from bitwright.flows.folding_file import FoldingFile
 from bitwright.flows.simulate import run_machine
 from bitwright.hwgen.assemble import Assembled, assemble
 from bitwright.hwgen.core import Core
@@ -17,8 +18,12 @@ from bitwright.hwgen.cycles import predict
 from bitwright.hwgen.tops import Axi4LiteTop, WishboneTop
 from bitwright.hwgen.verilog import emit
 from bitwright.ir import graph, reference
+from bitwright.ir.dataflow import Fold, MatrixStage, Stage
 from bitwright.ir.machine import DSP, ENGINES, WEIGHT_SERIAL
 from bitwright.passes.allocate import Allocate
+from bitwright.passes.dataflow import lower
+from bitwright.passes.dataflow.fold import with_folds
+from bitwright.passes.dataflow.options import fits, folds
 from bitwright.passes.kernel_columns import KernelColumns
 from bitwright.passes.legalize import Legalize
 from bitwright.passes.long_rows import long_rows
@@ -118,12 +123,17 @@ def run_overlay(module: ir.Module, inputs: Arrays, style: Style, machines: Machi
 
 
 def random_pipeline(module: ir.Module, seed: int) -> DataflowBuild:
-    """A network folded into a random board, for the least interval or a random longer one.
+    """A network folded into a random board for the least interval or a random longer one, or with
+    random folds.
 
     Raises:
         UnsupportedInDataflow: a layer that no stage can be.
     """
     random = np.random.default_rng(seed)
+    if random.random() < 0.6:
+        return build_dataflow(
+            module, get_fpga("ulx3s-85f"), folding=_random_folding(module, random)
+        )
     target = get_fpga(str(random.choice(["ulx3s-12f", "ulx3s-25f", "ulx3s-85f"])))
     least = build_dataflow(module, target)
     if random.random() < 0.5:
@@ -132,12 +142,41 @@ def random_pipeline(module: ir.Module, seed: int) -> DataflowBuild:
     return build_dataflow(module, target, interval=longer)
 
 
+def _random_folding(module: ir.Module, random: np.random.Generator) -> FoldingFile:
+    """Any folds of at most 64 products a step whose words join; unusual ones more often."""
+    pipeline = lower(partition(module).core, "random")
+    while True:
+        chosen: dict[str, Fold] = {}
+        for stage in pipeline.stages:
+            joining = [
+                fold for fold in folds(stage)
+                if fold.lanes * fold.rows <= 64
+                and all(fits(chosen[s].out_lanes, fold.lanes) for s in stage.sources if s in chosen)
+            ]  # fmt: skip
+            unusual = [fold for fold in joining if _unusual(stage, fold)]
+            if not joining:
+                break
+            choices = unusual if unusual and random.random() < 0.6 else joining
+            chosen[stage.result.name] = choices[int(random.integers(len(choices)))]
+        else:
+            made = with_folds(pipeline, list(chosen.values()))
+            interval = made.interval + int(random.choice([0, 0, 1, 7, 50]))
+            return FoldingFile("random", interval, chosen)
+
+
+def _unusual(stage: Stage, fold: Fold) -> bool:
+    """Several blocks of lanes in several words each; rows that do not divide the channels."""
+    if isinstance(stage, MatrixStage):
+        return bool(stage.result.channels % fold.rows) or fold.engine == "packed"
+    return fold.out_lanes < fold.lanes < stage.result.channels
+
+
 def run_dataflow(module: ir.Module, inputs: Arrays, build: DataflowBuild, folder: Path) -> Outcome:
     """Simulate the RTL of a pipeline on `inputs`."""
     accelerator = Dataflow(build.pipeline, graph.outputs(build.parts.core)[0].name)
     top = WishboneTop(core=accelerator.core())
     files = emit(top, folder, name=top.module_name)
-    simulator = build_simulator(files, top.module_name, port=PortKind.WISHBONE)
+    simulator = build_simulator(files, top.module_name, port=PortKind.WISHBONE, short_run=True)
     return _outcome(module, inputs, build.parts, accelerator, simulator, build.times.latency)
 
 

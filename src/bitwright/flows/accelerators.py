@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from bitwright.hwgen.assemble import Assembled
 from bitwright.hwgen.core import Core
-from bitwright.hwgen.cycles import predict_all
+from bitwright.hwgen.cycles import predict, predict_all
 from bitwright.hwgen.dataflow import host_words
 from bitwright.hwgen.dataflow.core import DataflowCore
 from bitwright.hwgen.dataflow.fingerprint import fingerprint
 from bitwright.hwgen.dataflow.schedule import schedule
 from bitwright.ir.dataflow import Pipeline
-from bitwright.runtime.driver import Bus, MachineDriver, Progress
+from bitwright.runtime.driver import Bus, MachineDriver, Progress, time_limit
 from bitwright.runtime.layout import tensor_to_words, words_to_tensor
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -27,7 +27,8 @@ class Accelerator(Protocol):
     """A machine with its program or its constants."""
 
     def driver(self, bus: Bus, *, load: bool, progress: Progress) -> MachineDriver:
-        """The driver of the machine behind `bus`, which runs from here on.
+        """The driver of the machine behind `bus`, which runs from here on, and waits for no result
+        for longer than the machine's predicted cycles allow.
 
         Args:
             load: write the memories first; else they hold their contents already.
@@ -59,7 +60,9 @@ class Overlay:
 
     def driver(self, bus: Bus, *, load: bool, progress: Progress) -> MachineDriver:
         """See `Accelerator`."""
-        driver = MachineDriver(bus, self.assembled.machine)
+        machine = self.assembled.machine
+        predicted = predict(machine, self.assembled.instructions).interval
+        driver = MachineDriver(bus, machine, timeout_cycles=time_limit(predicted))
         if load:
             driver.load_image(self.assembled.image, progress)
         else:
@@ -118,14 +121,16 @@ class Dataflow:
     def driver(self, bus: Bus, *, load: bool, progress: Progress) -> MachineDriver:
         """See `Accelerator`; there is nothing to load."""
         pipeline, lanes = self.pipeline, self.pipeline.stages[-1].fold.out_lanes
+        times = schedule(pipeline)
         view = HostView(
             lanes=pipeline.input_lanes * host_words.field_bits(pipeline.input) // 8,
             in_words=host_words.words(pipeline.input, pipeline.input_lanes),
             out_lanes=lanes * host_words.field_bits(pipeline.output) // 8,
             out_words=host_words.words(pipeline.output, lanes),
-            fingerprint=fingerprint(pipeline), in_flight=schedule(pipeline).banks,
+            fingerprint=fingerprint(pipeline), in_flight=times.banks,
         )  # fmt: skip
-        driver = MachineDriver(bus, view)
+        limit = time_limit(times.latency + times.interval)
+        driver = MachineDriver(bus, view, timeout_cycles=limit)
         driver.start()
         return driver
 

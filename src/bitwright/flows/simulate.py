@@ -41,7 +41,8 @@ from bitwright.runtime.tensors import TensorInfo, finish, load_inputs, prepare, 
 from bitwright.targets import get
 from bitwright.targets.target import FpgaTarget
 
-SERIAL_TIMEOUT_CYCLES = 50_000_000
+SERIAL_SILENCE_BYTES = 64
+"""A machine that has not answered in the time of so many bytes will not."""
 RESET_CYCLES = 64  # the board's reset chain, and some
 
 
@@ -213,11 +214,11 @@ def _netlist(folder: BuildFolder, report: Report, waves: Waves | None) -> Iterat
         simulator,
         [] if waves is None else waves.arguments(),
         divisor=divisor,
-        read_timeout_cycles=SERIAL_TIMEOUT_CYCLES,
+        read_timeout_cycles=10 * divisor * SERIAL_SILENCE_BYTES,
     ) as line:
         line.reset()
         line.step(RESET_CYCLES)
-        yield SerialBus(line, divisor=divisor)
+        yield SerialBus(line, divisor=divisor, retries=0)  # this line damages nothing
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,11 @@ class Handover(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        pending, active = Signal(), Signal()  # an instruction before the output stage, in it
-        left, counting, whole = Signal(HANDOVER_BITS), Signal(), Signal()
+        pending = Signal()  # an instruction is before the output stage
+        active = Signal()  # and one in it
+        left = Signal(HANDOVER_BITS)
+        counting = Signal()
+        whole = Signal()
         waiting = Signal()  # for the output stage to write the last word of another instruction
         m.d.comb += [
             whole.eq(self.handover == 0),

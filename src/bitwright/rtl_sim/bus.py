@@ -226,7 +226,7 @@ class VerilatorSerial(Simulator):
         Args:
             program, arguments, folder: see `Simulator`.
             divisor: clock cycles per bit.
-            read_timeout_cycles: clock cycles that `read` waits for its bytes.
+            read_timeout_cycles: clock cycles of silence after which `read` gives up.
         """
         super().__init__(program, [*arguments, "--divisor", str(divisor)], folder=folder)
         self._read_timeout_cycles = read_timeout_cycles

@@ -125,11 +125,14 @@ def build_simulator(
     folder.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f"build-{key}-", dir=folder))
     shutil.copytree(_HARNESS, work / "harness")
+    copies = [f"{number}-{path.name}" for number, path in enumerate(sources)]
+    for path, name in zip(sources, copies, strict=True):  # make cannot have a space in a path
+        shutil.copy(path, work / name)
     command = [
         *toolchain.verilator(), *_VERILATOR_FLAGS, *trace, "-Mdir", ".",
         "--top-module", top, "--prefix", "Vtop", "-o", "simulator",
         "-CFLAGS", f"-Iharness {' '.join(definitions)}", *_compression(waves, work),
-        *(str(path.resolve()) for path in sources), "harness/harness.cpp",
+        *copies, "harness/harness.cpp",
     ]  # fmt: skip
     toolchain.call("Verilator", command, work, toolchain.verilator_environment())
     runtime = folder / f"runtime-{_digest(toolchain.versions(), *_MAKE_FLAGS, *trace)}"

@@ -31,6 +31,7 @@ from bitwright.targets.host_interface import (
 )
 
 _CHUNK_WORDS = 4096
+_HOST_CYCLES = 10_000
 
 Progress = Callable[[int, int], None]
 """Called with how much is done, and how much there is in all."""
@@ -112,7 +113,7 @@ class WrongMachineError(BitwrightError):
 
 
 class MachineTimeoutError(BitwrightError):
-    """The machine did not finish an inference in time."""
+    """The machine did not finish an inference within its limit of clock cycles."""
 
     exit_code = 7
 
@@ -144,6 +145,15 @@ class Inference:
     began: int = 0
 
 
+def time_limit(predicted_cycles: int) -> int:
+    """Clock cycles after which a result that should take `predicted_cycles` will not come.
+
+    Twice as many, for refreshes of an external memory and for images that are under way, and
+    some thousands for what the host reads and writes meanwhile.
+    """
+    return 2 * predicted_cycles + _HOST_CYCLES
+
+
 class MachineDriver:
     """Drives one machine.
 
@@ -151,7 +161,8 @@ class MachineDriver:
         bus: the way to the machine.
         machine: what it should be; checked against what answers.
         output_words: how many words of an output bank are fetched; all if None.
-        timeout_cycles: how many clock cycles one inference may take.
+        timeout_cycles: how many clock cycles one result is waited for, once its input is written.
+            `time_limit` makes them of a prediction.
         memory_base: byte address in the external memory, if the machine has one, from which on
             the program's `external.bin` lies there; a multiple of 4096.
 
@@ -256,7 +267,7 @@ class MachineDriver:
 
         feed()
         while pending:
-            self._wait_for_output()
+            self._wait_for_output(done)
             pending.popleft()
             feed()
             result = self._fetch_output()
@@ -283,13 +294,17 @@ class MachineDriver:
         status = int(self._bus.read(Register.STATUS, 1)[0])
         return status >> STATUS_INPUT_FULL_SHIFT & STATUS_COUNT_MASK < BANKS
 
-    def _wait_for_output(self) -> None:
+    def _wait_for_output(self, number: int) -> None:
         mask = STATUS_COUNT_MASK << STATUS_OUTPUT_FULL_SHIFT
         if self._bus.poll(Register.STATUS, mask, self._timeout_cycles) is None:
             status = int(self._bus.read(Register.STATUS, 1)[0])
             raise MachineTimeoutError(
-                f"Machine did not finish an inference within {self._timeout_cycles} clock cycles; "
-                f"its status register reads 0x{status:08x}"
+                f"Machine 0x{self._machine.fingerprint:08x} has not given the result of sample "
+                f"{number} within {self._timeout_cycles:,} clock cycles after its input was "
+                f"written; expected an output bank to be full, but register STATUS reads "
+                f"0x{status:08x}: check that its program was loaded and that its weights are in "
+                f"memory, then reset it; a waveform (`bitwright simulate --trace FILE`) shows "
+                f"where it waits"
             )
 
     def _fetch_output(self) -> Inference:

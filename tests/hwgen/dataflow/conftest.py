@@ -16,7 +16,7 @@ from bitwright.hwgen import gated_add
 from bitwright.hwgen.dataflow import golden, host_words
 from bitwright.hwgen.dataflow.core import DataflowCore, host_memories
 from bitwright.hwgen.dataflow.fingerprint import fingerprint
-from bitwright.hwgen.dataflow.schedule import least_interval
+from bitwright.hwgen.dataflow.schedule import least_interval, schedule
 from bitwright.hwgen.tops import WishboneTop
 from bitwright.hwgen.verilog import emit
 from bitwright.ir.dataflow import (
@@ -35,6 +35,7 @@ from bitwright.ir.dataflow import (
     Window,
 )
 from bitwright.rtl_sim.bus import VerilatorBus, open_bus
+from bitwright.runtime.driver import time_limit
 from bitwright.targets.host_interface import (
     BANKS,
     STATUS_COUNT_MASK,
@@ -70,8 +71,8 @@ class _Random:
     def pipeline(self, length: int) -> Pipeline:
         rng = self.rng
         image = rng.random() < 0.7
-        height, width = (rng.randint(2, 6), rng.randint(2, 6)) if image else (1, 1)
-        channels = rng.choice([1, 2, 3, 4, 6]) if image else rng.choice([4, 8, 12, 24])
+        height, width = (rng.randint(1, 6), rng.randint(1, 6)) if image else (1, 1)
+        channels = rng.choice([1, 3, 4, 5, 6, 8, 9, 12] if image else [4, 7, 8, 12, 24])
         signed = rng.random() < 0.6
         self.input = Tensor(
             name="input", channels=channels, height=height, width=width,
@@ -101,18 +102,18 @@ class _Random:
             return self.input_lanes
         return next(s.fold.out_lanes for s in self.stages if s.result is tensor)
 
-    def _compatible(self, tensor: Tensor, length: int) -> int:
+    def _compatible(self, tensor: Tensor, length: int) -> list[int]:
         """Lanes that divide the length, and divide or are divided by those of the stream."""
         own = self._lanes(tensor)
-        return self.rng.choice(
-            [n for n in _divisors(length) if n <= 16 and (n % own == 0 or own % n == 0)] or [own]
-        )
+        return [
+            n for n in _divisors(length) if n <= 16 and (n % own == 0 or own % n == 0)
+        ] or [own]  # fmt: skip
 
     def _stage(
         self, source: Tensor, tensors: list[Tensor], number: int, last: bool
     ) -> Stage | None:
         rng = self.rng
-        kind = rng.choice(["matrix", "matrix", "channelwise", "add"])
+        kind = rng.choice(["matrix", "matrix", "channelwise", "channelwise", "add"])
         if kind == "add":
             shape = (source.channels, source.height, source.width)
             others = [t for t in tensors if (t.channels, t.height, t.width) == shape]
@@ -149,8 +150,8 @@ class _Random:
         if source.height * source.width > 1 and rng.random() < 0.25:
             window, height, width = Window(), 1, 1
             channels *= source.height * source.width
-        outs = rng.choice([1, 2, 4, 6, 8, 12])
-        lanes = self._compatible(source, channels)
+        outs = rng.choice([1, 4, 5, 6, 8, 9, 12])
+        lanes = rng.choice(self._compatible(source, channels))
         bits = rng.randint(1, 8)
         shape = (outs, *window.kernel, channels)
         most = (1 << bits - 1) - 1
@@ -165,7 +166,8 @@ class _Random:
             (rows, n) for rows in range(1, outs + 1) for n in _divisors(gcd(rows, outs))
             if rows // n <= steps
         ]  # fmt: skip
-        rows, out_lanes = rng.choice(choices)
+        uneven = [choice for choice in choices if outs % choice[0]]
+        rows, out_lanes = rng.choice(uneven if uneven and rng.random() < 0.3 else choices)
         engines: list[Engine] = ["lut", "dsp"]
         if bits > 1 and rows % 2 == 0:
             engines.append("packed")
@@ -191,9 +193,14 @@ class _Random:
         weights = draw.integers(-(1 << bits - 1), 1 << bits - 1, shape)
         if bits == 1:
             weights = weights * 2 + 1
-        lanes = self._compatible(source, source.channels)
         taps = window.kernel[0] * window.kernel[1]
-        choices = [n for n in _divisors(lanes) if lanes // n <= taps]
+        choices = [
+            (lanes, n) for lanes in self._compatible(source, source.channels)
+            for n in _divisors(lanes) if lanes // n <= taps
+        ]  # fmt: skip
+        # Several blocks of lanes, each of them several words.
+        parted = [choice for choice in choices if choice[1] < choice[0] < source.channels]
+        lanes, out_lanes = rng.choice(parted if parted and rng.random() < 0.8 else choices)
         size = 1 << bits if op == "mac" else 1
         reach = taps * size * max(map(abs, _limits(source)))
         acc_bits, output, tensor = self._output(
@@ -204,9 +211,7 @@ class _Random:
             weights=weights if op == "mac" else None, weight_bits=bits,
             pad_value=_limits(source)[0] if op == "max" else source.zero_point,
             acc_bits=acc_bits, output=output,
-            fold=Fold(
-                lanes=lanes, out_lanes=rng.choice(choices), engine=rng.choice(["lut", "dsp"])
-            ),
+            fold=Fold(lanes=lanes, out_lanes=out_lanes, engine=rng.choice(["lut", "dsp"])),
         )  # fmt: skip
 
     def _add(self, a: Tensor, b: Tensor, number: int, last: bool) -> Stage | None:
@@ -311,6 +316,9 @@ def _run(
     output, lanes = pipeline.output, pipeline.stages[-1].fold.out_lanes
     shown = host_memories(pipeline)[HostWindow.OUTPUT]
     assert bus.read(Register.MACHINE_HASH, 1)[0] == fingerprint(pipeline)
+    times = schedule(pipeline)
+    moved = sum(memory.depth * memory.stride for memory in host_memories(pipeline).values())
+    limit = time_limit(times.latency + 6 * times.interval + 10 * moved)  # of an image
     results, cycles, sent = [], [], 0
 
     def send() -> None:
@@ -336,7 +344,7 @@ def _run(
             slices = bus.read(HostWindow.OUTPUT.base, shown.depth * shown.stride)
             results.append(_from_slices(output, lanes, slices))
             bus.write(Register.OUTPUT_RELEASE, np.array([1], np.uint32))
-        assert bus.cycles < 2_000_000
+        assert bus.cycles < limit * (1 + len(results)), f"{len(results)} images, then silence"
     return results, cycles
 
 

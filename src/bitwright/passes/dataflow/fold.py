@@ -9,6 +9,7 @@ proof (HiGHS, arXiv 1803.04796), and a part of the result.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations, product
 from math import gcd
 from operator import le
 from typing import Literal
@@ -180,19 +181,31 @@ class _Program:
         self._pipeline = pipeline
         self._budget = np.array([dict(budget.items())[kind] for kind in KINDS], np.float64)
         self._options = options
+        source = pipeline.input
+        self._elements = source.height * source.width * source.channels
+        self._readers = [
+            index for index, stage in enumerate(pipeline.stages) if source.name in stage.sources
+        ]
         self.solved = 0
 
     def intervals(self) -> list[int]:
         """All intervals that some folds have, ascending."""
         least = max(min(option.steps for option in options) for options in self._options)
         steps = {option.steps for options in self._options for option in options}
-        return sorted(count for count in steps if count >= least)
+        lanes = {option.fold.lanes for index in self._readers for option in self._options[index]}
+        words = {self._elements // gcd(*pair) for pair in product(lanes, repeat=2)}
+        return sorted(count for count in steps | words if count >= least)
 
     def solve(self, interval: int, objective: Objective | None) -> list[Option] | None:
         """The best options with at most `interval` steps, or any; None where nothing fits."""
         options = [
             [option for option in options if option.steps <= interval] for options in self._options
         ]
+        for index in self._readers:
+            options[index] = [
+                option for option in options[index]
+                if self._elements // option.fold.lanes <= interval
+            ]  # fmt: skip
         if objective != "latency":
             options = [_undominated(part, lambda option: option.cost) for part in options]
         if not all(options):
@@ -207,6 +220,7 @@ class _Program:
                 {at: float(option.cost[kind]) for at, (_, option) in enumerate(flat)}, 0, limit
             )
         self._neighbours(rows, flat)
+        self._input(rows, flat, interval)
         if objective is not None:
             costs = np.array([option.cost for _, option in flat])
             rows.waiting(flat, (costs / self._budget.clip(1)).sum(axis=1))
@@ -234,6 +248,21 @@ class _Program:
                     if wrong:
                         at_most_one = [at for at, lanes in made if lanes == out_lanes] + wrong
                         rows.add(dict.fromkeys(at_most_one, 1.0), 0, 1)
+
+    def _input(self, rows: "_Rows", flat: Sequence[tuple[int, Option]], interval: int) -> None:
+        """No two stages that read the input share words of so few lanes that they come late."""
+        lanes = {
+            index: {option.fold.lanes for i, option in flat if i == index}
+            for index in self._readers
+        }
+        for one, other in combinations(self._readers, 2):
+            for pair in product(lanes[one], lanes[other]):
+                if self._elements // gcd(*pair) > interval:
+                    both = [
+                        at for at, (i, option) in enumerate(flat)
+                        if (i, option.fold.lanes) in zip((one, other), pair, strict=True)
+                    ]  # fmt: skip
+                    rows.add(dict.fromkeys(both, 1.0), 0, 1)
 
 
 class _Rows:

@@ -98,8 +98,12 @@ bool serve(Machine& machine, Port& port, const Command& command) {
       return true;
     }
     case Operation::kReceive: {
-      const uint64_t end = machine.cycles + command.limit;
-      while (received.size() < command.count && machine.cycles < end) port.tick(received);
+      uint64_t end = machine.cycles + command.limit;  // of the silence
+      while (received.size() < command.count && machine.cycles < end) {
+        const size_t before = received.size();
+        port.tick(received);
+        if (received.size() != before) end = machine.cycles + command.limit;
+      }
       const bool enough = received.size() >= command.count;
       if (!enough) bytes.resize(received.size());
       for (uint8_t& value : bytes) {
