@@ -24,9 +24,8 @@ from bitwright import api
 from bitwright.flows.models import import_model
 from bitwright.flows.overlay import OverlayBuild, build_overlay
 from bitwright.hwgen import golden
-from bitwright.hwgen.isa import COMPUTE, output_cycles
+from bitwright.hwgen.isa import COMPUTE, MATRIX, output_cycles
 from bitwright.ir import graph, reference
-from bitwright.ir.instructions import Opcode
 from bitwright.ir.types import shape_of
 from bitwright.runtime.layout import tensor_to_words, words_to_tensor
 from bitwright.targets import get_fpga
@@ -47,10 +46,10 @@ def options() -> argparse.Namespace:
 
 
 def busy(build: OverlayBuild) -> tuple[int, int]:
-    """Cycles in which a MATMUL, and in which any instruction issues a step."""
+    """Cycles in which a matrix instruction, and in which any issues a step that multiplies."""
     computes = [i for i in build.assembled.instructions if i.opcode in COMPUTE]
     steps = [(i.opcode, i.steps * i.tiles) for i in computes]
-    return sum(n for opcode, n in steps if opcode == Opcode.MATMUL), sum(n for _, n in steps)
+    return sum(n for opcode, n in steps if opcode in MATRIX), sum(n for _, n in steps)
 
 
 def print_layers(build: OverlayBuild) -> None:
@@ -62,12 +61,12 @@ def print_layers(build: OverlayBuild) -> None:
         if i.opcode not in COMPUTE:
             continue
         output = output_cycles(assembled.machine, i.opcode, i["pixels"])
-        bound = "steps" if i.steps >= output else "output stage"
-        if cycles > 2 * i.tiles * max(i.steps, output):
+        bound = "steps" if i.tile_steps >= output else "output stage"
+        if cycles > 2 * i.tiles * max(i.tile_steps, output):
             bound = "start and drain"
         print(
-            f"  {layer[-40:]:40} {i.opcode.name:11} {cycles:6}  {i.tiles:5} tiles of {i.steps:3} "
-            f"steps, {output:2} output groups: {bound}"
+            f"  {layer[-40:]:40} {i.opcode.name:11} {cycles:6}  {i.tiles:5} tiles of "
+            f"{i.tile_steps:3} steps, {output:2} output groups: {bound}"
         )
 
 

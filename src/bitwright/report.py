@@ -211,7 +211,9 @@ class Candidate:
             if p["engine"] == "dsp":
                 size = f"dsp {size} x {p['pixels']}, {p['banks']} banks"
             side = p.get("requant_pixels", 1)
-            return f"{size}, requantize {p['requant_lanes']}" + (f" x {side}" if side != 1 else "")
+            adds = ", fused adds" if p.get("fused_adds") else ""
+            sides = f" x {side}" if side != 1 else ""
+            return f"{size}, requantize {p['requant_lanes']}{sides}{adds}"
         return f"pipeline of {p['stages']}, every {self.interval:,}"
 
 

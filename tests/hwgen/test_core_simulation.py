@@ -34,6 +34,7 @@ def random_instruction(rng: random.Random, machine: Machine) -> Instruction:
 
 def _candidate(rng: random.Random, machine: Machine) -> tuple[Instruction, bool]:
     matmul = rng.random() < 0.5
+    adds = matmul and machine.fused_adds and rng.random() < 0.6
     planes = (1 if machine.dsp else 8) if matmul else rng.choice([1, 3]) if machine.dsp else 1
     f = dict.fromkeys(FIELD_NAMES, 0)
     window = machine.window_rows > 0 and rng.random() < 0.4
@@ -75,7 +76,17 @@ def _candidate(rng: random.Random, machine: Machine) -> tuple[Instruction, bool]
             base >= half and f["dst_base"] + f["dst_word_stride"] * f["n_block"] * f["dst_words"]
             + f["dst_word_stride"] * f["dst_words_last"] <= half
         )  # fmt: skip
-    return Instruction(Opcode.MATMUL if matmul else Opcode.CHANNELWISE, f), fits
+    if adds:
+        f["src_space"] = Space.MAIN
+        f["add_base"] = rng.randrange(depth)
+        f["add_own"], f["add_other"] = (rng.randrange(1 << rng.randint(20, 25)) for _ in range(2))
+        f["add_offset"] = rng.randrange(-1 << 31, 1 << 31) >> rng.randint(0, 8)
+        end = f["add_base"] + pixels * f["n_block"]
+        fits &= f["dst_space"] != Space.MAIN or (
+            end <= f["dst_base"] or f["add_base"] >= f["dst_base"] + pixels * f["n_block"] * 2
+        )
+    opcode = Opcode.MATMUL_ADD if adds else Opcode.MATMUL if matmul else Opcode.CHANNELWISE
+    return Instruction(opcode, f), fits
 
 
 def _choose_pixels(rng: random.Random, machine: Machine, f: dict[str, int], window: bool) -> None:
@@ -138,6 +149,12 @@ def whole_weights(rows: int, requant_lanes: int, **engine: int) -> Machine:
     return dataclasses.replace(machine(4, rows, requant_lanes, 24, 1), engine="dsp", **engine)
 
 
+def adding(requant_lanes: int, **engine: int) -> Machine:
+    """A small machine that adds to what a convolution makes."""
+    base = machine(8, 8, requant_lanes, 24, requant_lanes % 4 // 2)
+    return dataclasses.replace(base, engine="dsp", fused_adds=1, program_words=300, **engine)
+
+
 MACHINES = [
     machine(4, 8, 1, 24, 2),
     whole_weights(8, 4, pixels=4, banks=8, multiplier_blocks=50),
@@ -148,6 +165,11 @@ MACHINES = [
         whole_weights(16, 2, pixels=2, banks=2, multiplier_blocks=64), marks=pytest.mark.slow
     ),
     whole_weights(8, 4, pixels=4, banks=4, requant_pixels=2, multiplier_blocks=20),
+    adding(2, pixels=2, banks=4, multiplier_blocks=64),
+    pytest.param(
+        adding(8, pixels=4, banks=4, multiplier_blocks=128, multiplier_bits=31),
+        marks=pytest.mark.slow,
+    ),
 ]
 
 

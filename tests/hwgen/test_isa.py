@@ -14,7 +14,7 @@ from bitwright.hwgen.isa import (
     pack_params,
     stream_counts,
 )
-from bitwright.ir.instructions import INSTRUCTION_WORDS, Opcode
+from bitwright.ir.instructions import ADD_FIELD_NAMES, INSTRUCTION_WORDS, Opcode
 
 
 def test_encode_and_decode_are_inverse(small_machine, compute, program):
@@ -124,6 +124,29 @@ def test_pixels_that_a_machine_cannot_read_or_make(
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("machine", "changes", "message"),
+    [
+        ({"fused_adds": 0}, {}, "MATMUL_ADD needs fused_adds = 1; the machine has fused_adds = 0"),
+        ({}, {"src_space": 1}, "MATMUL_ADD field src_space is 1 (INPUT); expected 0"),
+        ({}, {"add_base": 63, "n_block": 2}, "MATMUL_ADD needs act_words = 65; the machine has 64"),
+        ({}, {"add_own": 1 << 25},
+         "MATMUL_ADD field add_own (what the result is multiplied with) is 33554432; this machine "
+         "holds 0 to 33554431"),
+        ({}, {"n_plane": 2},
+         "MATMUL_ADD field n_plane is 2; the engine dsp has whole weights, expected 1"),
+    ],
+)  # fmt: skip
+def test_sums_that_a_machine_cannot_make(small_machine, compute, machine, changes, message):
+    machine = small_machine(
+        **{"lanes": 8, "engine": "dsp", "pixels": 2, "banks": 4, "fused_adds": 1, **machine}
+    )
+    fields = dict.fromkeys(ADD_FIELD_NAMES, 0) | {"src_space": 0} | changes
+    with pytest.raises(InstructionError) as caught:
+        encode(machine, [compute(Opcode.MATMUL_ADD, **fields)])
+    assert str(caught.value) == message
+
+
 def test_a_table_needs_tables(small_machine, compute):
     with pytest.raises(InstructionError) as caught:
         encode(small_machine(tables=0), [compute(table_enable=1)])
@@ -145,7 +168,7 @@ def test_a_program_that_is_too_long(small_machine, compute, program):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([1, 9], "Program word 1 is 9; expected an opcode from 0 to 4"),
+        ([1, 9], "Program word 1 is 9; expected an opcode from 0 to 5"),
         ([1, 2], "The program of 2 words has no END"),
         (
             [1, 3, 0],

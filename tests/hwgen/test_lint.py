@@ -39,6 +39,9 @@ MACHINE = Machine(
 STREAMED = replace(MACHINE, weight_words=256, memory="sdram", memory_mhz=80)
 FIXED = replace(STREAMED, memory="fixed", memory_latency=3, memory_mhz=0)
 PRODUCTS = replace(MACHINE, engine="dsp", pixels=4, banks=8, multiplier_blocks=37)
+ADDS = replace(
+    MACHINE, lanes=8, engine="dsp", pixels=2, banks=4, multiplier_blocks=20, fused_adds=1
+)  # fmt: skip
 PAIRS = replace(PRODUCTS, requant_pixels=2, out_words=51)
 DESIGNS: dict[str, Callable[[], wiring.Component]] = {
     "bitwright_wb": lambda: WishboneTop(core=Core(machine=MACHINE)),
@@ -56,6 +59,7 @@ DESIGNS: dict[str, Callable[[], wiring.Component]] = {
     "bitwright_products": lambda: WishboneTop(core=Core(machine=PRODUCTS)),
     "bitwright_streamed_wb": lambda: WishboneTop(core=Core(machine=STREAMED)),
     "bitwright_streamed_axil": lambda: Axi4LiteTop(core=Core(machine=STREAMED)),
+    "bitwright_adds": lambda: WishboneTop(core=Core(machine=ADDS)),
     "bitwright_pairs": lambda: WishboneTop(core=Core(machine=PAIRS)),
     "bitwright_uart": lambda: UartTop(core=Core(machine=MACHINE), divisor=12),
 }

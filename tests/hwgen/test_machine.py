@@ -54,6 +54,12 @@ NAMES = (
             {"engine": "dsp", "pixels": 4, "banks": 4, "multiplier_blocks": 65},
             "multiplier_blocks is 65; expected 0 to 64, the pairs of products of the engine dsp",
         ),
+        ({"fused_adds": 2}, "fused_adds is 2; expected 0 or 1"),
+        (
+            {"fused_adds": 1},
+            "fused_adds is 1; expected 0, or the engine dsp with rows = lanes and requant_pixels "
+            "= 1",
+        ),
         ({"tables": -1}, "tables is -1; expected 0 to 256"),
         ({"memory": "dram"}, "memory is 'dram'; expected one of none, fixed, sdram"),
         ({"memory_latency": 3}, 'memory_latency is 3; expected 0 with memory = "none"'),

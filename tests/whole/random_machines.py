@@ -77,6 +77,8 @@ def random_style(seed: int, wide: bool) -> Style:
     )  # fmt: skip
     if engine == DSP:
         tile = replace(tile, requant_pixels=choice(1, 2))
+        if tile.requant_pixels == 1 and lanes == rows:
+            tile = replace(tile, fused_adds=choice(0, 1))
     return Style(tile, (PortKind.WISHBONE, PortKind.AXI4LITE)[choice(0, 1)])
 
 

@@ -78,6 +78,12 @@ class OverlayMaker:
         self._prepared = cache(self._prepare)
 
     @property
+    def adds(self) -> bool:
+        """See `Maker`."""
+        kinds = {operation.operation.name for operation in graph.operations(self._split)}
+        return bool(kinds & {"bw.add", "bw.scaled_add"})
+
+    @property
     def _streams(self) -> bool:
         """Whether weights are to be in external memory."""
         return self._fixed.get("memory", NO_MEMORY) != NO_MEMORY

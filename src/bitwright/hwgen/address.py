@@ -21,21 +21,26 @@ FIELDS = (
     *("y0", "x0", "y_oy", "x_ox", "y_ky", "x_kx", "height", "width"),
     *("w_same_steps", "w_same_blocks", "pixels_first"),
 )
-BASES = ("src_base", "w_base")
+BASES = ("src_base", "w_base", "add_base")
 
 
 def fields(machine: Machine) -> tuple[str, ...]:
     """Those that the loops of a machine need: `dsp` has its columns compared elsewhere."""
-    return tuple(name for name in FIELDS if name != "width" or not machine.dsp)
+    added = ("pixels_last",) if machine.fused_adds else ()
+    return tuple(name for name in FIELDS if name != "width" or not machine.dsp) + added
 
 
 def bases(machine: Machine) -> data.StructLayout:
     """Addresses that an instruction begins with; with external memory not all are its fields."""
     layout = field_layout(machine, BASES)
     if machine.streams:
-        return data.StructLayout(
-            {"src_base": layout["src_base"].shape, "w_base": address_bits(machine.weight_words)}
-        )
+        members = {
+            "src_base": layout["src_base"].shape,
+            "w_base": address_bits(machine.weight_words),
+        }
+        if machine.fused_adds:
+            members["add_base"] = layout["add_base"].shape
+        return data.StructLayout(members)
     return layout
 
 
@@ -70,7 +75,7 @@ def issue_cycles(instruction: Instruction, groups: int, side_by_side: int = 1) -
     `groups`: cycles that the output stage needs for a pixel of a tile; `side_by_side`: pixels for
     which it needs them together.
     """
-    i, steps = instruction, instruction.steps
+    i, steps = instruction, instruction.tile_steps
     first, inner, last = (
         max(steps, groups * -(-pixels // side_by_side))
         for pixels in (i["pixels_first"], i["pixels"], i.last_pixels)
@@ -87,6 +92,9 @@ class LoopNest(wiring.Component):
     step is two cycles after `start`. The loops count a cycle before the step that they choose:
     between the two stand registers, which the addresses follow.
 
+    With `fused_adds` a tile of a MATMUL_ADD has one more step, its last one, which reads what is
+    added to its pixels: word after word of a tensor that is as large as the result.
+
     Members:
         start: one cycle; `bases` is taken. From this cycle on `fields` must hold still.
         gap: output groups of the tile of the next cycle's step, minus one; 0 for none.
@@ -95,6 +103,8 @@ class LoopNest(wiring.Component):
         row, column, row_outside: with the engine `dsp` instead of padding, in the step's cycle.
         next_row: with `dsp`, of the step in the next cycle.
         weight (one cycle later): weight word of the step.
+        adds: with `fused_adds`, from `start` on: the instruction is a MATMUL_ADD. `other`: the step
+            in this cycle reads the words from `other_source` on instead.
         finished: the last step of the instruction is in this cycle.
     """
 
@@ -109,6 +119,8 @@ class LoopNest(wiring.Component):
                 "column": Out(signed(coordinate_bits(machine))),
                 "row_outside": Out(1),
             }
+        if machine.fused_adds:
+            place |= {"adds": In(1), "other": Out(1), "other_source": Out(self._source_bits)}
         super().__init__(
             {
                 "start": In(1),
@@ -137,10 +149,22 @@ class LoopNest(wiring.Component):
         tile_last = last[3:].all()
         tile_end = Signal()
         finished = Signal()
+        more: Value = Const(0)  # after the loops' last step of a tile comes another one
+        blocked, moves_on = tile_last & waiting, step
+        if self.machine.fused_adds:
+            more, moves_on = Signal(name="more"), Signal(name="moves_on")
+            blocked = tile_last & (waiting | more)
+            m.d.comb += [step.eq(running & ~(tile_last & waiting & ~more)),
+                         moves_on.eq(running & ~blocked)]  # fmt: skip
+            with m.If(~running | (moves_on & tile_last)):
+                m.d.sync += more.eq(self.adds)
+            with m.Elif(tile_last):
+                m.d.sync += more.eq(0)
+        else:
+            m.d.comb += step.eq(running & ~blocked)
         m.d.comb += [
-            step.eq(running & ~(tile_last & waiting)),
-            tile_end.eq(step & tile_last),
-            finished.eq(step & last.all()),
+            tile_end.eq(moves_on & tile_last),
+            finished.eq(moves_on & last.all()),
         ]
         m.d.sync += self.finished.eq(finished)
         with m.If(tile_end):
@@ -158,16 +182,27 @@ class LoopNest(wiring.Component):
         moves = {loop: Signal(name=f"{loop}_moves") for loop in LOOPS if loop != "plane"}
         for i, loop in enumerate(LOOPS):
             inner = last[i + 1 :].all()
-            m.d.sync += advance[i].eq(step & inner & ~last[i])
+            m.d.sync += advance[i].eq(moves_on & inner & ~last[i])
             if loop in moves:
-                m.d.sync += moves[loop].eq(step & inner)
-            self._counter(m, f[f"n_{loop}"], running, last[i], ~(tile_last & waiting) & inner, loop)
+                m.d.sync += moves[loop].eq(moves_on & inner)
+            self._counter(m, f[f"n_{loop}"], running, last[i], ~blocked & inner, loop)
 
         self._source_address(m, advance, moves)
         self._coordinates(m, advance, moves)
         self._weight_address(m, advance, moves)
-        self._flags(m, step, last)
+        self._flags(m, step, moves_on, last, more)
+        if self.machine.fused_adds:
+            m.d.sync += self.other.eq(step & tile_last & ~more & self.adds)
+            self._other_source(m)
         return m
+
+    def _other_source(self, m: Module) -> None:
+        f, row = self.fields, self.row
+        with m.If(self.start):
+            m.d.sync += self.other_source.eq(self.bases.add_base)
+        with m.Elif(self.other):
+            pixels = Mux(row.last & ~row.first, f.pixels_last, f.pixels_first)
+            m.d.sync += self.other_source.eq(self.other_source + pixels)
 
     def _counter(
         self,
@@ -250,7 +285,7 @@ class LoopNest(wiring.Component):
         with m.If(~self.start & advance[0] & ~f.w_same_blocks):
             m.d.sync += begin.eq(following)
 
-    def _flags(self, m: Module, step: Value, last: Value) -> None:
+    def _flags(self, m: Module, step: Value, moves_on: Value, last: Value, more: Value) -> None:
         tile_first, plane_first, sign, after_sign = Signal(), Signal(), Signal(), Signal()
         with m.If(self.start):
             m.d.sync += [tile_first.eq(1), sign.eq(1), after_sign.eq(0)]
@@ -272,14 +307,14 @@ class LoopNest(wiring.Component):
             row_first = Signal()
             with m.If(self.start):
                 m.d.sync += row_first.eq(1)
-            with m.Elif(step & last[3:].all()):
+            with m.Elif(moves_on & last[3:].all()):
                 m.d.sync += row_first.eq(last[2])
             silent = row_first & (self.fields.pixels_first == 0)
             m.d.comb += [self.next_row.first.eq(row_first), self.next_row.last.eq(last[2])]
             m.d.sync += self.row.eq(self.next_row)
         m.d.sync += [
             self.flags.valid.eq(step),
-            self.flags.last.eq(last[3:].all() & ~silent),
+            self.flags.last.eq(last[3:].all() & ~silent & ~more),
             self.flags.block_end.eq(last[1:].all()),
             self.flags.last_block.eq(last[0]),
         ]
@@ -301,8 +336,10 @@ def resources(machine: Machine) -> Structure:
     counters = sum(bits[f"n_{loop}"][1] for loop in LOOPS)
     source = address_bits(max(machine.act_words, machine.in_words))
     coordinates, weight = coordinate_bits(machine), address_bits(machine.weight_words)
+    other = source if machine.fused_adds else 0
     return Structure(
         lut={
+            "others": 2 * other,
             "nests": 60,
             "counters": 3 * counters,
             "sources": 8 * source,
@@ -310,6 +347,7 @@ def resources(machine: Machine) -> Structure:
             "weights": 4 * weight,
         },
         ff={
+            "others": other,
             "nests": 47,
             "counters": counters,
             "sources": 6 * source,

@@ -19,7 +19,7 @@ from bitwright.hwgen.overlap import hand_over
 from bitwright.ir import accel
 from bitwright.ir.checks import ints
 from bitwright.ir.context import clone, entered
-from bitwright.ir.instructions import FIELD_NAMES, Opcode
+from bitwright.ir.instructions import Opcode, fields_of
 from bitwright.ir.machine import Machine
 
 
@@ -113,6 +113,7 @@ def _opcode(operation: Any) -> Opcode | None:
         accel.LoadOp: Opcode.LOAD,
         accel.StoreOp: Opcode.STORE,
         accel.MatmulOp: Opcode.MATMUL,
+        accel.MatmulAddOp: Opcode.MATMUL_ADD,
         accel.ChannelwiseOp: Opcode.CHANNELWISE,
     }.get(type(operation))
 
@@ -123,7 +124,7 @@ def _instruction(machine: Machine, operation: Any) -> Instruction:
     assert opcode is not None, "only called for instructions"
     if not isinstance(operation, accel.COMPUTE):
         return Instruction(opcode)
-    fields = {name: operation.attributes[name].value for name in FIELD_NAMES}
+    fields = {item.name: operation.attributes[item.name].value for item in fields_of(opcode)}
     modulus = 1 << field_bits(machine)["src_base"]
     for name in SOURCE_FIELDS:
         if not -modulus < fields[name] < modulus:

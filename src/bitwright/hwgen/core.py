@@ -1,12 +1,14 @@
 """The overlay machine without a bus: everything behind the host port."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
+from amaranth.hdl._ast import Assign
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from bitwright.hwgen import (
     address,
     datapath,
+    fused_add,
     handover,
     host,
     operands,
@@ -24,7 +26,7 @@ from bitwright.hwgen.engines.channelwise import Channelwise
 from bitwright.hwgen.engines.weightserial import WeightSerial
 from bitwright.hwgen.handover import Ending, Handover
 from bitwright.hwgen.host import HostPort, HostSignature, memories
-from bitwright.hwgen.isa import PIXEL_FIELDS, address_bits, field_layout, program_bits
+from bitwright.hwgen.isa import MATRIX, PIXEL_FIELDS, address_bits, field_layout, program_bits
 from bitwright.hwgen.operands import Operands
 from bitwright.hwgen.output import OutputStage
 from bitwright.hwgen.prefetch import WeightStreamer
@@ -43,7 +45,7 @@ def term_latency(machine: Machine, opcode: Opcode) -> int:
     """Cycles from a step to the cycle in which the accumulators add its term."""
     if machine.dsp:
         return datapath.term_latency(machine, opcode)
-    if opcode == Opcode.MATMUL:
+    if opcode in MATRIX:
         return OPERANDS + weightserial.latency(machine)
     return OPERANDS + channelwise.LATENCY
 
@@ -52,7 +54,7 @@ def control_layout(machine: Machine) -> data.StructLayout:
     """Fields that steps need on their way through the engines."""
     names = CONTROL_FIELDS
     if machine.dsp:
-        names = ("handover", *operands.FIELDS, *datapath.FIELDS, *PIXEL_FIELDS)
+        names = ("handover", *operands.FIELDS, *datapath.fields(machine), *PIXEL_FIELDS)
     return field_layout(machine, names)
 
 
@@ -88,7 +90,11 @@ class Core(wiring.Component):
         wiring.connect(m, wiring.flipped(self.host), port.host)
         m.submodules.input_banks = input_banks = PingPong()
         m.submodules.output_banks = output_banks = PingPong()
-        fetch, sequencer, over = Fetch(machine=machine), Sequencer(), Handover()
+        fetch, sequencer, over = (
+            Fetch(machine=machine),
+            Sequencer(adds=bool(machine.fused_adds)),
+            Handover(),
+        )
         loops, stage = LoopNest(machine=machine), OutputStage(machine=machine)
         halted = Signal(init=1)
         m.d.sync += halted.eq(~port.run)
@@ -101,13 +107,16 @@ class Core(wiring.Component):
 
         running = Signal(control_layout(machine))
         ending = Ending(machine)
-        start = self._start(m, fetch, sequencer, loops, running)
+        ready: Value = fetch.ready
+        if machine.fused_adds:
+            ready = self._prepare_add(m, fetch, sequencer, loops, stage)
+        start = self._start(m, fetch, ready, sequencer, loops, running)
         self._hand_over(m, fetch, sequencer, start, over, loops, stage, running, ending)
         self._program(m, port, fetch)
         banks = (input_banks, output_banks)
         weights = self._operate(m, port, sequencer, loops, stage, running, ending, banks)
         if machine.streams:
-            self._stream(m, port, fetch, sequencer, loops, output_banks, weights)
+            self._stream(m, port, fetch, ready, sequencer, loops, output_banks, weights)
         self._account(m, port, sequencer, input_banks, output_banks)
         return m
 
@@ -119,8 +128,8 @@ class Core(wiring.Component):
         m.d.comb += [ram.read_address.eq(fetch.address), fetch.data.eq(ram.read_data)]
 
     def _stream(
-        self, m: Module, port: HostPort, fetch: Fetch, sequencer: Sequencer, loops: LoopNest,
-        output_banks: PingPong, weights: Ram,
+        self, m: Module, port: HostPort, fetch: Fetch, ready: Value, sequencer: Sequencer,
+        loops: LoopNest, output_banks: PingPong, weights: Ram,
     ) -> None:  # fmt: skip
         """Weights from external memory: an instruction starts when its own are there."""
         machine = self.machine
@@ -132,7 +141,7 @@ class Core(wiring.Component):
         with m.If(sequencer.take & ~sequencer.busy):  # a LOAD
             m.d.sync += bursts.eq(fetch.count)
         m.d.comb += [
-            sequencer.fetched.eq(fetch.ready & (streamer.there | ~sequencer.busy)),
+            sequencer.fetched.eq(ready & (streamer.there | ~sequencer.busy)),
             streamer.run.eq(port.run),
             streamer.begin.eq(sequencer.busy & ~was_busy),
             streamer.bursts.eq(bursts),
@@ -156,10 +165,25 @@ class Core(wiring.Component):
                     m.d.sync += latched.eq(time)
         m.d.comb += port.ended.eq(Mux(output_banks.read_bank, ended[1], ended[0]))
 
+    def _prepare_add(
+        self, m: Module, fetch: Fetch, sequencer: Sequencer, loops: LoopNest, stage: OutputStage
+    ) -> Value:
+        """Makes the tables of a fetched MATMUL_ADD; returns whether the instruction is ready."""
+        adds = fetch.opcode == Opcode.MATMUL_ADD
+        with m.If(sequencer.idle):
+            m.d.sync += loops.adds.eq(adds)
+        m.d.comb += [
+            *(stage.factors[name].eq(fetch.fields[name]) for name, _ in stage.factors.shape()),
+            stage.prepare.eq(fetch.ready & adds),
+            stage.taken.eq(sequencer.take),
+        ]
+        return fetch.ready & (~adds | stage.prepared)
+
     def _start(
         self,
         m: Module,
         fetch: Fetch,
+        ready: Value,
         sequencer: Sequencer,
         loops: LoopNest,
         running: Signal,
@@ -170,7 +194,7 @@ class Core(wiring.Component):
         held = Signal(layout, name="loop_fields")
         start = Signal()  # a cycle after the sequencer's: by then the kept fields are there
         m.d.sync += start.eq(sequencer.start)
-        there = [] if machine.streams else [sequencer.fetched.eq(fetch.ready)]
+        there = [] if machine.streams else [sequencer.fetched.eq(ready)]
         m.d.comb += [
             fetch.take.eq(sequencer.take),
             *there,
@@ -206,6 +230,11 @@ class Core(wiring.Component):
             *(stage.fields[name].eq(ending.fields[name]) for name, _ in stage.fields.shape()),
             *(stage.bases[name].eq(ending.next_fields[name]) for name, _ in stage.bases.shape()),
         ]
+        if self.machine.fused_adds:
+            with m.If(start):
+                m.d.sync += stage.next_adds.eq(fetch.opcode == Opcode.MATMUL_ADD)
+            with m.If(over.output_start):
+                m.d.sync += stage.adds.eq(stage.next_adds)
         with m.If(start):
             m.d.sync += ending.next_matmul.eq(sequencer.matmul)
             m.d.sync += [
@@ -269,7 +298,7 @@ class Core(wiring.Component):
         m.submodules.operands = reads = Operands(machine=machine)
         m.submodules.datapath = path = Datapath(machine=machine)
         self._banked_activations(m, port, reads, stage, ending, banks)
-        for unit, names in ((reads, operands.FIELDS), (path, datapath.FIELDS)):
+        for unit, names in ((reads, operands.FIELDS), (path, datapath.fields(machine))):
             layout = field_layout(machine, names)
             m.d.comb += [unit.fields[name].eq(running[name]) for name, _ in layout]
         m.d.comb += [
@@ -282,6 +311,7 @@ class Core(wiring.Component):
             path.row.eq(loops.row),
             path.acc_op.eq(loops.acc_op),
             path.weight.eq(loops.weight),
+            *self._others(reads, loops, path, stage),
             Cat(path.words).eq(Cat(reads.words)),
             weights.read_address.eq(path.weight_address),
             path.weight_data.eq(weights.read_data),
@@ -293,6 +323,19 @@ class Core(wiring.Component):
         m.d.comb += [
             loops.gap.eq(Mux(loops.next_row.first, gaps["pixels_first"], inner)),
             stage.row.eq(path.tile_row),
+        ]
+
+    def _others(
+        self, reads: Operands, loops: LoopNest, path: Datapath, stage: OutputStage
+    ) -> list[Assign]:
+        """The way of what is added."""
+        if not self.machine.fused_adds:
+            return []
+        return [
+            reads.other.eq(loops.other),
+            reads.other_source.eq(loops.other_source),
+            path.other.eq(loops.other),
+            stage.other_head.eq(path.other_head),
         ]
 
     def _gap(self, m: Module, pixels: Value, matmul: Value, name: str) -> Signal:
@@ -539,6 +582,8 @@ def resources(machine: Machine) -> dict[str, Structure]:
         ),
     }
     registers = {"cores": 105, "fields": fields}
+    if machine.fused_adds:
+        units["fused_add"] = fused_add.resources(machine)
     if machine.streams:
         units["streamer"] = prefetch.resources(machine)
     if machine.dsp:

@@ -71,8 +71,7 @@ def instruction_cycles(machine: Machine, instruction: Instruction) -> int:
 
 
 def _fetch_cycles(instruction: Instruction) -> int:
-    compute = instruction.opcode in COMPUTE
-    return sequencer.FETCH_CYCLES_COMPUTE if compute else sequencer.FETCH_CYCLES
+    return sequencer.fetch_cycles(instruction.opcode)
 
 
 def predict(

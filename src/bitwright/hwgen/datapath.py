@@ -6,22 +6,28 @@ from amaranth.lib.wiring import In, Out
 
 from bitwright.hwgen import operands
 from bitwright.hwgen.address import AccOp, Flags, RowFlags
+from bitwright.hwgen.delayed import Delayed, registered
 from bitwright.hwgen.engines import dsp, tile_sums, window
 from bitwright.hwgen.engines.dsp import Dsp
 from bitwright.hwgen.engines.tile_sums import TileSums
 from bitwright.hwgen.engines.window import Window
-from bitwright.hwgen.isa import address_bits, field_layout
+from bitwright.hwgen.isa import MATRIX, address_bits, field_layout
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import ChannelOp, Opcode
 from bitwright.ir.machine import WINDOW_TAPS, Machine
 
-FIELDS = ("channel_op", "pixels", "w_same_steps")
 WEIGHTS = operands.LATENCY - 2  # cycles from a step to its weight address
+OTHERS = operands.LATENCY + 1
+
+
+def fields(machine: Machine) -> tuple[str, ...]:
+    """Those that hold still while steps are on their way."""
+    return ("channel_op", *(["pixels"] if machine.pixels > 2 else []), "w_same_steps")
 
 
 def term_latency(machine: Machine, opcode: Opcode) -> int:
     """Cycles from a step to the cycle in which the accumulators add its term."""
-    engine = dsp.latency(machine) if opcode == Opcode.MATMUL else window.LATENCY
+    engine = dsp.latency(machine) if opcode in MATRIX else window.LATENCY
     return operands.LATENCY + engine
 
 
@@ -35,15 +41,19 @@ class Datapath(wiring.Component):
         words: of `Operands`.
         weight_address, weight_data: read port of the weight memory.
         tile, tile_row, head: to `OutputStage`.
+        other: with `fused_adds`, of `LoopNest`. other_head: the words that such a step reads, pixel
+            after pixel, `requant_lanes` codes a cycle, from `OTHERS` cycles after the step on.
     """
 
     def __init__(self, *, machine: Machine) -> None:
         self.machine = machine
         weight = address_bits(machine.weight_words)
+        codes = data.ArrayLayout(8, machine.requant_lanes)
         super().__init__(
             {
+                **({"other": In(1), "other_head": Out(codes)} if machine.fused_adds else {}),
                 "run": In(1),
-                "fields": In(field_layout(machine, FIELDS)),
+                "fields": In(field_layout(machine, fields(machine))),
                 "matmul": In(1),
                 "flags": In(Flags),
                 "row": In(RowFlags),
@@ -69,16 +79,14 @@ class Datapath(wiring.Component):
         m.submodules.window = lanes = Window(machine=machine)
         m.submodules.tile_sums = sums = TileSums(machine=machine)
         # What holds still has a register, so that it drives many from nearby.
-        matmul, maximum, is_window, every_other = (
-            Signal(name=name, reset_less=True)
-            for name in ("is_matmul", "is_maximum", "is_window", "every_other")
+        matmul, maximum, is_window = (
+            Signal(name=name, reset_less=True) for name in ("is_matmul", "is_maximum", "is_window")
         )
         operation = self.fields.channel_op
         m.d.sync += [
             matmul.eq(self.matmul),
             maximum.eq(~self.matmul & (operation == ChannelOp.MAX)),
             is_window.eq(~self.matmul & (operation >= ChannelOp.WINDOW)),
-            every_other.eq(is_window & (self.fields.pixels != machine.pixels)),
         ]
         flags, rows, ops = self._follow(m)
         words = Cat(self.words)
@@ -105,11 +113,23 @@ class Datapath(wiring.Component):
             sums.valid.eq(self.tile.valid & self.run),
             sums.first.eq(ops[long] == AccOp.LOAD),
             sums.last.eq(self.tile.last),
-            sums.every_other.eq(every_other),
             sums.offset.eq(~is_window | self.tile_row.first),
             self.head.eq(sums.head),
         ]
+        if machine.pixels > 2:
+            apart = is_window & (self.fields.pixels != machine.pixels)
+            m.d.comb += sums.every_other.eq(registered(m, apart, "every_other"))
+        if machine.fused_adds:
+            others = Delayed(m, "other", self.other)
+            m.d.comb += sums.skip.eq(others[long])
+            self._other_words(m, others[operands.LATENCY])
         return m
+
+    def _other_words(self, m: Module, here: Value) -> None:
+        held = Signal(len(Cat(self.words)), name="other_words", reset_less=True)
+        size = 8 * self.machine.requant_lanes
+        m.d.sync += held.eq(Mux(here, Cat(self.words), held[size:]))
+        m.d.comb += Cat(self.other_head).eq(held[:size])
 
     def _follow(self, m: Module) -> tuple[list[data.View], list[data.View], list[Value]]:
         """The flags of each step, delayed by each number of cycles."""
@@ -179,9 +199,11 @@ class Datapath(wiring.Component):
 def resources(machine: Machine) -> dict[str, Structure]:
     """The engine, the window, the tile's sums, and the weights' way to the engine."""
     row = WINDOW_TAPS * 8 * machine.lanes
+    others = machine.pixels * machine.activation_bits if machine.fused_adds else 0
     between = Structure(
-        lut={"datapaths": 8, "kernel_rows": machine.window_rows * row * 2 // 3},
+        lut={"others": others, "datapaths": 8, "kernel_rows": machine.window_rows * row * 2 // 3},
         ff={
+            "others": others,
             "weights": machine.weight_bits,
             "addresses": (WEIGHTS - 1) * address_bits(machine.weight_words),
             "flags": 6 * term_latency(machine, Opcode.MATMUL),

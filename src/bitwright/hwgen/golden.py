@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitwright.hwgen.isa import Image, Instruction, InstructionError, field_bits, groups
+from bitwright.hwgen import fused_add
+from bitwright.hwgen.isa import COMPUTE, Image, Instruction, InstructionError, field_bits, groups
 from bitwright.ir import fixed_point
 from bitwright.ir.instructions import ChannelOp, Opcode, Rounding, Space
 from bitwright.ir.machine import TABLE_ENTRIES, WINDOW_TAPS, Machine, plane_bits
@@ -231,6 +232,7 @@ def _compute(memories: _Memories, machine: Machine, instruction: Instruction) ->
     pixels = i["n_oy"] * i.row_pixels
     results: list[tuple[slice, Bytes]] = []
     words: Ints | None = None
+    low, high = (-128, 127) if i.adds else (i["clamp_min"], i["clamp_max"])
     for block in range(i["n_block"]):
         if i.window:
             acc = _window(memories, machine, i, block)
@@ -247,11 +249,18 @@ def _compute(memories: _Memories, machine: Machine, instruction: Instruction) ->
         acc = wrap(acc + bias, machine.acc_bits)
         y = requantize(
             acc, multiplier, shift,
-            zero_point=i["zero_point"], clamp_min=i["clamp_min"], clamp_max=i["clamp_max"],
+            zero_point=i["zero_point"], clamp_min=low, clamp_max=high,
             rounding=i["rounding"],
         )  # fmt: skip
         if i["table_enable"]:
             y = memories.tables[TABLE_ENTRIES * i["table"] + 128 + y]
+        if i.adds:
+            first = i["add_base"] + block * pixels
+            y = fused_add.golden(
+                y, memories.spaces[Space.MAIN][first : first + pixels],
+                add_own=i["add_own"], add_other=i["add_other"], add_offset=i["add_offset"],
+                clamp_min=i["clamp_min"], clamp_max=i["clamp_max"],
+            )  # fmt: skip
         packed = y.astype(np.int8).reshape(pixels, -1, machine.lanes)
         last = block == i["n_block"] - 1
         for j in range(i["dst_words_last"] if last else i["dst_words"]):
@@ -270,7 +279,7 @@ def run_memories(
     """
     memories = _Memories(image, input_words, before)
     for instruction in image.instructions:
-        if instruction.opcode in (Opcode.MATMUL, Opcode.CHANNELWISE):
+        if instruction.opcode in COMPUTE:
             _compute(memories, image.machine, instruction)
     return memories.spaces
 

@@ -1,6 +1,6 @@
 """Instructions as program words, and the image: everything that is written into a machine.
 
-One program word per field in the order of `bitwright.ir.instructions.FIELDS`; signed fields are
+One program word per field in the order of `bitwright.ir.instructions.fields_of`; signed fields are
 32-bit two's complement. The machine keeps only the low `field_bits` bits of each field, so what
 can be encoded depends on the machine, and `check` says what does not fit.
 """
@@ -16,19 +16,25 @@ from amaranth.lib import data
 
 from bitwright.errors import BitwrightError
 from bitwright.ir.instructions import (
+    ADD_BITS,
+    ADD_FIELD_NAMES,
+    ADD_FIELDS,
+    ADD_OFFSET_BITS,
     FIELDS,
-    INSTRUCTION_WORDS,
     ChannelOp,
     Opcode,
     Rounding,
     Space,
+    fields_of,
 )
 from bitwright.ir.machine import MEMORY_BITS, TABLE_ENTRIES, WINDOW_TAPS, Machine
 
 WORD_BITS = 32
 SOURCE_FIELDS = ("src_base", "s_block", "s_oy", "s_ox", "s_cb", "s_ky", "s_kx", "s_pixel")
 PIXEL_FIELDS = ("pixels", "pixels_first", "pixels_last")
-COMPUTE = (Opcode.MATMUL, Opcode.CHANNELWISE)
+MATRIX = (Opcode.MATMUL, Opcode.MATMUL_ADD)
+BASIC = (Opcode.MATMUL, Opcode.CHANNELWISE)  # of every machine
+COMPUTE = (*BASIC, Opcode.MATMUL_ADD)
 STEP_BITS = 6
 HANDOVER_BITS = 6
 PLANE_BITS = 4
@@ -52,7 +58,7 @@ class ImageError(BitwrightError):
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction; `fields` has every field for MATMUL and CHANNELWISE, else it is empty."""
+    """One instruction; `fields` has every field of its opcode (`fields_of`)."""
 
     opcode: Opcode
     fields: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -62,8 +68,17 @@ class Instruction:
 
     @property
     def steps(self) -> int:
-        """Steps of one tile."""
+        """Steps of one tile that multiply."""
         return self["n_plane"] * self["n_cb"] * self["n_ky"] * self["n_kx"]
+
+    @property
+    def adds(self) -> bool:
+        return self.opcode == Opcode.MATMUL_ADD
+
+    @property
+    def tile_steps(self) -> int:
+        """Steps of one tile, with the one that reads what is added."""
+        return self.steps + self.adds
 
     @property
     def tiles(self) -> int:
@@ -101,7 +116,7 @@ class Instruction:
 
 def groups(machine: Machine, opcode: Opcode) -> int:
     """Cycles that the output stage spends on a pixel of a tile."""
-    return machine.matmul_groups if opcode == Opcode.MATMUL else machine.channelwise_groups
+    return machine.matmul_groups if opcode in MATRIX else machine.channelwise_groups
 
 
 def output_cycles(machine: Machine, opcode: Opcode, pixels: int) -> int:
@@ -171,13 +186,17 @@ def field_bits(machine: Machine) -> dict[str, int]:
         bits[name] = machine.pixels.bit_length()
     for name in ("pad_value", "clamp_min", "clamp_max", "zero_point"):
         bits[name] = 8
-    return {item.name: bits[item.name] for item in FIELDS}
+    bits |= {"add_base": source, "add_own": ADD_BITS, "add_other": ADD_BITS}
+    bits["add_offset"] = ADD_OFFSET_BITS
+    return {item.name: bits[item.name] for item in (*FIELDS, *ADD_FIELDS)}
 
 
 def kept_bits(machine: Machine) -> dict[str, tuple[int, int]]:
     """Where in its program word each field's register is: (first bit, bits); 0 bits for none."""
     kept = {name: (0, bits) for name, bits in field_bits(machine).items()}
     kept["dst_space"] = (1, 1)  # 1: output bank
+    if not machine.fused_adds:
+        kept = {name: place for name, place in kept.items() if name not in ADD_FIELD_NAMES}
     if not machine.wide:
         kept["rounding"] = (0, 0)
     if not machine.dsp:
@@ -208,8 +227,8 @@ def field_layout(machine: Machine, names: Sequence[str]) -> data.StructLayout:
     return data.StructLayout(
         {
             item.name: signed(bits[item.name][1]) if item.signed else unsigned(bits[item.name][1])
-            for item in FIELDS
-            if item.name in names and bits[item.name][1]
+            for item in (*FIELDS, *ADD_FIELDS)
+            if item.name in names and item.name in bits and bits[item.name][1]
         }
     )
 
@@ -243,7 +262,9 @@ def check(machine: Machine, instruction: Instruction) -> None:
         return
     name = instruction.opcode.name
     bits = field_bits(machine)
-    for item in FIELDS:
+    if instruction.adds and not machine.fused_adds:
+        raise InstructionError(f"{name} needs fused_adds = 1; the machine has fused_adds = 0")
+    for item in fields_of(instruction.opcode):
         if item.name not in instruction.fields:
             raise InstructionError(f"{name} has no field {item.name}; every field must be given")
         value = instruction[item.name]
@@ -261,12 +282,14 @@ def check(machine: Machine, instruction: Instruction) -> None:
         )
     if not channelwise and machine.dsp and instruction["n_plane"] != 1:
         raise InstructionError(
-            f"MATMUL field n_plane is {instruction['n_plane']}; the engine dsp has whole weights, "
+            f"{name} field n_plane is {instruction['n_plane']}; the engine dsp has whole weights, "
             "expected 1"
         )
     _check_pixels(machine, instruction)
     if instruction["dst_space"] == Space.INPUT:
         raise InstructionError(f"{name} field dst_space is 1 (INPUT); expected 0 or 2")
+    if instruction.adds and instruction["src_space"] != Space.MAIN:
+        raise InstructionError(f"{name} field src_space is 1 (INPUT); expected 0")
     if instruction["table_enable"] and not machine.tables:
         raise InstructionError(f"{name} field table_enable is 1, but the machine has no tables")
     words = 1 if channelwise else machine.rows // machine.lanes
@@ -291,14 +314,15 @@ def check(machine: Machine, instruction: Instruction) -> None:
     blocks, stride = instruction["n_block"], instruction["dst_word_stride"]
     first_weight = 2 * machine.burst_weights if machine.streams else instruction["w_base"]
     last_word = (blocks - 1) * instruction["dst_words"] + instruction["dst_words_last"] - 1
+    pixels = instruction["n_oy"] * instruction.row_pixels
+    other = [("act_words", instruction["add_base"] + blocks * pixels)] if instruction.adds else []
     uses = (
+        *other,
         ("weight_words", first_weight + instruction.all_weight_words),
         ("param_words", instruction["p_base"] + blocks * groups(machine, instruction.opcode)),
         (
             "act_words" if instruction["dst_space"] == Space.MAIN else "out_words",
-            instruction["dst_base"]
-            + last_word * stride
-            + instruction["n_oy"] * instruction.row_pixels,
+            instruction["dst_base"] + last_word * stride + pixels,
         ),
     )
     for memory, needed in uses:
@@ -378,7 +402,9 @@ def encode(machine: Machine, instructions: Sequence[Instruction]) -> list[int]:
         check(machine, instruction)
         words.append(int(instruction.opcode) | count << OPCODE_BITS)
         if instruction.opcode in COMPUTE:
-            words.extend(instruction[item.name] & 0xFFFFFFFF for item in FIELDS)
+            words.extend(
+                instruction[item.name] & 0xFFFFFFFF for item in fields_of(instruction.opcode)
+            )
     if len(words) > machine.program_words:
         raise InstructionError(
             f"The program has {len(words)} words; the machine has "
@@ -442,18 +468,19 @@ def decode(words: Sequence[int], *, counted: bool = False) -> list[Instruction]:
             if opcode == Opcode.END:
                 return instructions
             continue
-        raw = words[position + 1 : position + INSTRUCTION_WORDS]
-        if len(raw) < len(FIELDS):
+        fields = fields_of(opcode)
+        raw = words[position + 1 : position + 1 + len(fields)]
+        if len(raw) < len(fields):
             raise InstructionError(
                 f"The program ends inside of the {opcode.name} at word {position}; expected "
-                f"{len(FIELDS)} fields, got {len(raw)}"
+                f"{len(fields)} fields, got {len(raw)}"
             )
         values = {
             item.name: word - (1 << WORD_BITS) if item.signed and word >> 31 else word
-            for item, word in zip(FIELDS, raw, strict=True)
+            for item, word in zip(fields, raw, strict=True)
         }
         instructions.append(Instruction(opcode, values))
-        position += INSTRUCTION_WORDS
+        position += 1 + len(fields)
     raise InstructionError(f"The program of {len(words)} words has no END")
 
 

@@ -1,9 +1,10 @@
 """The words that a step reads: one for each pixel of a tile, out of banked memories."""
 
-from amaranth.hdl import Array, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Array, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from bitwright.hwgen.delayed import registered
 from bitwright.hwgen.isa import address_bits, coordinate_bits, field_layout
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import Machine
@@ -25,7 +26,8 @@ class Operands(wiring.Component):
 
     Members:
         fields: hold still while steps are on their way.
-        source, column, row_outside: of `LoopNest`.
+        source, column, row_outside: of `LoopNest`; with `fused_adds` also other, other_source: word
+            `other_source + p` is read then, which is never padding.
         address: what each bank reads, `LATENCY - 3` cycles after its step.
         main, first: what the banks of the two memories answer a cycle later.
         words: int8 per pixel and lane, `LATENCY` cycles after the step.
@@ -37,8 +39,10 @@ class Operands(wiring.Component):
         self._bank_bits = (machine.banks - 1).bit_length()
         row_bits = max(self._source_bits - self._bank_bits, 1)
         banks = data.ArrayLayout(machine.activation_bits, machine.banks)
+        others = {"other": In(1), "other_source": In(self._source_bits)}
         super().__init__(
             {
+                **(others if machine.fused_adds else {}),
                 "fields": In(field_layout(machine, FIELDS)),
                 "source": In(self._source_bits),
                 "column": In(signed(coordinate_bits(machine))),
@@ -55,19 +59,28 @@ class Operands(wiring.Component):
         machine, f = self.machine, self.fields
         row_outside = Signal(reset_less=True)
         m.d.sync += row_outside.eq(self.row_outside)
+        is_other = registered(m, self.other, "is_other") if machine.fused_adds else Const(0)
         places: list[Signal] = []
         read = self._read(m)
         for pixel in range(machine.pixels):
             place = Signal(self._source_bits, name=f"place{pixel}", reset_less=True)
             column = Signal(self.column.shape(), name=f"column{pixel}", reset_less=True)
-            m.d.sync += place.eq(self.source)
+            source: Value = self.source
+            if pixel:
+                source = self.source + _multiple(m, f.s_pixel, pixel, place)
+            if machine.fused_adds:
+                other = registered(
+                    m, (self.other_source + pixel)[: self._source_bits], f"other_place{pixel}"
+                )
+                source = Mux(self.other, other, source)
+            m.d.sync += place.eq(source)
             m.d.sync += column.eq(self.column)
             if pixel:
-                m.d.sync += place.eq(self.source + _multiple(m, f.s_pixel, pixel, place))
                 m.d.sync += column.eq(self.column + _multiple(m, f.x_pixel, pixel, column))
             places.append(place)
             outside = Signal(name=f"outside{pixel}_1", reset_less=True)
-            m.d.sync += outside.eq(row_outside | (column.as_unsigned() >= f.width))
+            beyond = row_outside | (column.as_unsigned() >= f.width)
+            m.d.sync += outside.eq(beyond & ~is_other if machine.fused_adds else beyond)
             self._word(m, pixel, place, outside, read)
         self._addresses(m, places)
         return m
@@ -127,8 +140,10 @@ def resources(machine: Machine) -> Structure:
     )  # fmt: skip
     row = max(source - (machine.banks - 1).bit_length(), 1)
     word, pixels, banks = machine.activation_bits, machine.pixels, machine.banks
+    others = pixels * source if machine.fused_adds else 0
     return Structure(
         lut={
+            "others": 2 * others,
             "places": (pixels - 1) * (source + column),
             "rows": banks * (pixels - 1) * (row + 2),
             "reads": banks * word,
@@ -136,6 +151,7 @@ def resources(machine: Machine) -> Structure:
             "choices": pixels * (banks - 1) * word * 2 // 3,
         },
         ff={
+            "others": others,
             "places": pixels * (source + column),
             "multiples": (pixels - 1) * source,
             "rows": banks * row,

@@ -4,14 +4,16 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from bitwright.hwgen import requantize
+from bitwright.hwgen import datapath, fused_add, requantize
 from bitwright.hwgen.address import Flags, RowFlags
 from bitwright.hwgen.delayed import delayed, registered
 from bitwright.hwgen.engines import accumulator
+from bitwright.hwgen.fused_add import FusedAdd
 from bitwright.hwgen.isa import PIXEL_FIELDS, address_bits, field_layout
 from bitwright.hwgen.ram import COPY_SUFFIX, Ram
 from bitwright.hwgen.requantize import Requantizer, flip_sign
 from bitwright.hwgen.structure import Structure
+from bitwright.ir.instructions import Opcode
 from bitwright.ir.machine import SHIFT_BITS, TABLE_ENTRIES, Machine
 
 FIELDS = (
@@ -27,10 +29,20 @@ def latency(machine: Machine) -> int:
 
     Word j of a tile is written `latency + (j + 1) * lanes / requant_lanes - 1` cycles after.
     """
-    tables = 2 if machine.tables else 0
     pairs = machine.requant_pixels - 1
-    requantizer = requantize.latency(machine.multiplier_bits)
-    return 1 + accumulator.LATENCY + requantizer + tables + 1 + pairs
+    added = fused_add.LATENCY if machine.fused_adds else 0
+    return 1 + accumulator.LATENCY + _to_codes(machine) + added + 1 + pairs
+
+
+def _to_codes(machine: Machine) -> int:
+    """Cycles from the accumulators to the results, before anything is added to them."""
+    return requantize.latency(machine.multiplier_bits) + (2 if machine.tables else 0)
+
+
+def _other_wait(machine: Machine) -> int:
+    """Cycles that codes wait for the results that they are added to."""
+    to_head = datapath.term_latency(machine, Opcode.MATMUL) + accumulator.LATENCY
+    return to_head + _to_codes(machine) - datapath.OTHERS
 
 
 class OutputStage(wiring.Component):
@@ -50,6 +62,9 @@ class OutputStage(wiring.Component):
         table_*: write port of the activation tables, one entry at a time.
         write_enable, write_address, write_data: a result word on each port.
         finished: the last word of the instruction is written (or dropped) in this cycle.
+        factors, prepare, prepared, taken: with `fused_adds`, of `FusedAdd`. next_adds: with
+            `start`, the instruction is a MATMUL_ADD; `adds`: from the next cycle on. other_head: of
+            `Datapath`.
     """
 
     def __init__(self, *, machine: Machine) -> None:
@@ -58,6 +73,13 @@ class OutputStage(wiring.Component):
         ports = machine.requant_pixels
         head = data.ArrayLayout(signed(machine.acc_bits), machine.requant_lanes * ports)
         members = {"row": In(RowFlags)} if machine.dsp else {}
+        if machine.fused_adds:
+            members |= {
+                "factors": In(field_layout(machine, fused_add.FACTORS)),
+                **{name: In(1) for name in ("prepare", "taken", "next_adds", "adds")},
+                "prepared": Out(1),
+                "other_head": In(data.ArrayLayout(8, machine.requant_lanes)),
+            }
         super().__init__(
             {
                 **members,
@@ -93,6 +115,9 @@ class OutputStage(wiring.Component):
             cycles += 2
         else:
             results = [flip_sign(entry) for entry in entries]
+        if self.machine.fused_adds:
+            results = self._add(m, results)
+            cycles += fused_add.LATENCY
         for number in range(cycles):
             later = Signal(Flags, name=f"group_{number}")
             m.d.sync += later.eq(group)
@@ -171,6 +196,13 @@ class OutputStage(wiring.Component):
         acc_bits, multiplier_end = (
             self.machine.acc_bits, self.machine.acc_bits + self.machine.multiplier_bits,
         )  # fmt: skip
+        f = self.fields
+        constants = {"zero_point": f.zero_point, "clamp_min": f.clamp_min, "clamp_max": f.clamp_max}
+        if self.machine.fused_adds:  # the sum is clamped instead
+            constants["clamp_min"] = Mux(self.adds, -128, f.clamp_min)[:8]
+            constants["clamp_max"] = Mux(self.adds, 127, f.clamp_max)[:8]
+        if self.machine.wide:
+            constants["rounding"] = f.rounding
         entries: list[Value] = []
         channels = self.machine.requant_lanes
         for v in range(channels * self.machine.requant_pixels):
@@ -185,10 +217,8 @@ class OutputStage(wiring.Component):
                 lane.negate.eq(self.negate),
             ]
             # The lanes stand far from each other: each has the fields in registers of its own.
-            for name in ("zero_point", "clamp_min", "clamp_max", "rounding")[
-                : 3 + self.machine.wide
-            ]:
-                near = registered(m, self.fields[name], f"{name}{v}{COPY_SUFFIX}")
+            for name, value in constants.items():
+                near = registered(m, value, f"{name}{v}{COPY_SUFFIX}")
                 m.d.comb += getattr(lane, name).eq(near)
             entries.append(lane.entry)
         return entries
@@ -214,6 +244,25 @@ class OutputStage(wiring.Component):
             ]
             results.append(result)
         return results
+
+    def _add(self, m: Module, results: list[Value]) -> list[Value]:
+        """Adds the codes that were read with the last step of their tile."""
+        machine = self.machine
+        m.submodules.fused_add = unit = FusedAdd(machine=machine)
+        m.d.comb += [
+            unit.factors.eq(self.factors),
+            unit.prepare.eq(self.prepare),
+            unit.taken.eq(self.taken),
+            self.prepared.eq(unit.prepared),
+            unit.start.eq(self.start),
+            unit.next_adds.eq(self.next_adds),
+            unit.adds.eq(self.adds),
+            unit.clamp_min.eq(self.fields.clamp_min),
+            unit.clamp_max.eq(self.fields.clamp_max),
+            Cat(unit.own).eq(Cat(results)),
+            Cat(unit.other).eq(delayed(m, Cat(self.other_head), _other_wait(machine), "other")),
+        ]
+        return list(unit.results)
 
     def _pack(self, m: Module, group: data.View, alone: Value, results: list[Value]) -> None:
         """Collects a word of each pixel, then writes them in the next cycle, pairs in the one after
@@ -320,6 +369,7 @@ def resources(machine: Machine) -> Structure:
     params_address = address_bits(machine.param_words)
     side = machine.requant_pixels
     tables = machine.requant_lanes * side if machine.tables else 0
+    others = 8 * machine.requant_lanes * _other_wait(machine) if machine.fused_adds else 0
     return Structure(
         lut={
             "stages": 40,
@@ -330,6 +380,7 @@ def resources(machine: Machine) -> Structure:
             "pairs": (side - 1) * (2 * machine.activation_bits + address),
         },
         ff={
+            "others": others,
             "stages": 45,
             "addresses": 3 * address,
             "params_address": 2 * params_address,

@@ -14,8 +14,16 @@ from bitwright.hwgen.address import LOOPS
 from bitwright.hwgen.core import OPERANDS, term_latency
 from bitwright.hwgen.cycles import last_step, written
 from bitwright.hwgen.engines import accumulator
-from bitwright.hwgen.isa import COMPUTE, HANDOVER_BITS, Instruction, field_bits, output_cycles
-from bitwright.ir.instructions import Opcode, Space
+from bitwright.hwgen.isa import (
+    COMPUTE,
+    HANDOVER_BITS,
+    MATRIX,
+    Instruction,
+    field_bits,
+    output_cycles,
+)
+from bitwright.hwgen.sequencer import FETCH_CYCLES_COMPUTE
+from bitwright.ir.instructions import Space
 from bitwright.ir.machine import Machine
 
 _MOST = (1 << HANDOVER_BITS) - 1
@@ -51,7 +59,9 @@ def _least(machine: Machine, now: Instruction, after: Instruction, drain: int) -
             term_latency(machine, opcode) for opcode in (now.opcode, after.opcode)
         )  # fmt: skip
     # The output stage has gone over when the first tile comes.
-    least = max(least, drain + 2 - after.steps - term_latency(machine, after.opcode))
+    least = max(least, drain + 2 - after.tile_steps - term_latency(machine, after.opcode))
+    if now.adds:  # its tables are in use until the instruction after the next one is fetched
+        least = max(least, drain - FETCH_CYCLES_COMPUTE)
     if now["dst_space"] == after["src_space"] == Space.MAIN:
         # Step i of `after` reads a word not before cycle `least + 3 + i`.
         steps = max(drain - least - 2, 0)
@@ -68,22 +78,23 @@ def _least(machine: Machine, now: Instruction, after: Instruction, drain: int) -
             if found:
                 least = max(least, drain - before - 2 - min(found))
             last = output_cycles(machine, now.opcode, now.last_pixels)
-            before += now.steps if before else last
+            before += now.tile_steps if before else last
     return least
 
 
 def _same_engine(machine: Machine, now: Instruction, after: Instruction) -> bool:
     """Whether steps of both may be in the engines at once."""
-    if now.opcode != after.opcode:
+    if (now.opcode in MATRIX) != (after.opcode in MATRIX):
         return False
     names = ["channel_op", *(["pixels", "w_same_steps"] if machine.dsp else [])]
-    return now.opcode == Opcode.MATMUL or all(now[name] == after[name] for name in names)
+    return now.opcode in MATRIX or all(now[name] == after[name] for name in names)
 
 
 def _reads(machine: Machine, i: Instruction) -> Iterator[list[int]]:
     """The words that each step reads, inside of the source."""
     size = 1 << field_bits(machine)["src_base"]
-    for count in product(*(range(i[f"n_{loop}"]) for loop in LOOPS)):
+    others = _others(machine, i) if i.adds else iter(())
+    for number, count in enumerate(product(*(range(i[f"n_{loop}"]) for loop in LOOPS))):
         at = dict(zip(LOOPS, count, strict=True))
         place, y, x = (
             i[start] + sum(at[loop] * i[f"{axis}_{loop}"] for loop in loops)
@@ -97,6 +108,16 @@ def _reads(machine: Machine, i: Instruction) -> Iterator[list[int]]:
             for pixel in range(machine.pixels)
             if 0 <= y < i["height"] and 0 <= x + pixel * i["x_pixel"] < i["width"]
         ]
+        if i.adds and number % i.steps == i.steps - 1:
+            yield next(others)
+
+
+def _others(machine: Machine, i: Instruction) -> Iterator[list[int]]:
+    """The words that the last step of each tile reads."""
+    rows = i["n_block"] * i["n_oy"]
+    counts = ([i["pixels_first"]] * (i["n_ox"] - 1) + [i.last_pixels]) * rows
+    for begin in accumulate(counts[:-1], initial=i["add_base"]):
+        yield list(range(begin, begin + machine.pixels))
 
 
 def _writes(i: Instruction) -> Iterator[list[int]]:

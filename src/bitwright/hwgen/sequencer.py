@@ -2,11 +2,14 @@
 
 from itertools import pairwise
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from bitwright.hwgen import fused_add
 from bitwright.hwgen.isa import (
+    BASIC,
+    COMPUTE,
     OPCODE_BITS,
     address_bits,
     count_bits,
@@ -15,7 +18,7 @@ from bitwright.hwgen.isa import (
     program_bits,
 )
 from bitwright.hwgen.structure import Structure
-from bitwright.ir.instructions import FIELDS, Opcode
+from bitwright.ir.instructions import ADD_FIELD_NAMES, ADD_FIELDS, FIELDS, Field, Opcode, fields_of
 from bitwright.ir.machine import Machine
 
 # Cycles from starting an instruction to the earliest start of the next one.
@@ -24,11 +27,23 @@ FETCH_CYCLES_COMPUTE = FETCH_CYCLES + len(FIELDS)
 FETCH_CYCLES_END = 3  # an END in between
 
 
+def fetch_cycles(opcode: Opcode) -> int:
+    """Cycles from starting an instruction to the earliest start of the next one, of that opcode."""
+    prepare = fused_add.PREPARE_CYCLES if opcode == Opcode.MATMUL_ADD else 0
+    return FETCH_CYCLES + len(fields_of(opcode)) + prepare
+
+
+def _fields(machine: Machine) -> tuple[Field, ...]:
+    """All that an instruction of the machine may have."""
+    return FIELDS + ADD_FIELDS if machine.fused_adds else FIELDS
+
+
 class Fetch(wiring.Component):
     """Reads the next instruction while the current one runs.
 
     Fields of one width are a chain of registers: a word of that width is shifted in, so that
-    after the last word every field is in its place.
+    after the last word every field is in its place. Those that only a MATMUL_ADD has are in chains
+    of their own.
 
     Members:
         address, data: read port of the program memory.
@@ -53,7 +68,8 @@ class Fetch(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        count = Signal(range(len(FIELDS)))
+        adds = self.machine.fused_adds
+        count = Signal(range(len(_fields(self.machine))))
         following = Signal.like(count)
         store = Signal()  # the word that comes next is number `following` of the fields
         self._chains(m, following, store)
@@ -71,7 +87,7 @@ class Fetch(wiring.Component):
                 with m.Switch(self.opcode):
                     with m.Case(Opcode.LOAD, Opcode.STORE):
                         m.next = "ready"
-                    with m.Case(Opcode.MATMUL, Opcode.CHANNELWISE):
+                    with m.Case(*COMPUTE if adds else BASIC):
                         m.d.comb += store.eq(1)
                         m.d.sync += self.address.eq(self.address + 1)
                         m.next = "fields"
@@ -81,7 +97,11 @@ class Fetch(wiring.Component):
             with m.State("fields"):
                 m.d.comb += following.eq(count + 1)
                 m.d.sync += count.eq(following)
-                with m.If(count == len(FIELDS) - 1):
+                last: Value = count == len(FIELDS) - 1
+                if adds:
+                    all_last = count == len(_fields(self.machine)) - 1
+                    last = Mux(self.opcode == Opcode.MATMUL_ADD, all_last, last)
+                with m.If(last):
                     m.next = "ready"
                 with m.Else():
                     m.d.comb += store.eq(1)
@@ -93,14 +113,15 @@ class Fetch(wiring.Component):
         return m
 
     def _chains(self, m: Module, following: Signal, store: Signal) -> None:
-        chains: dict[tuple[int, int], list[str]] = {}
+        chains: dict[tuple[tuple[int, int], bool], list[str]] = {}
         for name, kept in kept_bits(self.machine).items():
-            chains.setdefault(kept, []).append(name)
-        positions = {item.name: number for number, item in enumerate(FIELDS)}
-        for (offset, bits), names in chains.items():
+            chains.setdefault((kept, name in ADD_FIELD_NAMES), []).append(name)
+        positions = {item.name: number for number, item in enumerate(_fields(self.machine))}
+        for ((offset, bits), added), names in chains.items():
             if not bits:
                 continue
-            here = Signal(name=f"is_{bits}_bits_from_{offset}", reset_less=True)
+            kind = "_added" if added else ""
+            here = Signal(name=f"is_{bits}_bits_from_{offset}{kind}", reset_less=True)
             m.d.sync += here.eq(0)
             with m.Switch(following):
                 with m.Case(*(positions[name] for name in names)):
@@ -123,12 +144,13 @@ class Sequencer(wiring.Component):
         input_ready, output_free: a full input bank, a free output bank.
         idle: no instruction runs; the next one may start in this cycle.
         start: one cycle, with the fetched fields; `finished`: that instruction is done.
-        matmul: the running instruction is a MATMUL.
+        matmul: the running instruction is a MATMUL, or with `adds` a MATMUL_ADD.
         store: one cycle: free the input bank, publish the output bank.
         busy: from a LOAD going on to its STORE. `cycles`: how long, valid with `store`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, adds: bool = False) -> None:
+        self._adds = adds
         super().__init__(
             {
                 "fetched": In(1),
@@ -162,7 +184,10 @@ class Sequencer(wiring.Component):
                             m.d.sync += self.busy.eq(0)
                         with m.Default():
                             m.d.comb += self.start.eq(1)
-                            m.d.sync += self.matmul.eq(self.opcode == Opcode.MATMUL)
+                            matmul = self.opcode == Opcode.MATMUL
+                            if self._adds:
+                                matmul = self.opcode != Opcode.CHANNELWISE
+                            m.d.sync += self.matmul.eq(matmul)
                             m.next = "compute"
             with m.State("load"):
                 with m.If(self.fetched & self.input_ready & self.output_free):

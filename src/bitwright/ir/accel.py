@@ -15,7 +15,7 @@ from typing import Any
 from torch_mlir.dialects import ext
 
 from bitwright.ir.checks import VerifyError, ints, run_check
-from bitwright.ir.instructions import FIELDS, Space
+from bitwright.ir.instructions import ADD_FIELDS, FIELDS, Space
 
 MEMORIES = ("weights", "external", "params", "tables", "program")
 SPACES = tuple(space.name.lower() for space in Space)
@@ -81,8 +81,10 @@ _COMPUTE_ATTRIBUTES = {
 
 
 class _Compute(_Operation):
+    fields = FIELDS
+
     def check(self) -> None:
-        for field in FIELDS:
+        for field in self.fields:
             value = self.attributes[field.name].value  # pyright: ignore
             if value < 0 and not field.signed:
                 raise VerifyError(f"{field.name} ({field.meaning}) is {value}, expected >= 0")
@@ -100,10 +102,22 @@ class MatmulOp(_Compute, name="matmul"):
     __annotations__ = _COMPUTE_ATTRIBUTES
 
 
+class MatmulAddOp(_Compute, name="matmul_add"):
+    """`accel.matmul` whose result another tensor is added to.
+
+    `other` is that tensor's buffer, whose place `allocate` adds to add_base.
+    """
+
+    fields = FIELDS + ADD_FIELDS
+    __annotations__ = {
+        **_COMPUTE_ATTRIBUTES, "other": Any, **{field.name: Any for field in ADD_FIELDS}
+    }  # fmt: skip
+
+
 class ChannelwiseOp(_Compute, name="channelwise"):
     """One affine loop nest on the channelwise engine; attributes as in `accel.matmul`."""
 
     __annotations__ = _COMPUTE_ATTRIBUTES
 
 
-COMPUTE = (MatmulOp, ChannelwiseOp)
+COMPUTE = (MatmulOp, MatmulAddOp, ChannelwiseOp)

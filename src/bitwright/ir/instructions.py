@@ -9,13 +9,14 @@ from enum import IntEnum
 
 
 class Opcode(IntEnum):
-    """First program word of an instruction. Only MATMUL and CHANNELWISE are followed by fields."""
+    """First program word of an instruction. From MATMUL on they are followed by fields."""
 
     END = 0
     LOAD = 1
     STORE = 2
     MATMUL = 3
     CHANNELWISE = 4
+    MATMUL_ADD = 5
 
 
 class Space(IntEnum):
@@ -109,5 +110,23 @@ FIELDS: tuple[Field, ...] = (
     _u("table", "number of that table"),
     _u("handover", "cycles from the last step to the next start; 0: it waits for the last result"),
 )
+ADD_FIELDS: tuple[Field, ...] = (
+    _u("add_base", "first word of the tensor that is added"),
+    _u("add_own", "what the result is multiplied with"),
+    _u("add_other", "what the tensor that is added is multiplied with"),
+    _s("add_offset", "what is added to both products, before they are divided by 2^23"),
+)
+"""They follow the others in a MATMUL_ADD."""
 FIELD_NAMES = tuple(field.name for field in FIELDS)
+ADD_FIELD_NAMES = tuple(field.name for field in ADD_FIELDS)
 INSTRUCTION_WORDS = 1 + len(FIELDS)
+ADD_SHIFT = 23  # of the weighted sum of a MATMUL_ADD
+ADD_BITS = ADD_SHIFT + 2  # of its factors: below 4
+ADD_OFFSET_BITS = 32  # signed
+
+
+def fields_of(opcode: Opcode) -> tuple[Field, ...]:
+    """Those that follow an opcode."""
+    if opcode < Opcode.MATMUL:
+        return ()
+    return FIELDS + ADD_FIELDS if opcode == Opcode.MATMUL_ADD else FIELDS

@@ -71,6 +71,8 @@ class Machine:
         param_words: depth of the parameter memory, in words of `requant_lanes` channels.
         tables: number of 256-entry activation tables, 0 for none.
         program_words: depth of the program memory, in 32-bit words.
+        fused_adds: 1 for an instruction that adds another tensor to a convolution's result while
+            it is made; for `dsp` with rows = lanes and requant_pixels = 1.
         memory: where weights are: `none` (all in the weight memory), or in an external memory, from
             which they go through the weight memory in the order of their use; its cycles are those
             of `fixed` (every burst takes as long) or `sdram` (that of the ULX3S).
@@ -95,6 +97,7 @@ class Machine:
     param_words: int
     tables: int = 0
     program_words: int
+    fused_adds: int = 0
     memory: str = NO_MEMORY
     memory_latency: int = 0
     memory_mhz: int = 0
@@ -133,6 +136,15 @@ class Machine:
         if not 0 <= self.tables <= MAX_TABLES:
             raise MachineError(
                 f"Machine parameter tables is {self.tables}; expected 0 to {MAX_TABLES}"
+            )
+        if not 0 <= self.fused_adds <= 1:
+            raise MachineError(
+                f"Machine parameter fused_adds is {self.fused_adds}; expected 0 or 1"
+            )
+        if self.fused_adds and not self.can_fuse_adds:
+            raise MachineError(
+                "Machine parameter fused_adds is 1; expected 0, or the engine dsp with rows = "
+                "lanes and requant_pixels = 1"
             )
         self._check_memory()
 
@@ -187,6 +199,11 @@ class Machine:
                 f"Machine parameter weight_words is {self.weight_words}; expected a power of two, "
                 f'at least {4 * self.burst_weights}, with memory = "{self.memory}"'
             )
+
+    @property
+    def can_fuse_adds(self) -> bool:
+        """Whether there is such a machine with `fused_adds`."""
+        return self.dsp and self.rows == self.lanes and self.requant_pixels == 1
 
     @property
     def streams(self) -> bool:
@@ -271,6 +288,8 @@ class Machine:
     def fingerprint(self) -> int:
         """CRC-32 over all parameters; the machine shows it in a register, drivers compare it."""
         items = sorted(asdict(self).items())
+        if not self.fused_adds:
+            items = [item for item in items if item[0] != "fused_adds"]
         if not self.streams:
             items = [item for item in items if not item[0].startswith("memory")]
         text = ",".join(f"{name}={value}" for name, value in items)

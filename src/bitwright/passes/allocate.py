@@ -5,7 +5,7 @@
 
 Buffers in main memory share words where they are not alive together (first fit, largest first);
 input and output buffers lie one after the other. Places are then added to the instructions'
-src_base, s_cb (where there are two sources) and dst_base.
+src_base, s_cb (where there are two sources), add_base and dst_base.
 
 Requires: a program from `tile`.
 """
@@ -19,7 +19,6 @@ from torch_mlir import ir
 from bitwright.ir import accel
 from bitwright.ir.builder import attribute
 from bitwright.ir.context import IrError, clone, entered, verify
-from bitwright.ir.instructions import INSTRUCTION_WORDS
 from bitwright.ir.machine import MAX_WORDS, MachineError
 
 _MIN_WORDS = 2
@@ -115,7 +114,9 @@ def _lives(instructions: list[Any]) -> dict[str, tuple[int, int]]:
     """First and last instruction that names each buffer."""
     lives: dict[str, tuple[int, int]] = {}
     for index, instruction in enumerate(instructions):
-        for role in ("src", "src2", "dst"):
+        for role in ("src", "src2", "dst", "other"):
+            if role not in instruction.attributes:
+                continue
             name = instruction.attributes[role].value
             first, _ = lives.get(name, (index, index))
             lives[name] = (first, index)
@@ -131,6 +132,8 @@ def _relocate(instruction: Any, bases: dict[str, int]) -> None:
     move("dst_base", bases[instruction.dst.value])
     if second:
         move("s_cb", bases[second] - bases[source])
+    if isinstance(instruction, accel.MatmulAddOp):
+        move("add_base", bases[instruction.other.value])
 
 
 def _needed(buffers: list[Any], bases: dict[str, int], operations: list[Any]) -> dict[str, int]:
@@ -147,7 +150,7 @@ def _needed(buffers: list[Any], bases: dict[str, int], operations: list[Any]) ->
                 np.asarray(operation.value)
             )
         elif isinstance(operation, accel.COMPUTE):
-            program += INSTRUCTION_WORDS
+            program += 1 + len(operation.fields)
         elif isinstance(operation, (accel.LoadOp, accel.StoreOp)):
             program += 1
     return {**words, "program_words": program + 1}

@@ -9,10 +9,10 @@ for among the approximations of that ratio by continued fractions, each kept onl
 and an offset put every step of the result between the right two pairs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import takewhile
+from itertools import product, takewhile
 from math import floor, log2
 from typing import Any
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from bitwright.ir import reference
 from bitwright.ir.checks import ints
+from bitwright.ir.instructions import ADD_BITS, ADD_SHIFT
 from bitwright.ir.types import value_params
 from bitwright.passes import pack
 from bitwright.passes.widths import signed_bits, value_range
@@ -46,6 +47,7 @@ class LinearAdd:
     acc_bits: int
 
 
+_NEAR = range(-3, 4)  # around a factor
 _answers: dict[str, LinearAdd | None] = {}
 
 
@@ -55,15 +57,27 @@ def linear_add(add: Any, requantize: Any) -> LinearAdd | None:
     `requantize` has one multiplier and shift for all channels. Answers are kept: the same sum is
     asked about for every machine that is looked at.
     """
+    return _kept(_linear_add, add, requantize)
+
+
+def fused_add(add: Any, requantize: Any) -> LinearAdd | None:
+    """Like `linear_add`, as the machine's fused add has it: factors below 2^ADD_BITS, a multiplier
+    of 1, a shift of ADD_SHIFT. `add` may be a `bw.add`, too."""
+    return _kept(_fused_add, add, requantize)
+
+
+def _kept(
+    find: Callable[[Any, Any], LinearAdd | None], add: Any, requantize: Any
+) -> LinearAdd | None:
     ranges = [value_range(value) for value in (add.lhs, add.rhs)]
     types = [value_params(value) for value in (add.lhs, add.rhs, requantize.result)]
     attributes = [
         {name: str(operation.attributes[name]) for name in operation.attributes}
         for operation in (add, requantize)
     ]
-    question = f"{ranges} {types} {attributes}"
+    question = f"{find.__name__} {ranges} {types} {attributes}"
     if question not in _answers:
-        _answers[question] = _linear_add(add, requantize)
+        _answers[question] = find(add, requantize)
     return _answers[question]
 
 
@@ -78,6 +92,18 @@ def _linear_add(add: Any, requantize: Any) -> LinearAdd | None:
         found = pairs.proved(lhs, rhs, *_fixed_point((lhs_scale + rhs_scale) / (lhs + rhs)))
         if found is not None:
             return found
+    return None
+
+
+def _fused_add(add: Any, requantize: Any) -> LinearAdd | None:
+    pairs, *scales = _tabulated(add, requantize)
+    lhs, rhs = (round(scale * 2**ADD_SHIFT) for scale in scales)
+    for left, right in sorted(product(_NEAR, _NEAR), key=lambda near: abs(near[0]) + abs(near[1])):
+        factors = lhs + left, rhs + right
+        if all(0 < factor < 1 << ADD_BITS for factor in factors):
+            found = pairs.proved(*factors, 1, ADD_SHIFT)
+            if found is not None:
+                return found
     return None
 
 
@@ -107,14 +133,17 @@ def _tabulated(add: Any, requantize: Any) -> tuple["_Pairs", Fraction, Fraction]
         wanted[order].astype(np.int64) - zero_point,
     )
     end = Fraction(ints(requantize.multiplier)[0], 1 << ints(requantize.shift)[0])
-    lhs_scale, rhs_scale = (
-        end * Fraction(
-            add.attributes[f"{side}_multiplier"].value << add.left_shift.value,
-            1 << add.attributes[f"{side}_shift"].value,
-        )
-        for side in ("lhs", "rhs")
-    )  # fmt: skip
+    lhs_scale, rhs_scale = (end * _scale(add, side) for side in ("lhs", "rhs"))
     return pairs, lhs_scale, rhs_scale
+
+
+def _scale(add: Any, side: str) -> Fraction:
+    """What an operand is scaled by in a sum."""
+    multiplier = add.attributes[f"{side}_multiplier"].value
+    if add.operation.name == "bw.add":
+        return Fraction(multiplier)
+    shift = add.attributes[f"{side}_shift"].value
+    return Fraction(multiplier << add.left_shift.value, 1 << shift)
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def _split(machine: Machine, operation: Any) -> list[Any]:
     most = max(1, machine.most_weights // 2 // each)
     if _field(operation, "w_same_blocks") or blocks <= most:
         return [operation]
-    matmul = isinstance(operation, accel.MatmulOp)
+    matmul = not isinstance(operation, accel.ChannelwiseOp)
     groups = machine.matmul_groups if matmul else machine.channelwise_groups
     parts: list[Any] = []
     with ir.InsertionPoint(operation):
@@ -138,6 +138,8 @@ def _split(machine: Machine, operation: Any) -> list[Any]:
                 "dst_base": begin * _field(operation, "dst_words")
                 * _field(operation, "dst_word_stride"),
             }  # fmt: skip
+            if isinstance(operation, accel.MatmulAddOp):
+                moved["add_base"] = moved["dst_base"]
             for name, words in moved.items():
                 part.attributes[name] = attribute(_field(operation, name) + words)
             part.attributes["n_block"] = attribute(count)

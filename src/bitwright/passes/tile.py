@@ -1,6 +1,7 @@
 """Cut a legal module into instructions of the overlay: `bw` --> `accel`.
 
     conv2d, requantize (, table)          -->  accel.matmul        (depthwise: accel.channelwise)
+    conv2d, requantize, add | scaled_add, requantize --> accel.matmul_add
     add | scaled_add | sum_pool2d, requantize (, table) --> accel.channelwise
     max_pool2d | integer_avg_pool2d | pad | table       --> accel.channelwise
     concat                                -->  accel.matmul with selecting weights
@@ -24,6 +25,7 @@ from bitwright.ir.instructions import Space
 from bitwright.ir.machine import NARROW_MULTIPLIER_BITS, WEIGHT_SERIAL, Machine
 from bitwright.ir.types import is_accumulator, value_params
 from bitwright.passes import tile_layers
+from bitwright.passes.fuse_add import fuse_add
 from bitwright.passes.scaling import scaling
 from bitwright.passes.tile_program import (
     MIN_ACC_BITS,
@@ -45,6 +47,7 @@ class Tile:
         acc_bits: accumulator width; 0 takes what the widest proven sum needs.
         multiplier_bits: of the output stage; 0 takes what the program needs.
         engine, pixels, banks, multiplier_blocks: the matrix engine.
+        fused_adds: 1 lets convolutions add another tensor to their results.
     """
 
     lanes: int = 8
@@ -57,6 +60,7 @@ class Tile:
     pixels: int = 1
     banks: int = 1
     multiplier_blocks: int = 0
+    fused_adds: int = 0
 
     def __post_init__(self) -> None:
         # the machine that Machine checks, with the depths that `allocate` finds later
@@ -66,7 +70,8 @@ class Tile:
             acc_bits=self.acc_bits or MIN_ACC_BITS,
             multiplier_bits=self.multiplier_bits or NARROW_MULTIPLIER_BITS,
             engine=self.engine, pixels=self.pixels, banks=self.banks,
-            multiplier_blocks=self.multiplier_blocks, act_words=2, in_words=2, out_words=2,
+            multiplier_blocks=self.multiplier_blocks, fused_adds=self.fused_adds,
+            act_words=2, in_words=2, out_words=2,
             weight_words=2, param_words=2, program_words=2,
         )  # fmt: skip
 
@@ -147,6 +152,8 @@ def _operation(program: Program, operation: Any) -> None:
 
 
 def _requantized(program: Program, operation: Any) -> None:
+    if operation.result in program.buffers:
+        return  # a sum that a convolution makes
     producer = operation.input.owner.opview
     kind = producer.operation.name
     if kind not in _ACCUMULATING:
@@ -166,6 +173,7 @@ def _requantized(program: Program, operation: Any) -> None:
         table=None if table is None else ints(table.table),
         result=operation.result if table is None else table.result,
     )  # fmt: skip
+    stage = fuse_add(program, producer, operation, stage)
     _ACCUMULATING[kind](program, producer, stage)
 
 

@@ -64,6 +64,7 @@ class Array:
     pixels: int = 1
     banks: int = 1
     multiplier_blocks: int = 0
+    fused_adds: int = 0
 
     @property
     def dsp(self) -> bool:
@@ -95,11 +96,20 @@ class Buffer:
         return self.shape[1] * self.shape[2]
 
 
+@dataclass(frozen=True)
+class FusedAdd:
+    """A buffer that is added to a result, and the fields that say how."""
+
+    other: Buffer
+    fields: Mapping[str, int]
+
+
 @dataclass(frozen=True, kw_only=True)
 class OutputStage:
-    """What the output stage does: per-channel scaling, clamp, and perhaps a table.
+    """What the output stage does: per-channel scaling, clamp, and perhaps a table or a sum.
 
-    `acc_bits` is the proven width of the sums that it gets.
+    `acc_bits` is the proven width of the sums that it gets. With `added` the clamp is that of the
+    sum.
     """
 
     multiplier: tuple[int, ...]
@@ -110,6 +120,7 @@ class OutputStage:
     table: tuple[int, ...] | None
     result: ir.Value
     acc_bits: int = MIN_ACC_BITS
+    added: FusedAdd | None = None
 
     @property
     def multiplier_bits(self) -> int:
@@ -325,6 +336,10 @@ class Program:
         if tiles == words == 1:
             merged["dst_word_stride"] = 0
         names = {"layer": layer, "src": source.name, "src2": source2, "dst": target.name}
+        if stage.added is not None:
+            assert operation is accel.MatmulOp, "no other instruction adds"
+            operation, names["other"] = accel.MatmulAddOp, stage.added.other.name
+            merged |= {"add_base": 0, **stage.added.fields}
         self.instructions.append((operation, {**names, **merged}))
 
     def channelwise(
@@ -412,6 +427,7 @@ class Program:
                 "multiplier_bits": attribute(multiplier_bits), "engine": attribute(array.engine),
                 "pixels": attribute(array.pixels), "banks": attribute(array.banks),
                 "multiplier_blocks": attribute(array.multiplier_blocks),
+                **({"fused_adds": attribute(1)} if array.fused_adds else {}),
             })  # fmt: skip
             with ir.InsertionPoint(program.body):
                 for buffer in self.all_buffers:

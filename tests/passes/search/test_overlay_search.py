@@ -23,7 +23,8 @@ class Unwritable(BitwrightError):
 class FakeMaker:
     """A model of 20 x 20 products in which everything is a formula; it notes what it made."""
 
-    def __init__(self) -> None:
+    def __init__(self, adds: bool = False) -> None:
+        self.adds = adds
         self.made: list[Array] = []
 
     def least(self, array: Array) -> Machine:
@@ -98,6 +99,22 @@ def test_products_are_made_in_all_the_multiplier_blocks_there_are(found: Found) 
     assert len(blocks) > 5
 
 
+def test_sums_are_fused_where_the_model_has_them(found: Found) -> None:
+    both = search(FakeMaker(adds=True), {}, HAVE).machines
+    assert {key for key in both if not key.array.fused_adds} == set(found.machines)
+    fused = {key for key in both if key.array.fused_adds}
+    assert fused == {
+        key._replace(array=key.array._replace(fused_adds=1)) for key in found.machines
+        if key.array.engine == "dsp" and key.array.lanes == key.array.rows
+        and key.requant_pixels == 1
+    }  # fmt: skip
+    assert fused
+    assert set(search(FakeMaker(adds=True), {"fused_adds": 1}, HAVE).machines) == fused
+    assert set(search(FakeMaker(adds=True), {"fused_adds": 0}, HAVE).machines) == set(
+        found.machines
+    )
+
+
 def test_programs_are_only_made_where_the_least_machine_fits() -> None:
     maker = FakeMaker()
     search(maker, {}, HAVE)
@@ -160,6 +177,8 @@ def test_a_fixed_depth_is_the_least_one() -> None:
         ({"engine": "cpu"}, "Machine parameter engine is 'cpu'; expected one of weightserial, dsp"),
         ({"pixels": 2, "engine": "weightserial"}, "Machine parameter pixels is 2; expected 1 with "
          "the engine weightserial"),
+        ({"fused_adds": 1, "engine": "weightserial"}, "Machine parameter fused_adds is 1; expected "
+         "0, or the engine dsp with rows = lanes and requant_pixels = 1"),
         ({"lanes": 16, "rows": 8}, "Machine parameter rows is 8; expected a power of two that is a "
          "multiple of lanes (16) and at least 8"),
     ],

@@ -20,10 +20,10 @@ class TileSums(wiring.Component):
     Members:
         sums: of the engine, [pixel][row]: the terms.
         valid, first, last: of the step whose term comes in the next cycle; `first` takes the term
-            as it is, `last` also with tiles of the window.
+            as it is, `last` also with tiles of the window. `skip`, with `fused_adds`: it has none.
         lane_sums: of `Window`, two cycles after `last`.
         use_lanes: the tile is a channelwise one; `offset`: its pixel 0 is sum 2, not 0;
-            `every_other`: its pixels are two sums apart, not one.
+            `every_other`, where there are more than 2: its pixels are two sums apart, not one.
         head: `requant_lanes` sums of each of `requant_pixels` pixels, group g of a tile
             `LATENCY + 1 + g` cycles after `last`; pixel after pixel, or pair after pair.
     """
@@ -35,13 +35,14 @@ class TileSums(wiring.Component):
         sums = data.ArrayLayout(signed(dsp.sum_bits(machine)), rows)
         super().__init__(
             {
+                **({"skip": In(1)} if machine.fused_adds else {}),
                 "sums": In(data.ArrayLayout(sums, pixels)),
                 "lane_sums": In(
                     data.ArrayLayout(data.ArrayLayout(acc, lanes), pixels + CARRIED)
                 ),
                 "use_lanes": In(1),
                 "offset": In(1),
-                "every_other": In(1),
+                **({"every_other": In(1)} if pixels > 2 else {}),
                 "valid": In(1),
                 "first": In(1),
                 "last": In(1),
@@ -92,12 +93,12 @@ class TileSums(wiring.Component):
         """Registers of the same contents for each few rows, so that none drives too many."""
         control = _Control(group)
         m.d.sync += [
-            control.valid.eq(self.valid),
+            control.valid.eq(self.valid & ~self.skip if self.machine.fused_adds else self.valid),
             control.first.eq(self.first),
             control.last.eq(self.valid & self.last),
             control.full.eq(control.last),
             control.use_lanes.eq(self.use_lanes),
-            control.every_other.eq(self.every_other),
+            *([control.every_other.eq(self.every_other)] if self.machine.pixels > 2 else []),
             control.offset_early.eq(self.offset),
             control.offset.eq(control.offset_early),
         ]

@@ -33,6 +33,7 @@ class Array(NamedTuple):
     engine: str = WEIGHT_SERIAL
     pixels: int = 1
     banks: int = 1
+    fused_adds: int = 0
 
     @classmethod
     def of(cls, machine: Machine) -> Self:
@@ -57,7 +58,14 @@ class Price(NamedTuple):
 
 
 class Maker(Protocol):
-    """What the search asks about machines for one model."""
+    """What the search asks about machines for one model.
+
+    Attributes:
+        adds: the model has sums of tensors, which a machine may add to results on their way.
+    """
+
+    @property
+    def adds(self) -> bool: ...
 
     def least(self, array: Array) -> Machine:
         """A machine that takes no more of anything than the model's own of this array."""
@@ -203,7 +211,13 @@ def _arrays(maker: Maker, fixed: Mapping[str, int | str]) -> list[Array]:
     kept = [array for array in kinds if _takes(maker, array)]
     if not kept:
         maker.least(kinds[0])
-    return [kind._replace(lanes=size.lanes, rows=size.rows) for kind in kept for size in valid]
+    arrays = [kind._replace(lanes=size.lanes, rows=size.rows) for kind in kept for size in valid]
+    fused = [fixed["fused_adds"]] if "fused_adds" in fixed else [0, 1] if maker.adds else [0]
+    chosen = [array._replace(fused_adds=int(adds)) for adds in fused for array in arrays]
+    found = [array for array in chosen if not array.fused_adds or _takes(maker, array)]
+    if not found:
+        maker.least(chosen[0])
+    return found
 
 
 def _takes(maker: Maker, array: Array) -> bool:
@@ -219,7 +233,8 @@ def _shapes(array: Array, fixed: Mapping[str, int | str]) -> list[Shape]:
     """Two pixels are requantized side by side only where all channels of one are."""
     shapes: list[Shape] = []
     for lanes in _options(fixed, "requant_lanes", array.lanes):
-        most = 2 if array.pixels > 1 and lanes == array.lanes else 1
+        pairs = array.pixels > 1 and lanes == array.lanes and not array.fused_adds
+        most = 2 if pairs else 1
         shapes += [Shape(array, lanes, n) for n in _options(fixed, "requant_pixels", most)]
     return shapes
 
@@ -232,7 +247,7 @@ def _larger(shape: Shape) -> dict[str, Shape]:
     many = array._replace(pixels=pixels, banks=max(array.banks, pixels))
     return {
         f"{lanes} lanes": Shape(wide, requant, side),
-        f"{rows} rows": Shape(array._replace(rows=rows), requant, side),
+        f"{rows} rows": Shape(array._replace(rows=rows, fused_adds=0), requant, side),
         f"{pixels} pixels": Shape(many, requant, side),
         f"requantize {2 * requant * side}": (
             Shape(array, requant, 2) if requant == array.lanes else Shape(array, 2 * requant)
