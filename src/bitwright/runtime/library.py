@@ -13,7 +13,7 @@ from bitwright.files import is_sealed
 from bitwright.runtime.memory import aligned
 from bitwright.runtime.tensors import TensorError, TensorInfo, finish, prepare
 
-ABI_VERSION = 3
+ABI_VERSION = 4
 
 Array = NDArray[Any]
 _BAD_ARGUMENT = 2

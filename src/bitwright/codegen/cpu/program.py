@@ -21,7 +21,7 @@ from torch_mlir import ir
 from bitwright.codegen.cpu.arena import ALIGNMENT, Buffer, place
 
 ENTRY = "network"
-_TEAM = "%team: !llvm.ptr, %thread: index, %threads: index"
+TEAM = "%team: !llvm.ptr, %thread: index, %threads: index"
 _NEXT = (
     "%unit = arith.constant 1 : index",
     "%next_thread = arith.addi %thread, %unit : index",
@@ -235,7 +235,7 @@ class Kernel:
             f"{view.name}: {view.type} {{llvm.noalias}}" for _, view in self.arguments
         )
         if self.shared:
-            arguments = ", ".join([arguments, _TEAM])
+            arguments = ", ".join([arguments, TEAM])
         lines = [*_NEXT, *self.lines] if self.shared else self.lines
         body = "\n".join(f"    {line}" for line in lines)
         head = f"  func.func @{self.name}({arguments}) attributes {{{_PRIVATE}}} {{"
@@ -313,7 +313,7 @@ class Program:
             f"{memory.argument}: {memref('i8', [memory.size])}" for memory in self.arguments
         )
         body = "\n".join(f"    {line}" for line in [*PLACE, *self._calls()])
-        head = f"  func.func @{entry}(%arena: {arena}, {arguments}, {_TEAM}) {{"
+        head = f"  func.func @{entry}(%arena: {arena}, {arguments}, {TEAM}) {{"
         return f"{head}\n{body}\n    return\n  }}"
 
     def _calls(self) -> list[str]:
