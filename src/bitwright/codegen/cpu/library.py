@@ -109,7 +109,7 @@ def install(folder: Path, make: Callable[[Path], Package]) -> None:
         (work / "exports.map").write_text(f"{{ global: {_EXPORTS}; local: *; }};\n")
         _call([compiler, *_COMPILE, "model.c", "-o", "model.o"], work)
         objects, script = ("model.o", *made.objects), "-Wl,--version-script=exports.map"
-        link(compiler, work, objects, LIBRARY, script, "-Wl,--as-needed", "-lm")
+        link(compiler, work, objects, LIBRARY, script, "-Wl,--as-needed", "-lm", "-ldl")
         seal(work / LIBRARY)
         for name in write_package(made, work):
             (work / name).replace(folder / name)

@@ -1,4 +1,4 @@
-"""What a package is, and the files that C and C++ builds find it by: CMake, pkg-config, a manifest."""
+"""What a package is, and the files that C and C++ builds find it by."""
 
 import hashlib
 import json
@@ -51,7 +51,7 @@ def package_name(model: str) -> str:
 
 
 def write_package(given: Package, folder: Path) -> tuple[str, ...]:
-    """Write the files beside the library in `folder`; returns the names of all files of the package.
+    """Write the files beside the library in `folder`; returns the names of all of the package.
 
     They name the library by the folder that they lie in, so that all may be moved together.
     """

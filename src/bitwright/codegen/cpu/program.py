@@ -5,8 +5,8 @@ threads)`. Every memory that a kernel touches is an argument with static shape t
 aliases, so that LLVM keeps sums in registers and vectorises without run-time checks.
 
 Each thread of a team runs the whole entry. A kernel that shares its work does its part in every
-thread; any other runs in the first one. Behind each kernel all wait for all: `team` points to the
-address of a function of C that does it, which takes `team`.
+thread; any other runs in the first one. Before and behind a kernel that is shared, and at the end,
+all wait for all: `team` points to the address of a function of C that does it, which takes `team`.
 """
 
 import re
@@ -344,7 +344,9 @@ class Program:
                 types += ["!llvm.ptr", "index", "index"]
             call = f"func.call @{kernel.name}({', '.join(names)}) : ({', '.join(types)}) -> ()"
             lines += [call] if kernel.shared else ["scf.if %is_first {", call, "}"]
-            lines += _WAIT
+            next_ = self._kernels[number + 1 :][:1]
+            if kernel.shared or not next_ or next_[0].shared:
+                lines += _WAIT
         return lines
 
     def _constant_view(
