@@ -1,10 +1,9 @@
 """Packages of language models: seconds of `bitwright compile`, sizes, tokens a second.
 
 `python benchmarks/language_library.py` writes random models of several sizes as GGUF files of type
-Q8_0 (a tenth of a second of thought is not in them), compiles each with `--weights 8` in a process
-of its own, and runs the library from Python: a prompt of 64 tokens, then token by token. Printed are
-the medians of the rounds and the fastest token, for each number of threads. stories260K is added
-where BITWRIGHT_DATA names its folder.
+Q8_0, compiles each with `--weights 8` in a process of its own, and runs the library from Python: a
+prompt of 64 tokens, then token by token. Printed are the medians of the rounds and the fastest
+token, for each number of threads. stories260K is added where BITWRIGHT_DATA names its folder.
 """
 
 import argparse
@@ -19,13 +18,15 @@ import time
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from gguf import GGMLQuantizationType as Type
+from numpy.typing import NDArray
 from random_language_models import SHAPES, random_decoder, write
 
 from bitwright.report import Report
-from bitwright.runtime.language_model import LanguageModel, load_language_model
+from bitwright.runtime.language_model import LanguageModel, LanguageSession, load_language_model
 
 STORIES = Path(os.environ.get("BITWRIGHT_DATA", ".")) / "stories260k"
 PROMPT = 64
@@ -73,7 +74,7 @@ def speed(model: LanguageModel, threads: int, tokens: int, rounds: int) -> None:
     )
 
 
-def _seconds(session, tokens: Sequence[int]) -> float:  # pyright: ignore
+def _seconds(session: LanguageSession, tokens: NDArray[Any] | Sequence[int]) -> float:
     start = time.perf_counter()
     session.step(tokens)
     return time.perf_counter() - start

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch_mlir import ir
 
 from bitwright.codegen.cpu.arena import ALIGNMENT
-from bitwright.codegen.cpu.decoder import LoweredDecoder, lower_decoder
+from bitwright.codegen.cpu.decoder import LoweredDecoder, LoweredFunction, lower_decoder
 from bitwright.codegen.cpu.decoder_interface import (
     LANGUAGE_MODEL,
     WEIGHTS,
@@ -130,14 +130,12 @@ class _WeightsFile:
         return self._known[key]
 
 
-def _slots(
-    arguments: Sequence[Any], constants: Sequence[Array], weights: _WeightsFile
-) -> list[Slot]:
-    """Where the session finds each argument of an entry."""
-    left = iter(constants)
+def _slots(function: LoweredFunction, weights: _WeightsFile) -> list[Slot]:
+    """Where a session finds each argument of an entry."""
+    left = iter(function.constants)
     slots = [Slot("ARENA", 0)]
     caches = 0
-    for argument in arguments:
+    for argument in function.arguments:
         if argument.kind == "constant":
             slots.append(Slot("WEIGHTS", weights.add(next(left))))
         elif argument.kind == "cache":
