@@ -1,7 +1,7 @@
 """The C around the objects of a language model: `model.h`, sessions, an example."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
@@ -44,11 +44,7 @@ class DecoderInterface:
     slots: Sequence[dict[str, list[Slot]]]
     texts: tuple[int, int] | None
     weight_bytes: int
-    seal: bytes | None = None
-
-    def with_weights(self, seal: bytes | None) -> "DecoderInterface":
-        """The same with its weights in a file that ends with `seal`."""
-        return replace(self, seal=seal)
+    seal: bytes | None
 
 
 def described(given: DecoderInterface) -> dict[str, Any]:

@@ -88,8 +88,8 @@ def build_decoder_library(
         for name, text in others.items():
             (work / name).write_text(text, encoding="utf-8")
         inside = weights.size <= LARGEST_INSIDE
-        given = _interface(module, model, levels, lowered, slots, texts, weights.size)
-        given = given.with_weights(None if inside else seal(work / WEIGHTS))
+        end = None if inside else seal(work / WEIGHTS)
+        given = _interface(module, model, levels, lowered, slots, texts, weights.size, end)
         made.append(given)
         return Package(
             model, LANGUAGE_MODEL, levels, header(given), source(given), example(),
@@ -155,7 +155,7 @@ def _texts(pieces: Sequence[bytes], weights: _WeightsFile) -> tuple[int, int]:
 def _interface(
     module: ir.Module, model: str, levels: tuple[CpuLevel, ...],
     lowered: Sequence[LoweredDecoder], slots: list[dict[str, list[Slot]]],
-    texts: tuple[int, int] | None, weight_bytes: int,
+    texts: tuple[int, int] | None, weight_bytes: int, seal: bytes | None,
 ) -> DecoderInterface:  # fmt: skip
     tokens, _, *caches = (shape_of(item.value) for item in graph.inputs(module, PREFILL))
     logits = shape_of(graph.outputs(module, PREFILL)[0].value)
@@ -164,5 +164,5 @@ def _interface(
         model=model, levels=levels, vocabulary=logits[2], context=room - rows + 1, rows=rows,
         caches=len(caches), position_bytes=4 * heads * width,
         arena_bytes=max(each.arena_bytes for code in lowered for each in code.functions.values()),
-        slots=slots, texts=texts, weight_bytes=weight_bytes,
+        slots=slots, texts=texts, weight_bytes=weight_bytes, seal=seal,
     )  # fmt: skip
