@@ -73,18 +73,20 @@ def test_decoders(decoder: Decoder) -> None:
     assert np.array_equal(sessions[1].feed(first), found)
 
 
-@pytest.mark.parametrize("integers", [None, IntegerWeights("4")], ids=["floats", "integers"])
-@pytest.mark.parametrize("decoder", [LLAMA, GEMMA, BITNET], ids=["llama", "gemma", "bitnet"])
+@pytest.mark.parametrize(
+    ("decoder", "integers"),
+    [(LLAMA, IntegerWeights("4")), (GEMMA, None), (BITNET, None)],
+    ids=["llama in integers", "gemma", "bitnet"],
+)
 def test_logits_do_not_depend_on_the_rows_computed_together(
     decoder: Decoder, integers: IntegerWeights | None
 ) -> None:
     tokens = np.random.default_rng(0).integers(0, 300, 14).tolist()
-    wanted, *others = (
+    alone, together = (
         Session(decoder, context=16, prompt=rows, target="cpu", integers=integers).feed(tokens)
-        for rows in (1, 3, 14)
+        for rows in (1, 6)
     )
-    for found in others:
-        np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(alone, together)
 
 
 def run(module: ir.Module, folder: Path, **inputs: Array) -> None:

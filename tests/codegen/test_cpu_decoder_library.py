@@ -87,6 +87,12 @@ def in_process(decoder: Decoder, integers: IntegerWeights | None = None) -> NDAr
     return session.feed(TOKENS)
 
 
+@pytest.fixture(scope="module")
+def wanted() -> NDArray[np.float32]:
+    """Of `model`."""
+    return in_process(LLAMA, FOUR)
+
+
 def message(error: type[BitwrightError], call: Any) -> str:
     with pytest.raises(error) as raised:
         call()
@@ -94,27 +100,24 @@ def message(error: type[BitwrightError], call: Any) -> str:
 
 
 def test_logits_are_those_of_the_process(
-    model: LanguageModel, mapped: BuiltDecoderLibrary, tmp_path: Path
+    model: LanguageModel, wanted: NDArray[np.float32], tmp_path: Path
 ) -> None:
     gemma = load_language_model(package(GEMMA, tmp_path).library)
-    for loaded, decoder, integers in (
-        (model, LLAMA, FOUR), (load_language_model(mapped.library), LLAMA, None),
-        (gemma, GEMMA, None),
-    ):  # fmt: skip
-        wanted = in_process(decoder, integers)
+    for loaded, logits in ((model, wanted), (gemma, in_process(GEMMA))):
         session = loaded.session()
-        np.testing.assert_array_equal(session.feed(TOKENS), wanted)
+        np.testing.assert_array_equal(session.feed(TOKENS), logits)
         session.restart()  # the cache is not cleared
         steps = [session.step(token) for token in TOKENS[:5]]
-        np.testing.assert_array_equal(np.stack(steps), wanted[:5])
-        np.testing.assert_array_equal(session.feed(TOKENS[5:]), wanted[5:])
+        np.testing.assert_array_equal(np.stack(steps), logits[:5])
+        np.testing.assert_array_equal(session.feed(TOKENS[5:]), logits[5:])
         assert session.position == session.context == CONTEXT
         short = loaded.session(3)
-        np.testing.assert_array_equal(short.step(TOKENS[:3]), wanted[2])
+        np.testing.assert_array_equal(short.step(TOKENS[:3]), logits[2])
 
 
-def test_threads_and_sessions_at_the_same_time(model: LanguageModel) -> None:
-    wanted = in_process(LLAMA, FOUR)
+def test_threads_and_sessions_at_the_same_time(
+    model: LanguageModel, wanted: NDArray[np.float32]
+) -> None:
     model.threads = 2
     np.testing.assert_array_equal(model.session().feed(TOKENS), wanted)
     sessions = [model.session() for _ in range(4)]
@@ -181,6 +184,11 @@ def test_a_processor_that_lacks_an_instruction(tmp_path: Path) -> None:
         f"{path} is compiled for bulldozer and this processor lacks xop; compile the model on this "
         "machine"
     )
+
+
+def test_mapped_weights_give_the_same(mapped: BuiltDecoderLibrary) -> None:
+    found = load_language_model(mapped.library).session().feed(TOKENS)
+    np.testing.assert_array_equal(found, in_process(LLAMA))
 
 
 def test_the_file_of_weights_is_checked(mapped: BuiltDecoderLibrary, tmp_path: Path) -> None:
