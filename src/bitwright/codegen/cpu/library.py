@@ -4,7 +4,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,10 @@ from torch_mlir import ir
 
 from bitwright.codegen.cpu.errors import CompileError, MissingCompilerError
 from bitwright.codegen.cpu.interface import (
-    EXPORTS,
-    HEADER,
-    LIBRARY,
-    Interface,
+    NETWORK,
+    described,
     entry_of,
+    example,
     header,
     interface,
     source,
@@ -24,9 +23,10 @@ from bitwright.codegen.cpu.interface import (
 from bitwright.codegen.cpu.level import CpuLevel, cpu_level
 from bitwright.codegen.cpu.lower import lower
 from bitwright.codegen.cpu.objects import write_object
-from bitwright.codegen.cpu.package import write_package
+from bitwright.codegen.cpu.package import HEADER, LIBRARY, Package, write_package
 from bitwright.files import OutputNotWritable, seal
 
+_EXPORTS = "bw_*"
 _COMPILERS = ("cc", "gcc", "clang")
 _COMPILE = ("-std=c11", "-O2", "-fPIC", "-Wall", "-Wextra", "-c")
 # symbols of two libraries in one process stay apart; no path or time goes into the file
@@ -66,10 +66,35 @@ def build_library(
         OutputNotWritable: `folder` cannot be written to.
     """
     levels = tuple(levels) or (cpu_level("host"),)
-    compiler = find_compiler()
     lowered = [lower(module, level, entry_of(number)) for number, level in enumerate(levels)]
     arena_bytes = max(item.arena_bytes for item in lowered)
     given = interface(module, model, levels, arena_bytes)
+
+    def make(work: Path) -> Package:
+        objects: list[str] = []
+        for number, (kernels, level) in enumerate(zip(lowered, levels, strict=True)):
+            objects.append(f"{entry_of(number)}.o")
+            write_object(kernels.module, level, work / objects[-1], entry_of(number))
+        return Package(
+            model, NETWORK, levels, header(given), source(given), example(given), tuple(objects),
+            described(given),
+        )  # fmt: skip
+
+    install(folder, make)
+    return BuiltLibrary(folder / LIBRARY, folder / HEADER, levels, arena_bytes)
+
+
+def install(folder: Path, make: Callable[[Path], Package]) -> None:
+    """Link and write a package into `folder`; each file appears whole or not at all.
+
+    `make` writes its objects and further files into the folder that it is given.
+
+    Raises:
+        MissingCompilerError: no C compiler on PATH.
+        CompileError: the C compiler failed; its folder is kept.
+        OutputNotWritable: `folder` cannot be written to.
+    """
+    compiler = find_compiler()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(dir=folder, prefix=".cpu."))
@@ -78,10 +103,15 @@ def build_library(
             f"Cannot write to {folder}: {error.strerror}; name a folder that can be written"
         ) from None
     try:
-        _build([item.module for item in lowered], given, compiler, work)
+        made = make(work)
+        (work / HEADER).write_text(made.header)
+        (work / "model.c").write_text(made.source)
+        (work / "exports.map").write_text(f"{{ global: {_EXPORTS}; local: *; }};\n")
+        _call([compiler, *_COMPILE, "model.c", "-o", "model.o"], work)
+        objects, script = ("model.o", *made.objects), "-Wl,--version-script=exports.map"
+        link(compiler, work, objects, LIBRARY, script, "-Wl,--as-needed", "-lm", "-ldl")
         seal(work / LIBRARY)
-        made = (LIBRARY, HEADER, *write_package(given, work))
-        for name in made:
+        for name in write_package(made, work):
             (work / name).replace(folder / name)
     except CompileError:
         raise
@@ -89,19 +119,6 @@ def build_library(
         shutil.rmtree(work, ignore_errors=True)
         raise
     shutil.rmtree(work)
-    return BuiltLibrary(folder / LIBRARY, folder / HEADER, levels, arena_bytes)
-
-
-def _build(kernels: Sequence[ir.Module], given: Interface, compiler: str, folder: Path) -> None:
-    objects = ["model.o"]
-    for number, (module, level) in enumerate(zip(kernels, given.levels, strict=True)):
-        objects.append(f"{entry_of(number)}.o")
-        write_object(module, level, folder / objects[-1], entry_of(number))
-    (folder / HEADER).write_text(header(given))
-    (folder / "model.c").write_text(source(given))
-    (folder / "exports.map").write_text(f"{{ global: {EXPORTS}; local: *; }};\n")
-    _call([compiler, *_COMPILE, "model.c", "-o", "model.o"], folder)
-    link(compiler, folder, objects, LIBRARY, "-Wl,--version-script=exports.map")
 
 
 def link(compiler: str, folder: Path, objects: Sequence[str], library: str, *options: str) -> None:
