@@ -31,6 +31,7 @@ from bitwright.passes.quantize import Quantize
 from bitwright.passes.search.candidate import Objective, Parameters, Style
 from bitwright.progress import ProgressCallback, silent
 from bitwright.report import Report
+from bitwright.runtime.emulated import EmulatedLibrary
 from bitwright.runtime.library import load_library
 from bitwright.runtime.tensors import load_inputs, prepare
 from bitwright.targets import get
@@ -181,7 +182,10 @@ def compile_model(
         if isinstance(device, CpuTarget):
             progress("compile the native library", 0, 0)
             _compile_cpu(quantized, folder, model.stem, levels, made)
-            _check_cpu(quantized, folder, samples, seed, made, codes=imported.quantized)
+            _check_cpu(
+                quantized, folder, samples, seed, made, codes=imported.quantized,
+                foreign=any(level.is_foreign for level in levels),
+            )  # fmt: skip
         else:
             assert isinstance(device, FpgaTarget), "there are two kinds of targets"
             made.set_clock(plan_clock(device, clock).output_hz / 1e6)
@@ -289,21 +293,25 @@ def _compile_cpu(
 
 def _check_cpu(
     module: ir.Module, folder: BuildFolder, samples: Mapping[str, reference.Array], seed: int,
-    made: Report, *, codes: bool,
+    made: Report, *, codes: bool, foreign: bool,
 ) -> None:  # fmt: skip
     """The first samples, or random ones where there are none, through library and reference.
 
+
     With `codes`, integer samples are the model's own integers; else they are real numbers.
+    `foreign` code runs on an emulated processor, and one sample is enough there.
     """
-    library = load_library(folder.path / made.files["library"])
+    path = folder.path / made.files["library"]
+    library = EmulatedLibrary(path) if foreign else load_library(path)
+    count = 1 if foreign else CHECKED_SAMPLES
     given: dict[str, reference.Array] = {}
     rng = np.random.default_rng(seed)
     for info in library.inputs:
         if info.name in samples:
-            array = samples[info.name][:CHECKED_SAMPLES] if info.batched else samples[info.name]
+            array = samples[info.name][:count] if info.batched else samples[info.name]
             given[info.name] = array if codes else array.astype(np.float32)
         else:
-            size = (CHECKED_SAMPLES if info.batched else info.shape[0], *info.shape[1:])
+            size = (count if info.batched else info.shape[0], *info.shape[1:])
             given[info.name] = rng.integers(info.minimum, info.maximum + 1, size, np.int8)
     batch = prepare(library.inputs, given)
     ints = dict(zip((info.name for info in library.inputs), batch.arrays, strict=True))

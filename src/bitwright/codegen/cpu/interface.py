@@ -116,6 +116,7 @@ def source(given: Interface) -> str:
     parameters += ["int8_t *"] * len(given.outputs)
     parameters += ["struct team *", "int64_t", "int64_t"]
     numbered = list(enumerate(given.levels))
+    machine = given.levels[0].machine
     rows = [f"    {{{_quoted(level.name)}, missing{n}, {entry_of(n)}}}," for n, level in numbered]
     return _SOURCE.format(
         model=_quoted(given.model), parameters=", ".join(parameters),
@@ -123,7 +124,8 @@ def source(given: Interface) -> str:
             f"extern void {entry_of(n)}({', '.join(parameters)});" for n, _ in numbered
         ),
         missing="\n".join(_missing(n, level) for n, level in numbered),
-        init="__builtin_cpu_init();" if any(level.features for _, level in numbered) else "",
+        init="__builtin_cpu_init();" if machine == "x86_64" else "",
+        auxiliary="#include <sys/auxv.h>" if machine == "aarch64" else "",
         levels="\n".join(rows), call=", ".join(["arena", *arguments, "team", "thread", "threads"]),
         input_tensors=_array("inputs", given.inputs),
         output_tensors=_array("outputs", given.outputs), threads=_THREADS,
@@ -131,12 +133,19 @@ def source(given: Interface) -> str:
     )  # fmt: skip
 
 
+_CAPABILITIES = {"dotprod": "HWCAP_ASIMDDP"}
+"""Features of aarch64 by the C library's names."""
+
+
 def _missing(number: int, level: CpuLevel) -> str:
     """A C function: the first feature of the level that this processor lacks."""
-    checks = [
-        f'    if (!__builtin_cpu_supports("{feature}")) return "{feature}";'
-        for feature in level.features
-    ]
+
+    def supported(feature: str) -> str:
+        if level.machine == "aarch64":
+            return f"(getauxval(AT_HWCAP) & {_CAPABILITIES[feature]})"
+        return f'__builtin_cpu_supports("{feature}")'
+
+    checks = [f'    if (!{supported(name)}) return "{name}";' for name in level.features]
     head = f"static const char *missing{number}(void) {{"
     return "\n".join([head, *checks, "    return NULL;", "}"])
 
@@ -374,6 +383,7 @@ _SOURCE = """\
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+{auxiliary}
 
 /* Threads that run one inference together; the code calls `wait` between its kernels. */
 struct team {{

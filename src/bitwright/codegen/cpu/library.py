@@ -1,8 +1,6 @@
 """A quantized module to `libmodel.so` and `model.h` in a folder, with what C builds find it by."""
 
-import shlex
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +8,8 @@ from pathlib import Path
 
 from torch_mlir import ir
 
-from bitwright.codegen.cpu.errors import CompileError, MissingCompilerError
+from bitwright.codegen.cpu.compilers import call, find_compiler
+from bitwright.codegen.cpu.errors import CompileError
 from bitwright.codegen.cpu.interface import (
     EXPORTS,
     HEADER,
@@ -27,11 +26,10 @@ from bitwright.codegen.cpu.objects import write_object
 from bitwright.codegen.cpu.package import write_package
 from bitwright.files import OutputNotWritable, seal
 
-_COMPILERS = ("cc", "gcc", "clang")
 _COMPILE = ("-std=c11", "-O2", "-fPIC", "-Wall", "-Wextra", "-c")
 # symbols of two libraries in one process stay apart; no path or time goes into the file
-_LINK = ("-shared", "-Wl,-Bsymbolic", "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,-z,defs",
-         "-pthread")  # fmt: skip
+_LINK = ("-shared", "-Wl,-Bsymbolic", "-Wl,--build-id=none", "-Wl,-S", "-Wl,-z,noexecstack",
+         "-Wl,-z,defs", "-pthread")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,18 +53,18 @@ def build_library(
         folder: made where it is missing.
         model: the model's name, kept in the files.
         levels: the processors to compile for, the highest first, of which the library takes the
-            first that it finds itself on; the highest level of this machine by default. Equal
-            module, name, levels and compiler give equal bytes.
+            first that it finds itself on; the highest level of this machine by default. All of
+            one architecture. Equal module, name, levels and compiler give equal bytes.
 
     Raises:
         NotIntegerError: a module with floats, or a weight that is computed.
         CpuLevelError: there is no code for this machine's architecture.
-        MissingCompilerError: no C compiler on PATH.
+        MissingCompilerError: no C compiler on PATH, or none for the levels' architecture.
         CompileError: the C compiler failed; its folder is kept.
         OutputNotWritable: `folder` cannot be written to.
     """
     levels = tuple(levels) or (cpu_level("host"),)
-    compiler = find_compiler()
+    compiler = find_compiler(levels[0])
     lowered = [lower(module, level, entry_of(number)) for number, level in enumerate(levels)]
     arena_bytes = max(item.arena_bytes for item in lowered)
     given = interface(module, model, levels, arena_bytes)
@@ -92,7 +90,9 @@ def build_library(
     return BuiltLibrary(folder / LIBRARY, folder / HEADER, levels, arena_bytes)
 
 
-def _build(kernels: Sequence[ir.Module], given: Interface, compiler: str, folder: Path) -> None:
+def _build(
+    kernels: Sequence[ir.Module], given: Interface, compiler: Sequence[str], folder: Path
+) -> None:
     objects = ["model.o"]
     for number, (module, level) in enumerate(zip(kernels, given.levels, strict=True)):
         objects.append(f"{entry_of(number)}.o")
@@ -100,43 +100,16 @@ def _build(kernels: Sequence[ir.Module], given: Interface, compiler: str, folder
     (folder / HEADER).write_text(header(given))
     (folder / "model.c").write_text(source(given))
     (folder / "exports.map").write_text(f"{{ global: {EXPORTS}; local: *; }};\n")
-    _call([compiler, *_COMPILE, "model.c", "-o", "model.o"], folder)
+    call([*compiler, *_COMPILE, "model.c", "-o", "model.o"], folder)
     link(compiler, folder, objects, LIBRARY, "-Wl,--version-script=exports.map")
 
 
-def link(compiler: str, folder: Path, objects: Sequence[str], library: str, *options: str) -> None:
+def link(
+    compiler: Sequence[str], folder: Path, objects: Sequence[str], library: str, *options: str
+) -> None:
     """Link objects in `folder` to a shared library there.
 
     Raises:
         CompileError: where the linker fails.
     """
-    _call([compiler, *_LINK, *objects, *options, "-o", library], folder)
-
-
-def find_compiler() -> str:
-    """The C compiler: cc, gcc or clang on PATH.
-
-    Raises:
-        MissingCompilerError: there is none.
-    """
-    for name in _COMPILERS:
-        found = shutil.which(name)
-        if found is not None:
-            return found
-    raise MissingCompilerError(
-        f"A C compiler is needed to link the library and none of {', '.join(_COMPILERS)} is on "
-        "PATH; install the Debian package 'gcc' (apt-get install gcc)"
-    )
-
-
-def _call(command: Sequence[str], folder: Path) -> None:
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise CompileError(shlex.join(command), done.returncode, done.stdout, folder)
+    call([*compiler, *_LINK, *objects, *options, "-o", library], folder)
