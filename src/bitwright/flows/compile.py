@@ -11,10 +11,12 @@ from torch_mlir import ir
 from bitwright import report as reports
 from bitwright.codegen.cpu.level import CpuLevel, cpu_levels
 from bitwright.codegen.cpu.library import build_library
+from bitwright.codegen.cpu.tiles import Choose, by_model
+from bitwright.codegen.cpu.tune import tuned
 from bitwright.errors import BitwrightError
 from bitwright.flows import machine_file
 from bitwright.flows.choices_plot import plot
-from bitwright.flows.choose import Choice, Fixed, choose
+from bitwright.flows.choose import Choice, Fixed
 from bitwright.flows.compare import compare_outputs, raise_if_different
 from bitwright.flows.dataflow import DataflowBuild, describe_dataflow, write_dataflow
 from bitwright.flows.folder import BuildFolder, check_writable, new_build
@@ -89,6 +91,7 @@ def compile_model(
     interval: int | None = None,
     fps: float | None = None,
     cpu: str | None = None,
+    tune: bool = False,
     ranges: str = "minmax",
     clock: float | None = None,
     shapes: Shapes | None = None,
@@ -110,6 +113,8 @@ def compile_model(
         fps: the same as images per second at the machine's clock.
         cpu: processor levels of the native library, such as `x86-64-v3,x86-64-v4-vnni`; the highest
             one of this machine by default.
+        tune: measure the tiles of the native library's kernels on this machine, or take what was
+            measured before; the results are the same.
         shapes: `{"height": 224}` binds a symbolic dimension in all inputs that have it,
             `{"x": (1, 3, 224, 224)}` all of those of one input.
 
@@ -133,6 +138,11 @@ def compile_model(
             raise NotForFpga(
                 f"--cpu is {cpu}, and the target {device.name!r} is no processor; leave it out, or "
                 "compile for cpu"
+            )
+        if tune:
+            raise NotForFpga(
+                f"--tune is for processors, and the target {device.name!r} is none; leave it out, "
+                "or compile for cpu"
             )
         _check_style(style, machine=machine, folding=folding, interval=interval, fps=fps)
     if isinstance(machine, Path):
@@ -180,8 +190,9 @@ def compile_model(
         serialize.save(quantized, folder.model)
         made.files["model"] = folder.model.name
         if isinstance(device, CpuTarget):
+            choose = tuned(quantized, levels, progress=progress) if tune else by_model
             progress("compile the native library", 0, 0)
-            _compile_cpu(quantized, folder, model.stem, levels, made)
+            _compile_cpu(quantized, folder, model.stem, levels, choose, made)
             _check_cpu(
                 quantized, folder, samples, seed, made, codes=imported.quantized,
                 foreign=any(level.is_foreign for level in levels),
@@ -284,9 +295,10 @@ def tool_versions(names: tuple[str, ...]) -> dict[str, str]:
 
 
 def _compile_cpu(
-    module: ir.Module, folder: BuildFolder, name: str, levels: Sequence[CpuLevel], made: Report
-) -> None:
-    built = build_library(module, folder.library, model=name, levels=levels)
+    module: ir.Module, folder: BuildFolder, name: str, levels: Sequence[CpuLevel],
+    choose: Choose, made: Report,
+) -> None:  # fmt: skip
+    built = build_library(module, folder.library, model=name, levels=levels, choose=choose)
     made.files["library"] = str(built.library.relative_to(folder.path))
     made.files["header"] = str(built.header.relative_to(folder.path))
 

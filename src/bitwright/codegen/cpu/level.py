@@ -123,6 +123,17 @@ def cpu_level(name: str) -> CpuLevel:
     return made[name]
 
 
+def host_processor() -> str:
+    """The model name of this machine's processor, and its numbers where the system tells them."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().split("\n\n", 1)[0].splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    fields = ("model name", "cpu family", "model", "stepping", "cache size", "CPU part")
+    found = (line.partition(":") for line in lines)
+    return ", ".join(value.strip() for name, _, value in found if name.strip() in fields)
+
+
 def _host_features() -> set[str]:
     """Features of this machine by the C compiler's names; none where the system does not tell."""
     try:

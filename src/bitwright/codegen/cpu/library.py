@@ -24,6 +24,7 @@ from bitwright.codegen.cpu.level import CpuLevel, cpu_level
 from bitwright.codegen.cpu.lower import lower
 from bitwright.codegen.cpu.objects import write_object
 from bitwright.codegen.cpu.package import write_package
+from bitwright.codegen.cpu.tiles import Choose, by_model
 from bitwright.files import OutputNotWritable, seal
 
 _COMPILE = ("-std=c11", "-O2", "-fPIC", "-Wall", "-Wextra", "-c")
@@ -44,7 +45,7 @@ class BuiltLibrary:
 
 def build_library(
     module: ir.Module, folder: Path, *, model: str = "model",
-    levels: Sequence[CpuLevel] = (),
+    levels: Sequence[CpuLevel] = (), choose: Choose = by_model,
 ) -> BuiltLibrary:  # fmt: skip
     """Compile a quantized `bw` module; each file appears whole or not at all.
 
@@ -54,7 +55,8 @@ def build_library(
         model: the model's name, kept in the files.
         levels: the processors to compile for, the highest first, of which the library takes the
             first that it finds itself on; the highest level of this machine by default. All of
-            one architecture. Equal module, name, levels and compiler give equal bytes.
+            one architecture. Equal module, name, levels, tiles and compiler give equal bytes.
+        choose: the tiles of dot products; `tune.tuned` measures them.
 
     Raises:
         NotIntegerError: a module with floats, or a weight that is computed.
@@ -65,7 +67,9 @@ def build_library(
     """
     levels = tuple(levels) or (cpu_level("host"),)
     compiler = find_compiler(levels[0])
-    lowered = [lower(module, level, entry_of(number)) for number, level in enumerate(levels)]
+    lowered = [
+        lower(module, level, entry_of(number), choose) for number, level in enumerate(levels)
+    ]
     arena_bytes = max(item.arena_bytes for item in lowered)
     given = interface(module, model, levels, arena_bytes)
     try:
