@@ -168,6 +168,12 @@ def main(debug: bool) -> None:
     help="Processor levels of the native library, such as x86-64-v3,x86-64-v4-vnni; it takes the "
     "highest that it finds. Default: host, the highest of this machine.",
 )
+@click.option(
+    "--tune",
+    is_flag=True,
+    help="Measure the tiles of the native library's kernels on this machine; kept for the next "
+    "time. The results are the same.",
+)
 @SHAPE
 @click.option("--clock", type=float, help="The machine's clock in MHz; default: the target's.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
@@ -191,6 +197,7 @@ def compile_command(
     folding: Path | None,
     top: int,
     cpu: str | None,
+    tune: bool,
     shapes: dict[str, tuple[int, ...]],
     clock: float | None,
     seed: int,
@@ -237,6 +244,7 @@ def compile_command(
             fps=fps,
             folding=folding,
             cpu=cpu,
+            tune=tune,
             ranges=ranges,
             clock=clock,
             shapes=shapes,

@@ -3,6 +3,7 @@
 import ctypes
 import hashlib
 import json
+import platform
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from bitwright.codegen.cpu import decoder_library
 from bitwright.codegen.cpu.decoder_library import BuiltDecoderLibrary, build_decoder_library
+from bitwright.codegen.cpu.errors import CpuLevelError
 from bitwright.codegen.cpu.level import CpuLevel, cpu_level
 from bitwright.errors import BitwrightError
 from bitwright.files import seal
@@ -184,6 +186,16 @@ def test_a_processor_that_lacks_an_instruction(tmp_path: Path) -> None:
         f"{path} is compiled for bulldozer and this processor lacks xop; compile the model on this "
         "machine"
     )
+
+
+def test_another_architecture(tmp_path: Path) -> None:
+    given = cpu_level("aarch64")
+    assert message(CpuLevelError, lambda: package(LLAMA, tmp_path / "lib", levels=(given,))) == (
+        f"The CPU level 'aarch64' is for aarch64, and this machine is a {platform.machine()}; "
+        "language models are compiled for a machine's own architecture only. Compile on "
+        "such a machine, or leave --cpu out"
+    )
+    assert not (tmp_path / "lib").exists()
 
 
 def test_mapped_weights_give_the_same(mapped: BuiltDecoderLibrary) -> None:

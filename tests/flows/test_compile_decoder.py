@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from bitwright import api
 from bitwright.cli import main
+from bitwright.codegen.cpu.errors import CpuLevelError
 from bitwright.errors import BitwrightError
 from bitwright.flows.compile import OnlyForLanguageModels, compile_model
 from bitwright.flows.compile_decoder import NotForLanguageModel
@@ -157,6 +158,7 @@ def test_a_model_without_a_tokenizer(files: tuple[Path, Path], tmp_path: Path) -
         ({"machine": {"lanes": 8}}, "--machine", "{'lanes': 8}"),
         ({"fps": 30.0}, "--fps", "30.0"),
         ({"shapes": {"N": (1,)}}, "--shape", "{'N': (1,)}"),
+        ({"tune": True}, "--tune", "True"),
     ],
 )
 def test_options_of_other_networks(
@@ -180,6 +182,11 @@ def test_what_is_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
         f"{files[0]} is a language model (llama2.c), and the target 'ulx3s-85f' is an FPGA; "
         "expected: cpu"
     )
+    found = message(
+        CpuLevelError, lambda: compile_model(files[0], "cpu", cpu="aarch64", output=output)
+    )
+    assert found.startswith("The CPU level 'aarch64' is for aarch64, and this machine is a ")
+    assert not output.exists()
     found = message(
         IntegerWeightsError, lambda: compile_model(files[0], "cpu", output=output, group=32)
     )

@@ -11,6 +11,8 @@ from torch_mlir import ir
 from bitwright import report as reports
 from bitwright.codegen.cpu.level import CpuLevel, cpu_levels
 from bitwright.codegen.cpu.library import build_library
+from bitwright.codegen.cpu.tiles import Choose, by_model
+from bitwright.codegen.cpu.tune import tuned
 from bitwright.errors import BitwrightError
 from bitwright.flows import machine_file
 from bitwright.flows.choices_plot import plot
@@ -35,6 +37,7 @@ from bitwright.passes.quantize import Quantize
 from bitwright.passes.search.candidate import Objective, Parameters, Style
 from bitwright.progress import ProgressCallback, silent
 from bitwright.report import Report
+from bitwright.runtime.emulated import EmulatedLibrary
 from bitwright.runtime.library import load_library
 from bitwright.runtime.tensors import load_inputs, prepare
 from bitwright.targets import get
@@ -100,6 +103,7 @@ def compile_model(
     interval: int | None = None,
     fps: float | None = None,
     cpu: str | None = None,
+    tune: bool = False,
     ranges: str | None = None,
     clock: float | None = None,
     shapes: Shapes | None = None,
@@ -128,6 +132,8 @@ def compile_model(
         fps: the same as images per second at the machine's clock.
         cpu: processor levels of the native library, such as `x86-64-v3,x86-64-v4-vnni`; the highest
             one of this machine by default.
+        tune: measure the tiles of the native library's kernels on this machine, or take what was
+            measured before; the results are the same.
         shapes: `{"height": 224}` binds a symbolic dimension in all inputs that have it,
             `{"x": (1, 3, 224, 224)}` all of those of one input.
 
@@ -143,7 +149,7 @@ def compile_model(
                 "--calibration": calibration, "--activations": activations, "--ranges": ranges,
                 "--machine": machine, "--objective": objective, "--style": style,
                 "--folding": folding, "--interval": interval, "--fps": fps, "--clock": clock,
-                "--shape": shapes or None,
+                "--shape": shapes or None, "--tune": tune or None,
             },
         )  # fmt: skip
     bits = _bits_of(model, weights, group=group, tokenizer=tokenizer)
@@ -165,6 +171,11 @@ def compile_model(
             raise NotForFpga(
                 f"--cpu is {cpu}, and the target {device.name!r} is no processor; leave it out, or "
                 "compile for cpu"
+            )
+        if tune:
+            raise NotForFpga(
+                f"--tune is for processors, and the target {device.name!r} is none; leave it out, "
+                "or compile for cpu"
             )
         _check_style(style, machine=machine, folding=folding, interval=interval, fps=fps)
     if isinstance(machine, Path):
@@ -212,9 +223,13 @@ def compile_model(
         serialize.save(quantized, folder.model)
         made.files["model"] = folder.model.name
         if isinstance(device, CpuTarget):
+            tiles = tuned(quantized, levels, progress=progress) if tune else by_model
             progress("compile the native library", 0, 0)
-            _compile_cpu(quantized, folder, model.stem, levels, made)
-            _check_cpu(quantized, folder, samples, seed, made, codes=imported.quantized)
+            _compile_cpu(quantized, folder, model.stem, levels, tiles, made)
+            _check_cpu(
+                quantized, folder, samples, seed, made, codes=imported.quantized,
+                foreign=any(level.is_foreign for level in levels),
+            )  # fmt: skip
         else:
             assert isinstance(device, FpgaTarget), "there are two kinds of targets"
             made.set_clock(plan_clock(device, clock).output_hz / 1e6)
@@ -338,30 +353,34 @@ def tool_versions(names: tuple[str, ...]) -> dict[str, str]:
 
 
 def _compile_cpu(
-    module: ir.Module, folder: BuildFolder, name: str, levels: Sequence[CpuLevel], made: Report
-) -> None:
-    built = build_library(module, folder.library, model=name, levels=levels)
+    module: ir.Module, folder: BuildFolder, name: str, levels: Sequence[CpuLevel],
+    tiles: Choose, made: Report,
+) -> None:  # fmt: skip
+    built = build_library(module, folder.library, model=name, levels=levels, choose=tiles)
     made.files["library"] = str(built.library.relative_to(folder.path))
     made.files["header"] = str(built.header.relative_to(folder.path))
 
 
 def _check_cpu(
     module: ir.Module, folder: BuildFolder, samples: Mapping[str, reference.Array], seed: int,
-    made: Report, *, codes: bool,
+    made: Report, *, codes: bool, foreign: bool,
 ) -> None:  # fmt: skip
     """The first samples, or random ones where there are none, through library and reference.
 
     With `codes`, integer samples are the model's own integers; else they are real numbers.
+    `foreign` code runs on an emulated processor, and one sample is enough there.
     """
-    library = load_library(folder.path / made.files["library"])
+    path = folder.path / made.files["library"]
+    library = EmulatedLibrary(path) if foreign else load_library(path)
+    count = 1 if foreign else CHECKED_SAMPLES
     given: dict[str, reference.Array] = {}
     rng = np.random.default_rng(seed)
     for info in library.inputs:
         if info.name in samples:
-            array = samples[info.name][:CHECKED_SAMPLES] if info.batched else samples[info.name]
+            array = samples[info.name][:count] if info.batched else samples[info.name]
             given[info.name] = array if codes else array.astype(np.float32)
         else:
-            size = (CHECKED_SAMPLES if info.batched else info.shape[0], *info.shape[1:])
+            size = (count if info.batched else info.shape[0], *info.shape[1:])
             given[info.name] = rng.integers(info.minimum, info.maximum + 1, size, np.int8)
     batch = prepare(library.inputs, given)
     ints = dict(zip((info.name for info in library.inputs), batch.arrays, strict=True))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bitwright import report as reports
-from bitwright.codegen.cpu.decoder_library import build_decoder_library
+from bitwright.codegen.cpu.decoder_library import build_decoder_library, check_levels
 from bitwright.codegen.cpu.level import cpu_levels
 from bitwright.codegen.cpu.package import HEADER
 from bitwright.errors import BitwrightError
@@ -64,6 +64,7 @@ def compile_decoder(
             "FPGA; expected: cpu"
         )
     levels = cpu_levels(cpu or "host")
+    check_levels(levels)
     check_writable(output)
     start = time.perf_counter()
     progress("import the model", 0, 0)

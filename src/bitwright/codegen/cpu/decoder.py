@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 from torch_mlir import ir
 
+from bitwright.codegen.cpu.compilers import find_compiler
 from bitwright.codegen.cpu.decoder_kernels import KERNELS
 from bitwright.codegen.cpu.decoder_program import (
     Argument,
@@ -18,7 +19,7 @@ from bitwright.codegen.cpu.decoder_program import (
     refuse,
 )
 from bitwright.codegen.cpu.level import CpuLevel, cpu_level
-from bitwright.codegen.cpu.library import find_compiler, link
+from bitwright.codegen.cpu.library import link
 from bitwright.codegen.cpu.objects import write_object
 from bitwright.ir import graph
 from bitwright.ir.context import new_context
@@ -101,7 +102,7 @@ def build_decoder(
         CompileError: the linker failed; the folder is kept.
     """
     level = cpu_level("host") if level is None else level
-    compiler = find_compiler()
+    compiler = find_compiler(level)
     lowered = lower_decoder(module, functions, level)
     write_object(lowered.module, level, folder / "decoder.o", functions[0])
     link(compiler, folder, ("decoder.o",), LIBRARY, "-lm")

@@ -1,5 +1,6 @@
 """A language model to a package: `libmodel.so` with sessions, its weights, `model.h`."""
 
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from bitwright.codegen.cpu.decoder_interface import (
     header,
     source,
 )
+from bitwright.codegen.cpu.errors import CpuLevelError
 from bitwright.codegen.cpu.level import CpuLevel, cpu_level
 from bitwright.codegen.cpu.library import install
 from bitwright.codegen.cpu.objects import write_object
@@ -45,6 +47,21 @@ class BuiltDecoderLibrary:
     weight_bytes: int
 
 
+def check_levels(levels: Sequence[CpuLevel]) -> None:
+    """Whether language models are compiled for these levels.
+
+    Raises:
+        CpuLevelError: a level of another architecture, whose code cannot be checked here.
+    """
+    for level in levels:
+        if level.is_foreign:
+            raise CpuLevelError(
+                f"The CPU level {level.name!r} is for {level.machine}, and this machine is a "
+                f"{platform.machine()}; language models are compiled for a machine's own "
+                f"architecture only. Compile on such a machine, or leave --cpu out"
+            )
+
+
 def build_decoder_library(
     module: ir.Module, folder: Path, *, model: str = "model", levels: Sequence[CpuLevel] = (),
     pieces: Sequence[bytes] | None = None, files: Mapping[str, str] | None = None,
@@ -62,9 +79,11 @@ def build_decoder_library(
 
     Raises:
         NoFloatCode: an operation or a type that there is no code for.
-        CpuLevelError, MissingCompilerError, CompileError, OutputNotWritable: as `build_library`.
+        CpuLevelError: as `check_levels`, or there is no code for this machine's architecture.
+        MissingCompilerError, CompileError, OutputNotWritable: as `build_library`.
     """
     levels = tuple(levels) or (cpu_level("host"),)
+    check_levels(levels)
     made: list[DecoderInterface] = []
 
     def make(work: Path) -> Package:
@@ -96,7 +115,7 @@ def build_decoder_library(
             tuple(objects), described(given), (*others, *(() if inside else (WEIGHTS,))),
         )  # fmt: skip
 
-    install(folder, make)
+    install(folder, levels, make)
     (given,) = made
     weights = None if given.seal is None else folder / WEIGHTS
     return BuiltDecoderLibrary(folder / LIBRARY, weights, given.weight_bytes)

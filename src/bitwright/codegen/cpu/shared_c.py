@@ -28,17 +28,24 @@ def common(model: str, kind: str, levels: Sequence[CpuLevel], codes: Sequence[st
     return _COMMON.format(
         model=quoted(model), kind=quoted(kind),
         missing="\n".join(_missing(number, level) for number, level in enumerate(levels)),
-        init="__builtin_cpu_init();" if any(level.features for level in levels) else "",
+        init="__builtin_cpu_init();" if levels[0].machine == "x86_64" else "",
         levels="\n".join(rows),
     )  # fmt: skip
 
 
+_CAPABILITIES = {"dotprod": "HWCAP_ASIMDDP"}
+"""Features of aarch64 by the C library's names."""
+
+
 def _missing(number: int, level: CpuLevel) -> str:
     """A C function: the first feature of the level that this processor lacks."""
-    checks = [
-        f'    if (!__builtin_cpu_supports("{feature}")) return "{feature}";'
-        for feature in level.features
-    ]
+
+    def supported(feature: str) -> str:
+        if level.machine == "aarch64":
+            return f"(getauxval(AT_HWCAP) & {_CAPABILITIES[feature]})"
+        return f'__builtin_cpu_supports("{feature}")'
+
+    checks = [f'    if (!{supported(name)}) return "{name}";' for name in level.features]
     head = f"static const char *missing{number}(void) {{"
     return "\n".join([head, *checks, "    return NULL;", "}"])
 
@@ -78,6 +85,9 @@ INCLUDES = """\
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
 
 /* Threads that do one job together; the code calls `wait` between its kernels. */
 struct team {
