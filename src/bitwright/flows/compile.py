@@ -16,7 +16,7 @@ from bitwright.codegen.cpu.tune import tuned
 from bitwright.errors import BitwrightError
 from bitwright.flows import machine_file
 from bitwright.flows.choices_plot import plot
-from bitwright.flows.choose import Choice, Fixed
+from bitwright.flows.choose import Choice, Fixed, choose
 from bitwright.flows.compare import compare_outputs, raise_if_different
 from bitwright.flows.dataflow import DataflowBuild, describe_dataflow, write_dataflow
 from bitwright.flows.folder import BuildFolder, check_writable, new_build
@@ -190,9 +190,9 @@ def compile_model(
         serialize.save(quantized, folder.model)
         made.files["model"] = folder.model.name
         if isinstance(device, CpuTarget):
-            choose = tuned(quantized, levels, progress=progress) if tune else by_model
+            tiles = tuned(quantized, levels, progress=progress) if tune else by_model
             progress("compile the native library", 0, 0)
-            _compile_cpu(quantized, folder, model.stem, levels, choose, made)
+            _compile_cpu(quantized, folder, model.stem, levels, tiles, made)
             _check_cpu(
                 quantized, folder, samples, seed, made, codes=imported.quantized,
                 foreign=any(level.is_foreign for level in levels),
