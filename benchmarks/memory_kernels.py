@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matrix_kernels import WIDTHS, X, Y
+from matrix_kernels import WIDTHS, X, Y  # the file beside this one
 
 from bitwright.codegen.cpu.library import build_library
 from bitwright.ir import reference
