@@ -1,12 +1,14 @@
 """`bitwright compile` of language models, and `generate` with what it made."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tokenizers
 from click.testing import CliRunner, Result
 
 from bitwright import api
@@ -147,6 +149,23 @@ def test_a_model_without_a_tokenizer(files: tuple[Path, Path], tmp_path: Path) -
     )
     wanted = generate(files[0], "ab", tokenizer=files[1], tokens=9, target="cpu")
     assert generate(output, "ab", tokenizer=files[1], tokens=9).text == wanted.text
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    """Its name is not cut at a point, and its own tokenizer goes with it."""
+    fixtures = Path(__file__).parents[1] / "frontend" / "llm" / "fixtures"
+    model, output = tmp_path / "model-0.5", tmp_path / "build"
+    shutil.copytree(fixtures / "qwen2", model)
+    letters = {character: token for token, character in enumerate("Ġabcdefghijklmnopqrstuvwxyz")}
+    words = tokenizers.Tokenizer(tokenizers.models.BPE(letters, []))
+    words.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    words.decoder = tokenizers.decoders.ByteLevel()
+    words.save(str(model / "tokenizer.json"))
+    report = compile_model(model, "cpu", output=output)
+    assert report.model.name == "model-0.5"
+    assert (output / "lib" / "model_0_5.pc").exists()
+    wanted = generate(model, "the cat", tokens=5, target="cpu").text
+    assert generate(output, "the cat", tokens=5).text == wanted
 
 
 @pytest.mark.parametrize(

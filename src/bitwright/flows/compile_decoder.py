@@ -90,7 +90,7 @@ def compile_decoder(
         pieces = None if words is None else _pieces(words, config.vocabulary)
         texts = {} if words is None else {tokenizer_file.NAME: tokenizer_file.text_of(words)}
         built = build_decoder_library(
-            module, folder.library, model=model.stem, levels=levels, pieces=pieces, files=texts
+            module, folder.library, model=made.model.name, levels=levels, pieces=pieces, files=texts
         )
         files = {"library": built.library, "header": folder.library / HEADER}
         if built.weights is not None:
@@ -124,7 +124,7 @@ def _model_section(path: Path, decoder: Decoder) -> reports.Model:
         matrices.remove("embedding")
     vocabulary = decoder.config.vocabulary
     return reports.Model(
-        name=path.stem,
+        name=path.resolve().name if path.is_dir() else path.stem,
         file=path.name,
         sha256=_sha256(path),
         parameters=sum(sizes.values()),
