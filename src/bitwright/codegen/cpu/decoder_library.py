@@ -58,7 +58,7 @@ def check_levels(levels: Sequence[CpuLevel]) -> None:
             raise CpuLevelError(
                 f"The CPU level {level.name!r} is for {level.machine}, and this machine is a "
                 f"{platform.machine()}; language models are compiled for a machine's own "
-                f"architecture only. Compile on such a machine, or leave --cpu out"
+                "architecture only. Compile on such a machine, or leave --cpu out"
             )
 
 
