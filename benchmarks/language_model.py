@@ -29,71 +29,22 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
-import gguf
 import numpy as np
 from gguf import GGMLQuantizationType as Type
 from numpy.typing import NDArray
+from random_language_models import random_decoder, write
 
 from bitwright.flows.decoding import Session
 from bitwright.flows.generate import END_OF_TEXT
 from bitwright.flows.integer_weights import IntegerWeights
-from bitwright.frontend.llm import llama2c_tokenizer, readers, rope
-from bitwright.frontend.llm.check import shapes
-from bitwright.frontend.llm.decoder import Decoder, DecoderConfig
+from bitwright.frontend.llm import llama2c_tokenizer, readers
 
 llama_cpp: Any = importlib.import_module("llama_cpp")
 
-NAMES = {
-    "embedding": "token_embd", "norm": "output_norm", "head": "output",
-    "attention_norm": "attn_norm", "q": "attn_q", "k": "attn_k", "v": "attn_v", "o": "attn_output",
-    "ffn_norm": "ffn_norm", "gate": "ffn_gate", "up": "ffn_up", "down": "ffn_down",
-}  # fmt: skip
 PAIRS = ((Type.Q8_0, "8"), (Type.Q4_0, "4"))
 STORIES = Path(os.environ.get("BITWRIGHT_DATA", ".")) / "stories260k"
 
 Texts = list[list[int]]
-
-
-def random_decoder() -> Decoder:
-    """llama2.c's 110M, with weights of no meaning."""
-    config = DecoderConfig(
-        family="llama", vocabulary=32000, width=768, hidden=2048, layers=12, heads=12, kv_heads=12,
-        head_width=64, context=1024, norm_epsilon=1e-5,
-        rope_frequencies=rope.frequencies(1e4, 64).astype(np.float32), rope_pairs="neighbours",
-        windows=(None,) * 12, query_scale=0.125,
-    )  # fmt: skip
-    random = np.random.default_rng(0)
-    weights: dict[str, Any] = {}
-    for name, shape in shapes(config)[0].items():
-        factor = 1.0 if len(shape) == 1 else shape[-1] ** -0.5
-        weights[name] = factor * random.standard_normal(shape, np.float32)
-    return Decoder(config, weights, None)
-
-
-def write(path: Path, decoder: Decoder, kind: Type) -> None:
-    """A GGUF file without a tokenizer; rows without whole blocks stay float32."""
-    config = decoder.config
-    writer = gguf.GGUFWriter(path, "llama")
-    for key, number in (
-        ("context_length", config.context), ("embedding_length", config.width),
-        ("block_count", config.layers), ("feed_forward_length", config.hidden),
-        ("attention.head_count", config.heads), ("attention.head_count_kv", config.kv_heads),
-        ("rope.dimension_count", config.head_width), ("vocab_size", config.vocabulary),
-    ):  # fmt: skip
-        writer.add_uint32(f"llama.{key}", number)
-    writer.add_float32("llama.attention.layer_norm_rms_epsilon", config.norm_epsilon)
-    writer.add_tokenizer_model("none")
-    for name, weight in decoder.weights.items():
-        assert isinstance(weight, np.ndarray)
-        *layer, part = name.split(".")
-        stored = f"{'blk.' + layer[1] + '.' if layer else ''}{NAMES[part]}.weight"
-        fits = weight.ndim > 1 and weight.shape[1] % gguf.GGML_QUANT_SIZES[kind][0] == 0
-        type_ = kind if fits else Type.F32
-        writer.add_tensor(stored, gguf.quantize(weight, type_), raw_dtype=type_)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
 
 
 class Engine(Protocol):
@@ -237,7 +188,7 @@ def main() -> None:
     )
     texts: Texts = []
     if options.model == "110M":
-        decoder, tokens = random_decoder(), options.tokens or 16
+        decoder, tokens = random_decoder("110M"), options.tokens or 16
     else:
         decoder, tokens = readers.load(STORIES / "stories260K.bin"), options.tokens or 200
         words = llama2c_tokenizer.load(STORIES / "tok512.bin", decoder.config.vocabulary)

@@ -14,7 +14,7 @@ from bitwright.flows.run import run
 from bitwright.flows.sampling import Sampling
 from bitwright.flows.simulate import simulate
 from bitwright.frontend.torch import load
-from bitwright.runtime.library import load_library
+from bitwright.runtime.language_model import load_any as load_library
 
 __all__ = [
     "IntegerWeights", "Sampling", "bitstream", "compile_model", "generate", "inspect", "load",

@@ -20,6 +20,7 @@ from bitwright.cli_options import (
     OUTPUT_ARRAYS,
     SHAPE,
     machine_parameters,
+    weights,
 )  # fmt: skip
 from bitwright.errors import BitwrightError
 from bitwright.progress import shown
@@ -110,21 +111,24 @@ def main(debug: bool) -> None:
     "Needed where MODEL is not quantized.",
 )
 @click.option(
-    "--weights", type=click.IntRange(2, 8), default=8, show_default=True, help="Bits of a weight."
+    "--weights",
+    metavar="BITS|ternary",
+    callback=weights,
+    help="Bits of a weight, 2 to 8; default: 8. Of a language model 1 to 8 or ternary, with int8 "
+    "activations, and a file's own integers of at most as many bits are kept; default: floats.",
 )
 @click.option(
-    "--activations",
-    type=click.IntRange(2, 8),
-    default=8,
-    show_default=True,
-    help="Bits of an activation.",
+    "--group",
+    type=int,
+    help="Language model, with --weights: how many weights of a row share a scale (0, the whole "
+    "row; 32, 64, 128). Default: 0 for 8 bits, else 32.",
 )
+@click.option("--tokenizer", type=FILE, help="Language model: tokenizer file of a llama2.c model.")
+@click.option("--activations", type=click.IntRange(2, 8), help="Bits of an activation; default: 8.")
 @click.option(
     "--ranges",
     type=click.Choice(["minmax", "percentile", "mse"]),
-    default="minmax",
-    show_default=True,
-    help="How the range of an activation is chosen.",
+    help="How the range of an activation is chosen; default: minmax.",
 )
 @click.option(
     "--machine",
@@ -164,6 +168,12 @@ def main(debug: bool) -> None:
     help="Processor levels of the native library, such as x86-64-v3,x86-64-v4-vnni; it takes the "
     "highest that it finds. Default: host, the highest of this machine.",
 )
+@click.option(
+    "--tune",
+    is_flag=True,
+    help="Measure the tiles of the native library's kernels on this machine; kept for the next "
+    "time. The results are the same.",
+)
 @SHAPE
 @click.option("--clock", type=float, help="The machine's clock in MHz; default: the target's.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
@@ -174,9 +184,11 @@ def compile_command(
     model: Path,
     target: str,
     calibration: Path | None,
-    weights: int,
-    activations: int,
-    ranges: str,
+    weights: int | str | None,
+    group: int | None,
+    tokenizer: Path | None,
+    activations: int | None,
+    ranges: str | None,
     machine: dict[str, int | str] | Path | None,
     objective: Literal["latency", "throughput", "luts"] | None,
     style: Literal["overlay", "dataflow"] | None,
@@ -185,12 +197,16 @@ def compile_command(
     folding: Path | None,
     top: int,
     cpu: str | None,
+    tune: bool,
     shapes: dict[str, tuple[int, ...]],
     clock: float | None,
     seed: int,
     output: Path,
 ) -> None:
     """Compile MODEL for a target: a float model, quantized first, or a quantized one as it is.
+
+    A language model (see `generate`) becomes a library for the CPU that keeps its cache, with a C
+    program that runs it; `bitwright generate build/` runs it, too.
 
     For an FPGA all designs that fit it are compared by their exact cycles, and the best is built;
     docs/machine.md tells how.
@@ -200,6 +216,7 @@ def compile_command(
       bitwright compile model.onnx -t cpu       -c samples.npz -o build/
       bitwright compile model.tflite -t cpu     -o build/
       bitwright compile model.tflite -t cpu --cpu x86-64-v3,x86-64-v4-vnni -o build/
+      bitwright compile model.gguf -t cpu --weights 4 --group 64 -o build/
       bitwright compile model.onnx -t ulx3s-85f -c samples.npz --weights 4 -o build/
       bitwright compile model.tflite -t ulx3s-85f --objective luts --top 20
       bitwright compile model.tflite -t ulx3s-85f --machine lanes=16,rows=32
@@ -215,6 +232,8 @@ def compile_command(
             target,
             calibration,
             weights=weights,
+            group=group,
+            tokenizer=tokenizer,
             activations=activations,
             output=output,
             seed=seed,
@@ -225,6 +244,7 @@ def compile_command(
             fps=fps,
             folding=folding,
             cpu=cpu,
+            tune=tune,
             ranges=ranges,
             clock=clock,
             shapes=shapes,
@@ -235,6 +255,13 @@ def compile_command(
     if top and len(report.candidates) > 1:
         _console().print(candidates_table(report, top))
     _console().print(report_table([report], f"built in {output}"))
+    for role in ("library", "weights"):
+        path = output / report.files.get(role, "?")
+        if path.is_file():
+            size = f"{role}: {path.stat().st_size:,} bytes, {path}"
+            _console().print(size, highlight=False, markup=False)
+    for step, seconds in report.seconds.items():
+        _console().print(f"{step}: {seconds:.1f} s", highlight=False)
 
 
 @main.command()
@@ -430,9 +457,11 @@ def inspect(
     "--target",
     "-t",
     type=click.Choice(["reference", "cpu"]),
-    default="reference",
-    show_default=True,
-    help="The reference interpreter, or native code, compiled first.",
+    help="The reference interpreter (the default), or native code, compiled first. A build folder "
+    "has its own code.",
+)
+@click.option(
+    "--threads", type=click.IntRange(1, 256), help="Threads, of a build folder only; default: 1."
 )
 @click.option(
     "--weights",
@@ -456,13 +485,14 @@ def inspect(
 )
 def generate(
     model: Path, prompt: str, tokenizer: Path | None, tokens: int, temperature: float, top_k: int,
-    top_p: float, seed: int, target: Literal["reference", "cpu"], weights: str | None,
-    group: int | None, stop: tuple[str, ...], score: Path | None,
+    top_p: float, seed: int, target: Literal["reference", "cpu"] | None, threads: int | None,
+    weights: str | None, group: int | None, stop: tuple[str, ...], score: Path | None,
 ) -> None:  # fmt: skip
     """Continue a text with MODEL, a language model.
 
-    MODEL is a llama2.c or GGUF file, or a folder with config.json and safetensors. The text goes
-    to standard output as it comes, without the prompt; speed and notes to standard error.
+    MODEL is a llama2.c or GGUF file, or a folder with config.json and safetensors, or the build
+    folder that `bitwright compile` made of one. The text goes to standard output as it comes,
+    without the prompt; speed and notes to standard error.
 
     \b
     Examples:
@@ -470,6 +500,7 @@ def generate(
       bitwright generate model.gguf -p "The sky is" -n 50 --temperature 0.8 --top-p 0.9 --seed 1
       bitwright generate model.gguf -p "The sky is" --target cpu
       bitwright generate model.gguf -p "The sky is" --target cpu --weights 4 --group 64
+      bitwright compile model.gguf -t cpu -o build/ && bitwright generate build/ -p "The sky is"
       bitwright generate model.gguf --score text.txt
     """
     from bitwright import api
@@ -479,7 +510,9 @@ def generate(
     integers = None if weights is None else api.IntegerWeights(weights, group)
     notes = _console(stderr=True)
     if score is not None:
-        result = api.score(model, score, tokenizer=tokenizer, target=target, integers=integers)
+        result = api.score(
+            model, score, tokenizer=tokenizer, target=target, integers=integers, threads=threads
+        )
         click.echo(f"{result.per_token:.6f}")
         notes.print(
             f"negative log-likelihood per token, {result.tokens:,} tokens in {result.texts:,} "
@@ -490,7 +523,7 @@ def generate(
     made = api.generate(
         model, prompt, tokenizer=tokenizer, tokens=tokens, stop=stop,
         sampling=api.Sampling(temperature, top_k, top_p, seed), target=target, integers=integers,
-        write=lambda text: click.echo(text, nl=False),
+        threads=threads, write=lambda text: click.echo(text, nl=False),
     )  # fmt: skip
     if sys.stdout.isatty():
         click.echo()

@@ -22,6 +22,15 @@ OUTPUT_ARRAYS = click.option(
 )
 
 
+def weights(ctx: click.Context, param: click.Parameter, value: str | None) -> int | str | None:
+    """`4` to 4, `ternary` as it is."""
+    if value is None or value == "ternary":
+        return value
+    if value not in list("12345678"):
+        raise click.BadParameter(f"'{value}' is none of 1 to 8 and ternary", ctx, param)
+    return int(value)
+
+
 def machine_parameters(
     ctx: click.Context, param: click.Parameter, value: str | None
 ) -> dict[str, int | str] | Path | None:

@@ -41,15 +41,29 @@ def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
 _SEAL = b"BWSHA256"
 
 
-def seal(path: Path) -> None:
-    """Append the checksum of a file to it; loaders of shared libraries do not read that far."""
-    data = path.read_bytes()
+def seal(path: Path) -> bytes:
+    """Append the checksum of a file to it, and return that.
+
+    Loaders of shared libraries do not read that far.
+    """
+    with path.open("rb") as file:
+        checksum = hashlib.file_digest(file, "sha256").digest() + _SEAL
     with path.open("ab") as file:
-        file.write(hashlib.sha256(data).digest() + _SEAL)
+        file.write(checksum)
+    return checksum
 
 
 def is_sealed(path: Path) -> bool:
     """Whether a file ends with the checksum of what comes before, as `seal` leaves it."""
-    data = path.read_bytes()
-    end = len(data) - hashlib.sha256().digest_size - len(_SEAL)
-    return end >= 0 and data[end:] == hashlib.sha256(data[:end]).digest() + _SEAL
+    digest = hashlib.sha256()
+    left = path.stat().st_size - digest.digest_size - len(_SEAL)
+    if left < 0:
+        return False
+    with path.open("rb") as file:
+        while left:
+            part = file.read(min(left, 1 << 20))
+            if not part:
+                return False
+            digest.update(part)
+            left -= len(part)
+        return file.read() == digest.digest() + _SEAL

@@ -14,6 +14,7 @@ from torch_mlir import ir
 from bitwright.codegen.cpu.decoder import build_decoder
 from bitwright.codegen.cpu.errors import NoFloatCode
 from bitwright.flows.decoding import Session
+from bitwright.flows.integer_weights import IntegerWeights
 from bitwright.frontend.llm.decoder import Decoder
 from bitwright.ir import reference
 from bitwright.ir.builder import Builder
@@ -70,6 +71,22 @@ def test_decoders(decoder: Decoder) -> None:
         assert np.abs(other - wanted).max() < 2e-5 * np.abs(wanted).max()
     sessions[1].restart()
     assert np.array_equal(sessions[1].feed(first), found)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "integers"),
+    [(LLAMA, IntegerWeights("4")), (GEMMA, None), (BITNET, None)],
+    ids=["llama in integers", "gemma", "bitnet"],
+)
+def test_logits_do_not_depend_on_the_rows_computed_together(
+    decoder: Decoder, integers: IntegerWeights | None
+) -> None:
+    tokens = np.random.default_rng(0).integers(0, 300, 14).tolist()
+    alone, together = (
+        Session(decoder, context=16, prompt=rows, target="cpu", integers=integers).feed(tokens)
+        for rows in (1, 6)
+    )
+    np.testing.assert_array_equal(alone, together)
 
 
 def run(module: ir.Module, folder: Path, **inputs: Array) -> None:

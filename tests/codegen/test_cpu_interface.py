@@ -214,7 +214,7 @@ def test_several_levels_in_one_library(tmp_path: Path) -> None:
     """It takes the first that this processor has."""
     host = cpu_level("host")
     newer = CpuLevel("bulldozer", host.machine, ("sse3", "xop"))
-    lowest = cpu_levels("x86-64,host" if host.machine == "x86_64" else "armv8-a")[-1]
+    lowest = cpu_levels("x86-64,host" if host.machine == "x86_64" else "aarch64")[-1]
     rng = np.random.default_rng(4)
     given = {"x": rng.integers(-128, 128, (3, 2, 5, 5)).astype(np.int8)}
     expected = reference.run(small_module(), given)["y"]
@@ -234,11 +234,20 @@ def test_levels_in_a_list() -> None:
     )
 
 
+def test_levels_of_two_architectures() -> None:
+    with pytest.raises(CpuLevelError) as caught:
+        cpu_levels("aarch64,x86-64")
+    assert str(caught.value) == (
+        "The CPU levels 'aarch64,x86-64' are for aarch64 and x86_64; a library is for one "
+        "architecture, so compile once for each"
+    )
+
+
 def test_unknown_level() -> None:
     with pytest.raises(CpuLevelError) as caught:
         cpu_level("x86-64-v9")
     assert str(caught.value).startswith(
-        "CPU level 'x86-64-v9' is not one of those of this machine: host, "
+        "CPU level 'x86-64-v9' is none that this machine makes code for: host, "
     )
 
 
@@ -266,7 +275,7 @@ def test_compiler_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     compiler = tmp_path / "cc"
     compiler.write_text("#!/bin/sh\necho no space left on device\nexit 3\n")
     compiler.chmod(0o755)
-    monkeypatch.setattr(cpu_library, "find_compiler", lambda: str(compiler))
+    monkeypatch.setattr(cpu_library, "find_compiler", lambda level: (str(compiler),))
     with pytest.raises(CompileError) as caught:
         build_library(small_module(), tmp_path / "out")
     (kept,) = (tmp_path / "out").iterdir()

@@ -13,7 +13,8 @@ from bitwright.cli import main
 from bitwright.errors import BitwrightError
 from bitwright.flows import generate as flow
 from bitwright.flows.decoding import ContextFull, NotFinite, Session, Target
-from bitwright.flows.generate import NoTokenizer, TextError, generate, score
+from bitwright.flows.generate import TextError, generate, score
+from bitwright.flows.language_source import NoTokenizer
 from bitwright.flows.models import LanguageModel, read_model
 from bitwright.flows.sampling import Sampler, Sampling, SamplingError
 from bitwright.frontend.llm import llama2c_tokenizer, readers

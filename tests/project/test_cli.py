@@ -83,11 +83,14 @@ def test_compile_passes_everything_on(api: FakeApi) -> None:
             (Path("m.onnx"), "ulx3s-85f", Path("c.npz")),
             {
                 "weights": 4,
+                "group": None,
+                "tokenizer": None,
                 "activations": 6,
                 "output": Path("there"),
                 "seed": 5,
                 "machine": {"lanes": 8, "rows": 16},
                 "cpu": None,
+                "tune": False,
                 "objective": "luts",
                 "style": None,
                 "interval": None,
@@ -131,21 +134,40 @@ def test_compile_prints_the_best_machines(
 def test_compile_defaults(api: FakeApi) -> None:
     assert invoke("compile", "m.onnx", "-t", "cpu", "-c", "c.npz").exit_code == 0
     assert api.calls[0][2] == {
-        "weights": 8,
-        "activations": 8,
+        "weights": None,
+        "group": None,
+        "tokenizer": None,
+        "activations": None,
         "output": Path("build"),
         "seed": 0,
         "machine": None,
         "cpu": None,
+        "tune": False,
         "objective": None,
         "style": None,
         "interval": None,
         "fps": None,
         "folding": None,
-        "ranges": "minmax",
+        "ranges": None,
         "clock": None,
         "shapes": {},
     }
+
+
+def test_compile_of_a_language_model(api: FakeApi) -> None:
+    options = ("--weights", "ternary", "--group", "64", "--tokenizer", "t.bin")
+    assert invoke("compile", "m.bin", "-t", "cpu", *options).exit_code == 0
+    given = api.calls[0][2]
+    found = (given["weights"], given["group"], given["tokenizer"])
+    assert found == ("ternary", 64, Path("t.bin"))
+
+
+def test_compile_prints_what_the_library_is_large(api: FakeApi, tmp_path: Path) -> None:
+    (tmp_path / "libmodel.so").write_bytes(bytes(1234))
+    api.result.files["library"] = "libmodel.so"
+    api.result.seconds["compile"] = 1.25
+    result = invoke("compile", "m.bin", "-t", "cpu", "-o", str(tmp_path))
+    assert f"library: 1,234 bytes, {tmp_path}/libmodel.so\ncompile: 1.2 s\n" in result.stdout
 
 
 def test_simulate(api: FakeApi) -> None:
@@ -272,7 +294,7 @@ def test_compile_without_calibration(api: FakeApi) -> None:
         (("bake",), "No such command 'bake'."),
         (
             ("compile", "m", "-t", "cpu", "-c", "c", "--weights", "9"),
-            "Invalid value for '--weights': 9 is not in the range 2<=x<=8.",
+            "Invalid value for '--weights': '9' is none of 1 to 8 and ternary",
         ),
         (
             ("compile", "m", "-t", "cpu", "--objective", "price"),

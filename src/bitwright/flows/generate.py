@@ -3,30 +3,24 @@
 import codecs
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from bitwright.errors import BitwrightError
-from bitwright.flows.decoding import ContextFull, Session, Target
+from bitwright.flows.decoding import ContextFull, Target
 from bitwright.flows.integer_weights import IntegerWeights
+from bitwright.flows.language_source import Source, Stepper, open_source
 from bitwright.flows.sampling import Sampler, Sampling
-from bitwright.frontend.llm import llama2c_tokenizer
-from bitwright.frontend.llm.decoder import Decoder, Tokenizer
-from bitwright.frontend.llm.errors import InvalidModelError, ModelError
-from bitwright.frontend.llm.readers import load
+from bitwright.frontend.llm.errors import InvalidModelError
 
 END_OF_TEXT = "<|endoftext|>"
 """Stands between the texts of a file that is scored."""
 
 Ending = Literal["tokens", "stop token", "stop text", "context"]
 Write = Callable[[str], None]
-
-
-class NoTokenizer(ModelError):
-    """A model without a tokenizer in its files."""
 
 
 class TextError(BitwrightError):
@@ -67,35 +61,41 @@ class Score:
 
 def generate(
     model: Path, prompt: str = "", *, tokenizer: Path | None = None, tokens: int = 256,
-    sampling: Sampling | None = None, stop: Sequence[str] = (), target: Target = "reference",
-    integers: IntegerWeights | None = None, write: Write | None = None,
+    sampling: Sampling | None = None, stop: Sequence[str] = (), target: Target | None = None,
+    integers: IntegerWeights | None = None, threads: int | None = None, write: Write | None = None,
 ) -> Generated:  # fmt: skip
     """Continue `prompt`.
 
     Args:
-        model: a file or folder of `frontend.llm.readers`.
+        model: a file or folder of `frontend.llm.readers`, or a package: the build folder that
+            `compile` made, or the library in it.
         tokenizer: a tokenizer file of llama2.c; other formats bring theirs.
         tokens: how many at most.
         stop: texts that end the generation; they are not part of the result.
-        target: `reference` or `cpu`.
-        integers: compute linear layers in integers, on weights like these.
+        target: `reference` (the default) or `cpu`; of a package, always `cpu`.
+        integers: compute linear layers in integers, on weights like these; not of a package.
+        threads: of a package, 1 by default.
         write: called with each part of the text as it comes.
 
     Raises:
-        ModelError: a model that cannot be read, or that has no tokenizer.
+        ModelError, LibraryError: a model that cannot be read, or that has no tokenizer.
+        NotForPackage: an option that the package has no more.
         ContextFull: a prompt that leaves no room in the model's context.
     """
-    decoder, words = _load(model, tokenizer)
-    given = _checked(words.encode(prompt), decoder)
+    source = open_source(
+        model, tokenizer=tokenizer, target=target, integers=integers, threads=threads
+    )
+    words = source.words
+    given = _checked(words.encode(prompt), source)
     if not given:
         raise TextError("The prompt has no tokens, and the model no token to begin with; give one")
-    if len(given) > decoder.config.context:
+    if len(given) > source.context:
         raise ContextFull(
             f"The prompt has {len(given)} tokens; the model's context is "
-            f"{decoder.config.context}. Give a shorter prompt"
+            f"{source.context}. Give a shorter prompt"
         )
-    context = min(decoder.config.context, len(given) + tokens)
-    session = Session(decoder, context=context, prompt=len(given), target=target, integers=integers)
+    context = min(source.context, len(given) + tokens)
+    session = source.session(context, len(given))
     sampler, output = Sampler(sampling or Sampling()), _Output(stop, write)
     start = time.perf_counter()
     logits = session.feed(given)[-1]
@@ -120,13 +120,13 @@ def generate(
     text = output.finish()
     end = time.perf_counter()
     return Generated(
-        text, ending, len(given), count, prompted - start, end - prompted, decoder.notes
+        text, ending, len(given), count, prompted - start, end - prompted, source.notes
     )
 
 
 def score(
-    model: Path, text: Path, *, tokenizer: Path | None = None, target: Target = "reference",
-    integers: IntegerWeights | None = None,
+    model: Path, text: Path, *, tokenizer: Path | None = None, target: Target | None = None,
+    integers: IntegerWeights | None = None, threads: int | None = None,
 ) -> Score:  # fmt: skip
     """How likely a model finds the texts of a file, which `<|endoftext|>` separates.
 
@@ -143,13 +143,15 @@ def score(
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise TextError(f"Cannot read the text {text}: {reason}; expected a text file") from None
-    decoder, words = _load(model, tokenizer)
-    encoded = [_checked(words.encode(part), decoder) for part in texts if part]
+    source = open_source(
+        model, tokenizer=tokenizer, target=target, integers=integers, threads=threads
+    )
+    encoded = [_checked(source.words.encode(part), source) for part in texts if part]
     encoded = [tokens for tokens in encoded if len(tokens) > 1]
     if not encoded:
         raise TextError(f"The text {text} has nothing to predict; expected at least two tokens")
-    context = min(decoder.config.context, max(map(len, encoded)))
-    session = Session(decoder, context=context, prompt=context, target=target, integers=integers)
+    context = min(source.context, max(map(len, encoded)))
+    session = source.session(context, context)
     start = time.perf_counter()
     total, count = 0.0, 0
     for tokens in encoded:
@@ -161,7 +163,7 @@ def score(
     return Score(total / count, count, len(encoded), time.perf_counter() - start)
 
 
-def _log_likelihood(session: Session, tokens: Sequence[int]) -> float:
+def _log_likelihood(session: Stepper, tokens: Sequence[int]) -> float:
     """Of all tokens but the first."""
     logits = session.feed(tokens)[:-1].astype(np.float64)
     logits -= logits.max(axis=1, keepdims=True)
@@ -169,24 +171,12 @@ def _log_likelihood(session: Session, tokens: Sequence[int]) -> float:
     return float((chosen - np.log(np.exp(logits).sum(axis=1))).sum())
 
 
-def _load(model: Path, tokenizer: Path | None) -> tuple[Decoder, Tokenizer]:
-    decoder = load(model)
-    if tokenizer is not None:
-        words = llama2c_tokenizer.load(tokenizer, decoder.config.vocabulary)
-        decoder = replace(decoder, tokenizer=words)
-    if decoder.tokenizer is None:
-        raise NoTokenizer(
-            f"{model} has no tokenizer; name its file with --tokenizer, such as tokenizer.bin"
-        )
-    return decoder, decoder.tokenizer
-
-
-def _checked(tokens: list[int], decoder: Decoder) -> list[int]:
+def _checked(tokens: list[int], source: Source) -> list[int]:
     for token in tokens:
-        if not 0 <= token < decoder.config.vocabulary:
+        if not 0 <= token < source.vocabulary:
             raise InvalidModelError(
                 f"The tokenizer gives token {token}, and the model has "
-                f"{decoder.config.vocabulary}; give the tokenizer that was made with the model"
+                f"{source.vocabulary}; give the tokenizer that was made with the model"
             )
     return tokens
 

@@ -50,6 +50,11 @@ class IntegerWeights:
                 expected = ", ".join(str(each) for each in known if each is not None)
                 raise IntegerWeightsError(f"{name} is {value!r}; expected one of {expected}")
 
+    @property
+    def bits(self) -> int:
+        """Of a weight, at most."""
+        return WEIGHTS[self.weights].bits
+
     def of(self, weight: Weight) -> BlockWeights:
         """A matrix as integers without zero points.
 

@@ -13,7 +13,7 @@ from bitwright.files import is_sealed
 from bitwright.runtime.memory import aligned
 from bitwright.runtime.tensors import TensorError, TensorInfo, finish, prepare
 
-ABI_VERSION = 3
+ABI_VERSION = 4
 
 Array = NDArray[Any]
 _BAD_ARGUMENT = 2
@@ -54,6 +54,22 @@ class _Tensor(ctypes.Structure):
         )
 
 
+class Team:
+    """The threads of a loaded library."""
+
+    def __init__(self, path: Path, library: ctypes.CDLL) -> None:
+        self.threads = 1
+        self._path, self._set = path, library.bw_set_threads
+
+    def set(self, number: int) -> None:
+        """See `Library.threads`."""
+        status = self._set(number)
+        if status != 0:
+            reason = "expected 1 to 256" if status == _BAD_ARGUMENT else "the system gives fewer"
+            raise LibraryError(f"{self._path}: {number} threads are asked for; {reason}")
+        self.threads = number
+
+
 class Library:
     """A loaded model. `run` may be called from several threads at once.
 
@@ -68,14 +84,13 @@ class Library:
 
     def __init__(self, path: Path, library: ctypes.CDLL) -> None:
         self.path = path
-        self.model = _text(library, "bw_model_name")
-        self.cpu = _text(library, "bw_cpu")
+        self.model = text_of(library, "bw_model_name")
+        self.cpu = text_of(library, "bw_cpu")
         self.inputs = _tensors(library, "input")
         self.outputs = _tensors(library, "output")
         library.bw_arena_bytes.restype = ctypes.c_size_t
         self.arena_bytes = int(library.bw_arena_bytes())
-        self._threads = 1
-        self._set_threads = library.bw_set_threads
+        self._team = Team(path, library)
         self._run = library.bw_run_with
         pointers = ctypes.POINTER(ctypes.c_void_p)
         self._run.argtypes = [ctypes.c_void_p, pointers, pointers]
@@ -110,15 +125,11 @@ class Library:
         Raises:
             LibraryError: where the number is none of these, or the system gives fewer threads.
         """
-        return self._threads
+        return self._team.threads
 
     @threads.setter
     def threads(self, number: int) -> None:
-        status = self._set_threads(number)
-        if status != 0:
-            reason = "expected 1 to 256" if status == _BAD_ARGUMENT else "the system gives fewer"
-            raise LibraryError(f"{self.path}: {number} threads are asked for; {reason}")
-        self._threads = number
+        self._team.set(number)
 
     def bound(self, inputs: Sequence[NDArray[np.int8]]) -> "BoundLibrary":
         """The library with fixed memory for one sample; see `BoundLibrary`."""
@@ -179,8 +190,29 @@ class BoundLibrary:
         self._library.call(*self._addresses)
 
 
+NETWORK, LANGUAGE_MODEL = "an integer network", "a language model"
+"""What `bw_kind` says."""
+
+
 def load_library(path: Path) -> Library:
-    """Load `path` and check that this machine can run it.
+    """Load an integer network and check that this machine can run it.
+
+    Raises:
+        LibraryError, CpuTooOldError: as `open_library`; or a library of a language model.
+    """
+    path = Path(path)
+    library = open_library(path)
+    kind = text_of(library, "bw_kind")
+    if kind != NETWORK:
+        raise LibraryError(
+            f"{path} is {kind}, and is run otherwise than a network: with `bitwright generate`, or "
+            "from Python with `bitwright.api.load_library`"
+        )
+    return Library(path, library)
+
+
+def open_library(path: Path) -> ctypes.CDLL:
+    """Load a library of any kind and check that this machine can run it.
 
     Loading a damaged library can end the process, and loading any runs code of it; so the checksum
     that `codegen` left in the file is compared before.
@@ -189,7 +221,6 @@ def load_library(path: Path) -> Library:
         LibraryError: no such file, not a library of ours or damaged, another interface version.
         CpuTooOldError: this processor lacks an instruction that the code uses.
     """
-    path = Path(path)
     if not path.is_file():
         raise LibraryError(f"There is no library {path}; `bitwright compile --target cpu` makes it")
     if not is_sealed(path):
@@ -210,13 +241,13 @@ def load_library(path: Path) -> Library:
             f"{path} has interface version {version}; this Bitwright reads {ABI_VERSION}, so "
             "compile the model again"
         )
-    missing = _text(library, "bw_missing_cpu_feature")
+    missing = text_of(library, "bw_missing_cpu_feature")
     if missing:
         raise CpuTooOldError(
-            f"{path} is compiled for {_text(library, 'bw_cpu')} and this processor lacks "
+            f"{path} is compiled for {text_of(library, 'bw_cpu')} and this processor lacks "
             f"{missing}; compile the model on this machine"
         )
-    return Library(path, library)
+    return library
 
 
 def _array(x: Any) -> Array:
@@ -226,7 +257,7 @@ def _array(x: Any) -> Array:
     return np.from_dlpack(x)
 
 
-def _text(library: ctypes.CDLL, function: str) -> str:
+def text_of(library: ctypes.CDLL, function: str) -> str:
     """What a function without arguments returns; empty for NULL."""
     call = getattr(library, function)
     call.restype = ctypes.c_char_p

@@ -1,4 +1,4 @@
-"""The functions of a float decoder to a shared library, and a description of their arguments."""
+"""The functions of a float decoder to kernels, and to a library for this process."""
 
 import json
 from collections.abc import Sequence
@@ -9,21 +9,74 @@ from typing import Any
 from numpy.typing import NDArray
 from torch_mlir import ir
 
+from bitwright.codegen.cpu.compilers import find_compiler
 from bitwright.codegen.cpu.decoder_kernels import KERNELS
 from bitwright.codegen.cpu.decoder_program import (
+    Argument,
     DecoderProgram,
     DecoderValues,
     element_of,
     refuse,
 )
 from bitwright.codegen.cpu.level import CpuLevel, cpu_level
-from bitwright.codegen.cpu.library import find_compiler, link
+from bitwright.codegen.cpu.library import link
 from bitwright.codegen.cpu.objects import write_object
 from bitwright.ir import graph
 from bitwright.ir.context import new_context
 
 LIBRARY, DESCRIPTION = "libdecoder.so", "decoder.json"
 _NO_CODE = ("bw.constant", "bw.reshape", "bw.dequantize")
+
+
+@dataclass(frozen=True)
+class LoweredFunction:
+    """What an entry wants: an arena, then these arguments, of which `constants` are some."""
+
+    arena_bytes: int
+    arguments: list[Argument]
+    constants: list[NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class LoweredDecoder:
+    """The kernels and entries, and the functions by their names in the model."""
+
+    module: ir.Module
+    functions: dict[str, LoweredFunction]
+
+
+def lower_decoder(
+    module: ir.Module, functions: Sequence[str], level: CpuLevel, *, suffix: str = "",
+    stored: dict[Any, Any] | None = None,
+) -> LoweredDecoder:  # fmt: skip
+    """Lower functions of a float module to entries `NAMEsuffix(table, team, thread, threads)`.
+
+    Args:
+        stored: what was made of constants for other levels, to be used again.
+
+    Raises:
+        NoFloatCode: an operation or a type that decoders do not have.
+    """
+    known: dict[str, str] = {}
+    texts: list[str] = []
+    lowered: dict[str, LoweredFunction] = {}
+    stored = {} if stored is None else stored
+    for function in functions:
+        program = DecoderProgram()
+        values = DecoderValues(module, function, program, level, stored)
+        for step, operation in enumerate(graph.operations(module, function)):
+            kind = operation.operation.name
+            if kind in _NO_CODE:
+                continue
+            if kind not in KERNELS:
+                raise refuse(operation, f"is none of {', '.join(KERNELS)}")
+            if element_of(operation.result) != "f32":
+                raise refuse(operation, f"gives {operation.result.type}")
+            KERNELS[kind](program.kernel(kind.removeprefix("bw."), step), values, operation)
+        texts += program.emit(function + suffix, known)
+        lowered[function] = LoweredFunction(program.arena_bytes, values.arguments, values.constants)
+    with new_context(), ir.Location.unknown():
+        return LoweredDecoder(ir.Module.parse("\n".join(["module {", *texts, "}"])), lowered)
 
 
 @dataclass(frozen=True)
@@ -49,35 +102,18 @@ def build_decoder(
         CompileError: the linker failed; the folder is kept.
     """
     level = cpu_level("host") if level is None else level
-    compiler = find_compiler()
-    known: dict[str, str] = {}
-    texts: list[str] = []
-    described: dict[str, Any] = {}
-    constants: dict[str, list[NDArray[Any]]] = {}
-    stored: dict[Any, Any] = {}
-    for function in functions:
-        program = DecoderProgram()
-        values = DecoderValues(module, function, program, level, stored)
-        for step, operation in enumerate(graph.operations(module, function)):
-            kind = operation.operation.name
-            if kind in _NO_CODE:
-                continue
-            if kind not in KERNELS:
-                raise refuse(operation, f"is none of {', '.join(KERNELS)}")
-            if element_of(operation.result) != "f32":
-                raise refuse(operation, f"gives {operation.result.type}")
-            KERNELS[kind](program.kernel(kind.removeprefix("bw."), step), values, operation)
-        texts += program.emit(function, known)
-        constants[function] = values.constants
-        described[function] = {
-            "arena_bytes": program.arena_bytes,
-            "arguments": [asdict(argument) for argument in values.arguments],
-        }
-    context = new_context()
-    with context, ir.Location.unknown():
-        lowered = ir.Module.parse("\n".join(["module {", *texts, "}"]))
-    write_object(lowered, level, folder / "decoder.o", functions[0])
+    compiler = find_compiler(level)
+    lowered = lower_decoder(module, functions, level)
+    write_object(lowered.module, level, folder / "decoder.o", functions[0])
     link(compiler, folder, ("decoder.o",), LIBRARY, "-lm")
+    described = {
+        name: {
+            "arena_bytes": each.arena_bytes,
+            "arguments": [asdict(argument) for argument in each.arguments],
+        }
+        for name, each in lowered.functions.items()
+    }
     path = folder / DESCRIPTION
     path.write_text(json.dumps({"cpu": level.name, "functions": described}, indent=1))
+    constants = {name: each.constants for name, each in lowered.functions.items()}
     return BuiltDecoder(folder / LIBRARY, path, constants)

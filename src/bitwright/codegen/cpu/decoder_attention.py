@@ -12,7 +12,6 @@ from bitwright.codegen.cpu.program import Kernel, View, count
 from bitwright.codegen.cpu.vectors import FLOATS, LANES, MASK, VectorCode
 from bitwright.ir.types import shape_of
 
-ANY_ORDER = "fastmath<reassoc, contract>"
 _TOGETHER = 16
 """Vectors of sums of the heads that are kept at once."""
 
@@ -29,6 +28,7 @@ def _lanes(width: int) -> int:
 class _Attention:
     def __init__(self, kernel: Kernel, values: DecoderValues, op: Any) -> None:
         self._code, self._op = VectorCode(kernel), op
+        self._fuses = values.level.has_fused
         _, self._rows, self._heads, self._width = shape_of(op.query)
         self._extent, self._groups, self._depth = shape_of(op.value)[1:]
         self._query, self._key, self._value, self._y = (
@@ -80,8 +80,7 @@ class _Attention:
                 total = ""
                 for left, right in zip(query, keys, strict=True):
                     total = self._fused(total, left, right, type_)
-                score = code.make(f"vector.reduction <add>, {total} {ANY_ORDER} : {type_} into f32")
-                score = code.apply("mulf", score, scale, "f32")
+                score = code.apply("mulf", code.total(total, lanes), scale, "f32")
                 if op.softcap.value:
                     cap = code.make(f"arith.constant {op.softcap.value:.9e} : f32")
                     bent = code.make(f"math.tanh {code.apply('divf', score, cap, 'f32')} : f32")
@@ -89,11 +88,9 @@ class _Attention:
                 code.line(f"memref.store {score}, {scores.name}[{at}] : {scores.type}")
 
     def _fused(self, total: str, left: str, right: str, type_: str) -> str:
-        code = self._code
-        product = code.make(f"arith.mulf {left}, {right} {ANY_ORDER} : {type_}")
         if not total:
-            return product
-        return code.make(f"arith.addf {total}, {product} {ANY_ORDER} : {type_}")
+            return self._code.apply("mulf", left, right, type_)
+        return self._code.fused(left, right, total, type_, fused=self._fuses)
 
     def _softmax(self, scores: View, low: str, end: str) -> str:
         """The scores become exponentials less that of the greatest; 1 / their sum."""
@@ -115,7 +112,8 @@ class _Attention:
 
         def weigh(at: str, total: list[str]) -> list[str]:
             mask, score = load(at)
-            power = exponential(code, code.apply("subf", score, top, FLOATS), LANES)
+            power = code.apply("subf", score, top, FLOATS)
+            power = exponential(code, power, LANES, fused=self._fuses)
             power = code.make(f"arith.select {mask}, {power}, {nothing} : {MASK}, {FLOATS}")
             code.line(
                 f"vector.maskedstore {scores.name}[{at}], {mask}, {power} : {scores.type}, "
@@ -127,9 +125,8 @@ class _Attention:
         greatest = code.make(f"vector.reduction <maximumf>, {most} : {FLOATS} into f32")
         top = code.convert("vector.broadcast", greatest, "f32", FLOATS)
         (sums,) = code.sums_between(low, end, LANES, [nothing], weigh, FLOATS)
-        total = code.make(f"vector.reduction <add>, {sums} {ANY_ORDER} : {FLOATS} into f32")
         one = code.make("arith.constant 1.0 : f32")
-        return code.apply("divf", one, total, "f32")
+        return code.apply("divf", one, code.total(sums, LANES), "f32")
 
     def _sum(self, head: str, group: str, low: str, end: str, shares: list[str]) -> None:
         """The values, weighed."""

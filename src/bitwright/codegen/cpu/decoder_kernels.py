@@ -1,7 +1,7 @@
 """Float kernels of the operations of decoders.
 
-Sums are in float32 and in any order (`reassoc`), so that LLVM vectorizes them: results differ
-from the reference interpreter's by rounding.
+Sums are in float32, in vectors: results differ from the reference interpreter's by rounding. Their
+order is written out, so that a row's results do not depend on the rows beside it.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Any
 
 from bitwright.codegen.cpu import dynamic
 from bitwright.codegen.cpu.decoder_attention import attention
-from bitwright.codegen.cpu.decoder_products import SUM, gather, linear
+from bitwright.codegen.cpu.decoder_products import gather, linear
 from bitwright.codegen.cpu.decoder_program import DecoderValues, refuse
 from bitwright.codegen.cpu.exponential import exponential
 from bitwright.codegen.cpu.program import Kernel, Memory, View, count
@@ -24,27 +24,43 @@ def number(value: float, name: str) -> str:
 
 def rms_norm(kernel: Kernel, values: DecoderValues, op: Any) -> None:
     """A pass for the sum of squares, one for the result."""
+    code, fused = VectorCode(kernel), values.level.has_fused
     width = shape_of(op.input)[-1]
-    rows = count(shape_of(op.input)) // width
-    x, y = (values.view(kernel, value, (rows, width)) for value in (op.input, op.result))
+    size = count(shape_of(op.input))
+    x, y = (values.view(kernel, value, (size,)) for value in (op.input, op.result))
     weight = values.view(kernel, op.weight)
-    total = kernel.scratch("f32", (rows,))
-    kernel.lines.append(number(0.0, "%nothing"))
-    kernel.lines.append(f"linalg.fill ins(%nothing : f32) outs({total.name} : {total.type})")
-    square = f"%p = arith.mulf %i0, %i0 : f32\n%r = arith.addf %o, %p {SUM} : f32"
-    kernel.generic("m k", [(x, "m, k")], (total, "m"), square, reduced="k")
-    root = f"""
-    {number(width, "%width")}
-    {number(op.epsilon.value, "%epsilon")}
-    %mean = arith.divf %o, %width : f32
-    %shifted = arith.addf %mean, %epsilon : f32
-    %r = math.sqrt %shifted : f32
-    """
-    kernel.generic("m", [], (total, "m"), root)
-    kernel.generic(
-        "m k", [(x, "m, k"), (total, "m"), (weight, "k")], (y, "m, k"),
-        "%n = arith.divf %i0, %i1 : f32\n%r = arith.mulf %n, %i2 : f32",
-    )  # fmt: skip
+    whole, rest = divmod(width, LANES)
+    lanes = code.index_constant(rest)
+    with code.loop(size // width) as row:
+
+        def place(at: str) -> str:
+            return code.index([(row, width), (at, LANES)])
+
+        def square(at: str, sums: list[str]) -> list[str]:
+            given = code.load(x, place(at), FLOATS)
+            return [code.fused(given, given, sums[0], FLOATS, fused=fused)]
+
+        def scaled(given: str, factors: str) -> str:
+            return code.apply("mulf", code.apply("divf", given, roots, FLOATS), factors, FLOATS)
+
+        (sums,) = code.sums(whole, [code.splat(0.0, FLOATS)], square, FLOATS)
+        end = code.index_constant(whole)
+        if rest:
+            given = code.load_first(lanes, x, place(end), FLOATS)
+            sums = code.fused(given, given, sums, FLOATS, fused=fused)
+        total = code.total(sums, LANES)
+        extent = code.make(f"arith.constant {width:.9e} : f32")
+        epsilon = code.make(f"arith.constant {op.epsilon.value:.9e} : f32")
+        mean = code.apply("addf", code.apply("divf", total, extent, "f32"), epsilon, "f32")
+        root = code.make(f"math.sqrt {mean} : f32")
+        roots = code.convert("vector.broadcast", root, "f32", FLOATS)
+        with code.loop(whole) as at:
+            factors = code.load(weight, code.index([(at, LANES)]), FLOATS)
+            code.store(scaled(code.load(x, place(at), FLOATS), factors), y, place(at), FLOATS)
+        if rest:
+            factors = code.load_first(lanes, weight, code.index([(end, LANES)]), FLOATS)
+            result = scaled(code.load_first(lanes, x, place(end), FLOATS), factors)
+            code.store_first(lanes, result, y, place(end), FLOATS)
 
 
 def _turns(kernel: Kernel, values: DecoderValues, op: Any, rows: int) -> tuple[Memory, Memory]:
@@ -152,13 +168,13 @@ def glu(kernel: Kernel, values: DecoderValues, op: Any) -> None:
     size = (count(shape_of(op.result)),)
     gate, x, y = (values.view(kernel, v, size) for v in (op.gate, op.input, op.result))
     if op.activation.value == "silu":
-        _silu(kernel, gate, x, y)
+        _silu(kernel, gate, x, y, fused=values.level.has_fused)
         return
     body = _ACTIVATIONS[op.activation.value] + "%r = arith.mulf %act, %i1 : f32"
     kernel.generic("e", [(gate, "e"), (x, "e")], (y, "e"), body)
 
 
-def _silu(kernel: Kernel, gate: View, x: View, y: View) -> None:
+def _silu(kernel: Kernel, gate: View, x: View, y: View, *, fused: bool) -> None:
     """gate / (1 + e^-gate) * x, in vectors."""
     code, size = VectorCode(kernel), y.shape[0]
     one = code.splat(1.0, FLOATS)
@@ -167,7 +183,8 @@ def _silu(kernel: Kernel, gate: View, x: View, y: View) -> None:
     def vector(at: str, lanes: str) -> None:
         given, other = (code.load_first(lanes, view, at, FLOATS) for view in (gate, x))
         minus = code.make(f"arith.negf {given} : {FLOATS}")
-        below = code.apply("addf", exponential(code, minus, LANES), one, FLOATS)
+        power = exponential(code, minus, LANES, fused=fused)
+        below = code.apply("addf", power, one, FLOATS)
         act = code.apply("divf", given, below, FLOATS)
         code.store_first(lanes, code.apply("mulf", act, other, FLOATS), y, at, FLOATS)
 

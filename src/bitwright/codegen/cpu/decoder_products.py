@@ -11,10 +11,10 @@ from torch_mlir import ir
 
 from bitwright.codegen.cpu.decoder_program import DecoderValues, refuse
 from bitwright.codegen.cpu.program import Kernel, View, count
+from bitwright.codegen.cpu.vectors import VectorCode
 from bitwright.ir import graph
 from bitwright.ir.types import dtype_of, shape_of
 
-SUM = "fastmath<reassoc, contract>"
 _LANES = (32, 16, 8, 4, 2, 1)
 _ROWS = 4
 """Rows of the input that share the dequantized numbers of a weight."""
@@ -97,25 +97,30 @@ def linear(kernel: Kernel, values: DecoderValues, op: Any) -> None:
     kernel.lines += [
         "%zero = arith.constant 0 : index",
         "%one = arith.constant 1 : index",
-        f"%outputs = arith.constant {outputs} : index",
         f"%blocks = arith.constant {weight.numbers.shape[1]} : index",
         f"%length = arith.constant {weight.numbers.shape[2]} : index",
-        "scf.for %n = %zero to %outputs step %one {",
+    ]
+    low, high = kernel.part(outputs)
+    kernel.lines += [
+        f"scf.for %n = {low} to {high} step %one {{",
         f"%b0 = memref.load {bias.name}[%n] : {bias.type}",
     ]
     whole = rows // _ROWS * _ROWS
     for first, last, step in ((0, whole, _ROWS), (whole, rows, 1)):
         if first < last:
-            kernel.lines += _rows(weight, x, y, (first, last, step), kernel.fresh("part"))
+            _rows(kernel, weight, x, y, (first, last, step), fused=values.level.has_fused)
     kernel.lines.append("}")
 
 
-def _rows(weight: Weight, x: View, y: View, span: tuple[int, int, int], name: str) -> list[str]:
+def _rows(
+    kernel: Kernel, weight: Weight, x: View, y: View, span: tuple[int, int, int], *, fused: bool
+) -> None:
     """The loop over the rows `span` of the input, `step` at a time, for output `%n`.
 
     A loop over the blocks around one over the vectors of a block; both carry a sum for each row.
     """
     first, last, step = span
+    code, name = VectorCode(kernel), kernel.fresh("part")
     length = weight.numbers.shape[2]
     lanes = next(lanes for lanes in _LANES if length % lanes == 0)
     vector, tile = f"vector<{lanes}xf32>", range(step)
@@ -128,7 +133,7 @@ def _rows(weight: Weight, x: View, y: View, span: tuple[int, int, int], name: st
         pairs = [f"{one} = {other}" for one, other in zip(carried, initial, strict=True)]
         return f"{result}:{step} = scf.for {over} iter_args({', '.join(pairs)}) -> ({types}) {{"
 
-    lines = [
+    kernel.lines += [
         f"{name}_first = arith.constant {first} : index",
         f"{name}_last = arith.constant {last} : index",
         f"{name}_step = arith.constant {step} : index",
@@ -142,24 +147,20 @@ def _rows(weight: Weight, x: View, y: View, span: tuple[int, int, int], name: st
         loop("%inner", f"%k = %zero to %length step {name}_lanes", each("%t"), each("%s")),
         *weight.load("%n", "%b", "%k", lanes),
     ]
+    sums: list[str] = []
     for i in tile:
-        lines += [
-            f"%x{i} = vector.load {x.name}[%row{i}, %b, %k] : {x.type}, {vector}",
-            f"%p{i} = arith.mulf %x{i}, %w {SUM} : {vector}",
-            f"%u{i} = arith.addf %t{i}, %p{i} {SUM} : {vector}",
-        ]
-    lines += [
-        f"scf.yield {', '.join(each('%u'))} : {types}",
+        given = code.make(f"vector.load {x.name}[%row{i}, %b, %k] : {x.type}, {vector}")
+        sums.append(code.fused(given, "%w", f"%t{i}", vector, fused=fused))
+    kernel.lines += [
+        f"scf.yield {', '.join(sums)} : {types}",
         "}",
         f"scf.yield {', '.join(each('%inner#'))} : {types}",
         "}",
     ]
     for i in tile:
-        lines += [
-            f"%y{i} = vector.reduction <add>, %total#{i}, %b0 {SUM} : {vector} into f32",
-            f"memref.store %y{i}, {y.name}[%row{i}, %n] : {y.type}",
-        ]
-    return [*lines, "}"]
+        result = code.apply("addf", code.total(f"%total#{i}", lanes), "%b0", "f32")
+        code.line(f"memref.store {result}, {y.name}[%row{i}, %n] : {y.type}")
+    code.line("}")
 
 
 def gather(kernel: Kernel, values: DecoderValues, op: Any) -> None:

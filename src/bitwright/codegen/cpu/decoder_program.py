@@ -16,7 +16,17 @@ from torch_mlir import ir
 from bitwright.codegen.cpu.arena import ALIGNMENT, place
 from bitwright.codegen.cpu.errors import NoFloatCode
 from bitwright.codegen.cpu.level import CpuLevel
-from bitwright.codegen.cpu.program import BYTES, PLACE, Kernel, Memory, Program, View, count, memref
+from bitwright.codegen.cpu.program import (
+    BYTES,
+    PLACE,
+    TEAM,
+    Kernel,
+    Memory,
+    Program,
+    View,
+    count,
+    memref,
+)
 from bitwright.ir import graph
 from bitwright.ir.types import dtype_of, is_plain, shape_of
 
@@ -108,18 +118,14 @@ class DecoderProgram(Program):
         return [*texts, self._entry(entry)]
 
     def _entry(self, entry: str) -> str:
-        """One argument: a table with the addresses of the arena and of all arguments."""
-        lines = [
-            "%thread = arith.constant 0 : index",
-            "%threads = arith.constant 1 : index",
-            "%team = llvm.mlir.zero : !llvm.ptr",
-        ]
+        """A table with the addresses of the arena and of all arguments; this thread of a team."""
+        lines: list[str] = []
         memories = [("%arena", self.arena_bytes)]
         memories += [(f"{memory.argument}", memory.size) for memory in self.arguments]
         for number, (name, size) in enumerate(memories):
             lines += _from_table(number, name, size)
         body = "\n".join(f"    {line}" for line in [*lines, *PLACE, *self._calls()])
-        return f"  func.func @{entry}(%table: !llvm.ptr) {{\n{body}\n    return\n  }}"
+        return f"  func.func @{entry}(%table: !llvm.ptr, {TEAM}) {{\n{body}\n    return\n  }}"
 
 
 class DecoderValues:

@@ -17,19 +17,12 @@ from torch_mlir import ir
 from bitwright.codegen.cpu import gemv
 from bitwright.codegen.cpu.program import Kernel, View, count, row_major
 from bitwright.codegen.cpu.rescale import Rescale, Scales, in_lanes
+from bitwright.codegen.cpu.tiles import Work
 from bitwright.codegen.cpu.values import Values, folded_bias, weight_of, zero_point
 from bitwright.codegen.cpu.vectors import BYTES, INTS, LANES, QUAD, VectorCode
 from bitwright.ir.checks import ints
 from bitwright.ir.types import shape_of
 
-REGISTERS = 32
-SPARE = 3
-"""Of the registers: a broadcast under way, the 128, and one for what LLVM wants."""
-LATENCY = 4.5
-"""Cycles that one step takes at least: a product is ready about this much after its sum."""
-MOST_VECTORS = 8
-FIRST_CACHE = 24 * 1024
-"""Bytes of weights that stay in the first cache beside the activations."""
 OVERREAD = 64
 PARTS = 8
 """Rounds of a loop that are enough to share it among threads."""
@@ -52,42 +45,6 @@ class Source:
     run: int
 
 
-@dataclass(frozen=True)
-class Tile:
-    """How many pixels and how many vectors of outputs are summed up at once."""
-
-    pixels: int
-    vectors: int
-
-
-def choose_tile(columns: int, vectors: int, depth: int) -> Tile:
-    """The tile with the fewest cycles for rows of `columns` pixels and `vectors` of outputs.
-
-    A step of four products in each sum takes as long as the longest of: its multiplications (two a
-    cycle), its loads (two a cycle), the latency of one sum, and the weights on their way from the
-    second cache where those of a block (sums of `depth` products) exceed the first.
-    """
-
-    def cycles(tile: Tile) -> float:
-        block = depth * tile.vectors * LANES
-        weights = tile.vectors * (2 if block > FIRST_CACHE else 0.5)
-
-        def step(pixels: int) -> float:
-            return max(pixels * tile.vectors / 2, (pixels + tile.vectors) / 2, LATENCY, weights)
-
-        whole, rest = divmod(columns, tile.pixels)
-        return (whole * step(tile.pixels) + (step(rest) if rest else 0)) * vectors / tile.vectors
-
-    tiles = [
-        Tile(pixels, width)
-        for width in range(1, min(vectors, MOST_VECTORS) + 1)
-        if vectors % width == 0
-        for pixels in range(1, columns + 1)
-        if pixels * width + width + SPARE <= REGISTERS
-    ]
-    return min(tiles, key=lambda tile: (cycles(tile), tile.pixels + tile.vectors))
-
-
 def conv2d(kernel: Kernel, values: Values, op: Any, requantize: Any) -> None:
     """A convolution of one group into a channels-last result."""
     weight = weight_of(op, "weight")
@@ -97,7 +54,7 @@ def conv2d(kernel: Kernel, values: Values, op: Any, requantize: Any) -> None:
     runs = weight.transpose(0, 2, 3, 1).reshape(outputs, weight.shape[2], -1)
     if weight.shape[2:] == (1, 1) and source.row == columns * source.column:
         rows, columns = 1, rows * columns
-    _Products(kernel, values, op, requantize, source, runs, columns).emit(rows)
+    _Products(kernel, values, op, requantize, source, runs, (rows, columns)).emit()
 
 
 def linear(kernel: Kernel, values: Values, op: Any, requantize: Any) -> None:
@@ -113,7 +70,7 @@ def linear(kernel: Kernel, values: Values, op: Any, requantize: Any) -> None:
     else:
         view, biased = values.view(kernel, op.input, (rows * depth,)), False
     source = Source(view, biased, 0, depth, 1, 0, _whole(depth))
-    _Products(kernel, values, op, requantize, source, weight[:, None, :], rows).emit(1)
+    _Products(kernel, values, op, requantize, source, weight[:, None, :], (1, rows)).emit()
 
 
 def _whole(run: int) -> int:
@@ -185,26 +142,28 @@ def _packed(runs: NDArray[Any], run: int, width: int) -> NDArray[np.int8]:
 
 
 class _Products:
-    """Sums over `runs` [O, taps, run] at every pixel of rows of `columns`, requantized."""
+    """Sums over `runs` [O, taps, run] at every one of rows by columns of pixels, requantized."""
 
     def __init__(
         self, kernel: Kernel, values: Values, op: Any, requantize: Any, source: Source,
-        runs: NDArray[Any], columns: int,
+        runs: NDArray[Any], pixels: tuple[int, int],
     ) -> None:  # fmt: skip
         self._code = VectorCode(kernel)
         self._source = source
-        self._outputs, self._columns = len(runs), columns
+        self._outputs = len(runs)
+        self._rows, self._columns = pixels
         depth = source.taps * source.run
-        self._tile = choose_tile(columns, -(-len(runs) // LANES), depth)
+        work = Work(*pixels, -(-len(runs) // LANES), depth)
+        self._tile = values.choose(work, op, requantize)
         self._weights = kernel.constant(_packed(runs, source.run, self._tile.vectors))
         zero = zero_point(op.input) + 128  # of the unsigned byte
         self._bias = kernel.constant(in_lanes(folded_bias(op, runs, zero)))
         self._rescale = Rescale(kernel, requantize, self._outputs, self._outputs)
         self._out = values.flat(kernel, requantize.result)
 
-    def emit(self, rows: int) -> None:
-        """All outputs of `rows` rows."""
-        code, tile = self._code, self._tile
+    def emit(self) -> None:
+        """All outputs of all rows."""
+        code, tile, rows = self._code, self._tile, self._rows
         width = tile.vectors * LANES
         blocks = -(-self._outputs // width)
         whole, rest = divmod(self._columns, tile.pixels)

@@ -160,7 +160,7 @@ class _Product:
         if self._rows > 1:
             tile = choose_tile(self._rows, self._vectors, TILE // (2 if self._groups > 1 else 1))
         whole, rest = divmod(self._rows, tile.rows)
-        with code.loop(self._blocks) as block:
+        with code.loop(self._blocks, shared=True) as block:
             if self._rows == 1:
                 self._tile(_Place(block, 0, [], 0), tile)
                 return

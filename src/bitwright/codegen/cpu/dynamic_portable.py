@@ -32,17 +32,17 @@ def linear(kernel: Kernel, values: DecoderValues, op: Any, weight: NDArray[np.in
     bias = values.view(kernel, op.bias)
     y = values.view(kernel, op.result, (rows, outputs))
     narrow, wide = f"vector<{LANES}xi8>", f"vector<{LANES}xi32>"
+    low, high = kernel.part(outputs)
     text = f"""
     %zero = arith.constant 0 : index
     %one = arith.constant 1 : index
     %lanes = arith.constant {LANES} : index
-    %outputs = arith.constant {outputs} : index
     %rows = arith.constant {rows} : index
     %groups = arith.constant {groups} : index
     %padded = arith.constant {padded} : index
     %none = arith.constant dense<0> : {wide}
     %nothing = arith.constant -0.0 : f32
-    scf.for %n = %zero to %outputs step %one {{
+    scf.for %n = {low} to {high} step %one {{
       %added = memref.load {bias.name}[%n] : {bias.type}
       scf.for %r = %zero to %rows step %one {{
         %total = scf.for %g = %zero to %groups step %one iter_args(%sum = %nothing) -> (f32) {{

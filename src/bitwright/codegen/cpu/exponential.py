@@ -12,8 +12,11 @@ _TAYLOR = (1 / 5040, 1 / 720, 1 / 120, 1 / 24, 1 / 6, 0.5, 1.0, 1.0)
 """Enough for |x| below ln(2) / 2: the next term is 6e-9 of the result."""
 
 
-def exponential(code: VectorCode, x: str, lanes: int) -> str:
-    """e^x; that of the nearest bound where x is outside of -87 to 88."""
+def exponential(code: VectorCode, x: str, lanes: int, *, fused: bool) -> str:
+    """e^x; that of the nearest bound where x is outside of -87 to 88.
+
+    `fused`: whether the processor multiplies and adds with one rounding.
+    """
     real, whole = f"vector<{lanes}xf32>", f"vector<{lanes}xi32>"
 
     def constant(value: float) -> str:
@@ -29,8 +32,7 @@ def exponential(code: VectorCode, x: str, lanes: int) -> str:
     rest = apply("subf", rest, apply("mulf", power, constant(_LN2_LOW)))
     total = constant(_TAYLOR[0])
     for factor in _TAYLOR[1:]:
-        product = code.make(f"arith.mulf {total}, {rest} fastmath<contract> : {real}")
-        total = code.make(f"arith.addf {product}, {constant(factor)} fastmath<contract> : {real}")
+        total = code.fused(total, rest, constant(factor), real, fused=fused)
     bits = code.convert("arith.fptosi", power, real, whole)
     by = code.make(f"arith.constant dense<23> : {whole}")
     exponent = code.apply("shli", bits, by, whole)

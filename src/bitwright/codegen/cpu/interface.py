@@ -1,4 +1,4 @@
-"""The C around the object: the header `model.h`, and the source of its functions."""
+"""The C around the objects of an integer network: the header `model.h`, and its functions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +9,12 @@ from torch_mlir import ir
 from bitwright.codegen.cpu.arena import ALIGNMENT
 from bitwright.codegen.cpu.level import CpuLevel
 from bitwright.codegen.cpu.program import ENTRY, count
+from bitwright.codegen.cpu.shared_c import BEGIN, DECLARED, INCLUDES, THREADS, common, quoted
 from bitwright.ir import graph
 from bitwright.ir.graph import NamedValue
 from bitwright.ir.types import QuantParams, shape_of
 
-ABI_VERSION = 3
-LIBRARY = "libmodel.so"
-HEADER = "model.h"
-EXPORTS = "bw_*"
+NETWORK = "an integer network"
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ def header(given: Interface) -> str:
     ]
     return _HEADER.format(
         model=given.model.replace("*/", "* /"), cpu=", ".join(level.name for level in given.levels),
-        tensors="\n".join(lines), sizes="\n".join(sizes), abi=ABI_VERSION,
+        tensors="\n".join(lines), sizes="\n".join(sizes), begin=BEGIN, common=DECLARED,
         arena=given.arena_bytes, alignment=ALIGNMENT,
         inputs=len(given.inputs), outputs=len(given.outputs),
         run=_RUN_DECLARATION.format(out=given.outputs[0].type) if given.single else "",
@@ -110,35 +108,47 @@ def header(given: Interface) -> str:
 
 def source(given: Interface) -> str:
     """The functions that `model.h` declares, around the entries of the objects."""
-    arguments = [f"inputs[{i}]" for i in range(len(given.inputs))]
-    arguments += [f"outputs[{i}]" for i in range(len(given.outputs))]
+    arguments = [f"work->inputs[{i}]" for i in range(len(given.inputs))]
+    arguments += [f"work->outputs[{i}]" for i in range(len(given.outputs))]
     parameters = ["void *"] + ["const int8_t *"] * len(given.inputs)
     parameters += ["int8_t *"] * len(given.outputs)
     parameters += ["struct team *", "int64_t", "int64_t"]
-    numbered = list(enumerate(given.levels))
-    rows = [f"    {{{_quoted(level.name)}, missing{n}, {entry_of(n)}}}," for n, level in numbered]
+    listed = ", ".join(parameters)
+    entries = [entry_of(number) for number in range(len(given.levels))]
     return _SOURCE.format(
-        model=_quoted(given.model), parameters=", ".join(parameters),
-        declared="\n".join(
-            f"extern void {entry_of(n)}({', '.join(parameters)});" for n, _ in numbered
-        ),
-        missing="\n".join(_missing(n, level) for n, level in numbered),
-        init="__builtin_cpu_init();" if any(level.features for _, level in numbered) else "",
-        levels="\n".join(rows), call=", ".join(["arena", *arguments, "team", "thread", "threads"]),
+        includes=INCLUDES,
+        declared="\n".join(f"extern void {entry}({listed});" for entry in entries),
         input_tensors=_array("inputs", given.inputs),
-        output_tensors=_array("outputs", given.outputs), threads=_THREADS,
+        output_tensors=_array("outputs", given.outputs),
+        code=f"struct code {{ void (*run)({listed}); }};",
+        common=common(given.model, NETWORK, given.levels, entries),
+        call=", ".join(["work->arena", *arguments, "team", "thread", "threads"]), threads=THREADS,
         run=_RUN.format(out=given.outputs[0].type) if given.single else "",
     )  # fmt: skip
 
 
-def _missing(number: int, level: CpuLevel) -> str:
-    """A C function: the first feature of the level that this processor lacks."""
-    checks = [
-        f'    if (!__builtin_cpu_supports("{feature}")) return "{feature}";'
-        for feature in level.features
-    ]
-    head = f"static const char *missing{number}(void) {{"
-    return "\n".join([head, *checks, "    return NULL;", "}"])
+def example(given: Interface) -> str:
+    """A C program that runs the network once."""
+    return _EXAMPLE.format(
+        fills="\n".join(f"    inputs[{n}] = input{n};" for n in range(len(given.inputs))),
+        drains="\n".join(f"    outputs[{n}] = (int8_t *)output{n};"
+                         for n in range(len(given.outputs))),
+        buffers="\n".join([
+            *(f"    static int8_t input{n}[BW_INPUT_{n}_SIZE]; /* your numbers */"
+              for n in range(len(given.inputs))),
+            *(f"    static {tensor.type} output{n}[BW_OUTPUT_{n}_SIZE];"
+              for n, tensor in enumerate(given.outputs)),
+        ]),
+    )  # fmt: skip
+
+
+def described(given: Interface) -> dict[str, Any]:
+    """What the manifest says about it."""
+    return {
+        "arena_bytes": given.arena_bytes,
+        "inputs": [tensor.described for tensor in given.inputs],
+        "outputs": [tensor.described for tensor in given.outputs],
+    }
 
 
 def _array(name: str, tensors: Sequence[_Tensor]) -> str:
@@ -147,7 +157,7 @@ def _array(name: str, tensors: Sequence[_Tensor]) -> str:
         for i, tensor in enumerate(tensors)
     ]
     rows = [
-        f"    {{{_quoted(t.name)}, {len(t.shape)}, {name}_shape{i}, {count(t.shape)}, {t.bytes}, "
+        f"    {{{quoted(t.name)}, {len(t.shape)}, {name}_shape{i}, {count(t.shape)}, {t.bytes}, "
         f"{t.params.scale.hex()}, {t.params.zero_point}, {_c_integer(t.params.qmin)}, "
         f"{t.params.qmax}}},"
         for i, t in enumerate(tensors)
@@ -162,14 +172,6 @@ def _c_integer(value: int) -> str:
     return str(value) if value > -(1 << 31) else "INT32_MIN"
 
 
-def _quoted(text: str) -> str:
-    """A C string literal: printable ASCII as it is, every other UTF-8 byte in octal."""
-    return '"' + "".join(
-        chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}"
-        for byte in text.encode()
-    ) + '"'  # fmt: skip
-
-
 _RUN_DECLARATION = """
 /* One input, one output: the whole inference of one sample. */
 int bw_run(const int8_t *in, {out} *out);
@@ -180,109 +182,6 @@ int bw_run(const int8_t *in, {out} *out) {{
     int8_t *const bytes = (int8_t *)out;
     return bw_run_all(&in, &bytes);
 }}
-"""
-
-_THREADS = """\
-/* The workers of bw_set_threads. One inference has them at a time; another runs alone meanwhile. */
-enum { most_threads = 256, spins = 2000 };
-static struct {
-    pthread_mutex_t lock; /* of `jobs`, for workers that sleep */
-    pthread_cond_t more;
-    atomic_llong jobs; /* how many were given out */
-    atomic_flag busy;
-    bool stop;
-    pthread_t workers[most_threads];
-    int64_t threads;
-    void *arena;
-    const int8_t *const *inputs;
-    int8_t *const *outputs;
-    struct team team;
-} pool = {
-    .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER, .busy = ATOMIC_FLAG_INIT,
-    .threads = 1,
-};
-
-static void relax(int64_t turn) {
-    if (turn % spins == spins - 1) sched_yield();
-#if defined(__x86_64__)
-    else __builtin_ia32_pause();
-#endif
-}
-
-/* Until all have arrived as often as this thread has. */
-static void team_wait(struct team *team) {
-    long long mine = atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel);
-    long long all = (mine / team->threads + 1) * team->threads;
-    for (int64_t turn = 0; atomic_load_explicit(&team->arrived, memory_order_acquire) < all; turn++)
-        relax(turn);
-}
-
-static void *work(void *place) {
-    int64_t thread = (int64_t)(intptr_t)place;
-    for (long long done = 0;; done++) {
-        for (int64_t turn = 0; turn < spins; turn++) {
-            if (atomic_load_explicit(&pool.jobs, memory_order_acquire) > done) break;
-            relax(turn);
-        }
-        pthread_mutex_lock(&pool.lock);
-        while (atomic_load_explicit(&pool.jobs, memory_order_acquire) <= done)
-            pthread_cond_wait(&pool.more, &pool.lock);
-        bool stop = pool.stop;
-        pthread_mutex_unlock(&pool.lock);
-        if (stop) return NULL;
-        run_part(pool.arena, pool.inputs, pool.outputs, &pool.team, thread, pool.threads);
-    }
-}
-
-static void give_out(bool stop) {
-    pthread_mutex_lock(&pool.lock);
-    pool.stop = stop;
-    atomic_fetch_add_explicit(&pool.jobs, 1, memory_order_release);
-    pthread_cond_broadcast(&pool.more);
-    pthread_mutex_unlock(&pool.lock);
-}
-
-/* Whether there were workers, and free ones. */
-static bool run_together(void *arena, const int8_t *const *inputs, int8_t *const *outputs) {
-    if (atomic_flag_test_and_set_explicit(&pool.busy, memory_order_acquire)) return false;
-    bool together = pool.threads > 1;
-    if (together) {
-        pool.arena = arena;
-        pool.inputs = inputs;
-        pool.outputs = outputs;
-        give_out(false);
-        /* the last kernel ends with a wait, so all are done when the first thread is */
-        run_part(arena, inputs, outputs, &pool.team, 0, pool.threads);
-    }
-    atomic_flag_clear_explicit(&pool.busy, memory_order_release);
-    return together;
-}
-
-static void stop_workers(void) {
-    if (pool.threads > 1) give_out(true);
-    for (int64_t i = 1; i < pool.threads; i++) pthread_join(pool.workers[i], NULL);
-    pool.threads = 1;
-}
-
-int bw_set_threads(int threads) {
-    if (threads < 1 || threads > most_threads) return BW_BAD_ARGUMENT;
-    while (atomic_flag_test_and_set_explicit(&pool.busy, memory_order_acquire)) sched_yield();
-    stop_workers();
-    pool.stop = false;
-    atomic_store(&pool.jobs, 0);
-    int64_t made = 1;
-    while (made < threads
-           && pthread_create(&pool.workers[made], NULL, work, (void *)(intptr_t)made) == 0)
-        made++;
-    pool.threads = made;
-    pool.team.wait = team_wait;
-    pool.team.threads = made;
-    atomic_store(&pool.team.arrived, 0);
-    atomic_flag_clear_explicit(&pool.busy, memory_order_release);
-    return made == threads ? BW_OK : BW_NO_THREADS;
-}
-
-static __attribute__((destructor)) void end_workers(void) { bw_set_threads(1); }
 """
 
 _HEADER = """\
@@ -298,26 +197,16 @@ _HEADER = """\
  * bw_run and bw_run_all share one arena inside the library and wait for each other. After
  * bw_set_threads(n) an inference uses n threads, its caller's among them.
  */
-#ifndef BITWRIGHT_MODEL_H
-#define BITWRIGHT_MODEL_H
-
-#include <stddef.h>
-#include <stdint.h>
-
-#ifdef __cplusplus
-extern "C" {{
-#endif
-
-#define BW_ABI_VERSION {abi}
+{begin}
 #define BW_INPUTS {inputs}
 #define BW_OUTPUTS {outputs}
 {sizes}
 
 enum {{
     BW_OK = 0,
-    BW_CPU_TOO_OLD = 1, /* this processor lacks an instruction: see bw_missing_cpu_feature */
+    BW_CPU_TOO_OLD = 1,  /* this processor lacks an instruction: see bw_missing_cpu_feature */
     BW_BAD_ARGUMENT = 2, /* a null pointer, an arena that is not aligned, a number out of range */
-    BW_NO_THREADS = 3   /* the system gave fewer threads */
+    BW_NO_THREADS = 3    /* the system gave fewer threads */
 }};
 
 #define BW_ARENA_BYTES {arena}
@@ -355,41 +244,16 @@ int bw_output_count(void);
 const bw_tensor *bw_input(int index);  /* NULL outside of 0 .. bw_input_count() - 1 */
 const bw_tensor *bw_output(int index);
 
-int bw_abi_version(void);
-const char *bw_model_name(void);
-const char *bw_cpu(void);                 /* the processor level whose code runs here */
-const char *bw_missing_cpu_feature(void); /* NULL where this processor can run it */
-
-#ifdef __cplusplus
-}}
-#endif
-
-#endif
-"""
+{common}"""
 
 _SOURCE = """\
-#include "model.h"
-
-#include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-
-/* Threads that run one inference together; the code calls `wait` between its kernels. */
-struct team {{
-    void (*wait)(struct team *);
-    int64_t threads;
-    atomic_llong arrived;
-}};
-
+{includes}
 {declared}
 
 {input_tensors}
 
 {output_tensors}
 
-int bw_abi_version(void) {{ return BW_ABI_VERSION; }}
-const char *bw_model_name(void) {{ return {model}; }}
 size_t bw_arena_bytes(void) {{ return BW_ARENA_BYTES; }}
 int bw_input_count(void) {{ return inputs_count; }}
 int bw_output_count(void) {{ return outputs_count; }}
@@ -402,54 +266,31 @@ const bw_tensor *bw_output(int index) {{
     return index >= 0 && index < outputs_count ? &outputs_table[index] : NULL;
 }}
 
-{missing}
+{code}
 
-struct level {{
-    const char *name;
-    const char *(*missing)(void);
-    void (*run)({parameters});
+{common}
+struct work {{
+    void *arena;
+    const int8_t *const *inputs;
+    int8_t *const *outputs;
 }};
-
-/* the highest first */
-static const struct level levels[] = {{
-{levels}
-}};
-enum {{ levels_count = sizeof levels / sizeof levels[0] }};
-
-/* The first level that this processor has, else the lowest. */
-static const struct level *chosen(void) {{
-    static const struct level *_Atomic known;
-    const struct level *level = atomic_load_explicit(&known, memory_order_relaxed);
-    if (level == NULL) {{
-        {init}
-        level = levels;
-        while (level < levels + levels_count - 1 && level->missing() != NULL) level++;
-        atomic_store_explicit(&known, level, memory_order_relaxed);
-    }}
-    return level;
-}}
-
-const char *bw_cpu(void) {{ return chosen()->name; }}
-const char *bw_missing_cpu_feature(void) {{ return chosen()->missing(); }}
 
 static void run_part(
-    void *arena, const int8_t *const *inputs, int8_t *const *outputs, struct team *team,
-    int64_t thread, int64_t threads
+    const struct work *work, struct team *team, int64_t thread, int64_t threads
 ) {{
-    chosen()->run({call});
+    chosen()->code.run({call});
 }}
 
 {threads}
 int bw_run_with(void *arena, const int8_t *const *inputs, int8_t *const *outputs) {{
-    const struct level *level = chosen();
-    if (level->missing() != NULL) return BW_CPU_TOO_OLD;
+    if (bw_missing_cpu_feature() != NULL) return BW_CPU_TOO_OLD;
     if (arena == NULL || (uintptr_t)arena % BW_ARENA_ALIGNMENT != 0) return BW_BAD_ARGUMENT;
     if (inputs == NULL || outputs == NULL) return BW_BAD_ARGUMENT;
     for (int i = 0; i < inputs_count; i++)
         if (inputs[i] == NULL) return BW_BAD_ARGUMENT;
     for (int i = 0; i < outputs_count; i++)
         if (outputs[i] == NULL) return BW_BAD_ARGUMENT;
-    if (!run_together(arena, inputs, outputs)) run_part(arena, inputs, outputs, NULL, 0, 1);
+    run(&(struct work){{arena, inputs, outputs}});
     return BW_OK;
 }}
 
@@ -464,3 +305,30 @@ int bw_run_all(const int8_t *const *inputs, int8_t *const *outputs) {{
     return status;
 }}
 {run}"""
+
+_EXAMPLE = """\
+/* One inference. In this folder: cc example.c -I. -L. -lmodel -Wl,-rpath,'$ORIGIN' -o example */
+#include "model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+int main(void) {{
+{buffers}
+    const int8_t *inputs[BW_INPUTS];
+    int8_t *outputs[BW_OUTPUTS];
+{fills}
+{drains}
+
+    if (bw_missing_cpu_feature() != NULL) {{
+        fprintf(stderr, "this processor lacks %s\\n", bw_missing_cpu_feature());
+        return EXIT_FAILURE;
+    }}
+    if (bw_run_all(inputs, outputs) != BW_OK) return EXIT_FAILURE;
+    const bw_tensor *out = bw_output(0);
+    printf("%s on %s, real values of %s:\\n", bw_model_name(), bw_cpu(), out->name);
+    for (int64_t i = 0; i < out->size && i < 10; i++)
+        printf("%g\\n", out->scale * (double)(output0[i] - out->zero_point));
+    return EXIT_SUCCESS;
+}}
+"""

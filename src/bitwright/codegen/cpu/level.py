@@ -1,7 +1,8 @@
 """Processor levels: which instructions the code may use, and what a library checks at run time.
 
 The x86-64 levels are those of the psABI, without the few instructions that C compilers cannot
-test for. An object depends on the level only, never on the machine that made it.
+test for; `aarch64` is Armv8.0-A. An object depends on the level only, never on the machine that
+made it.
 """
 
 import platform
@@ -31,9 +32,19 @@ class CpuLevel:
         return {"x86_64": "x86-64", "aarch64": "generic"}[self.machine]
 
     @property
+    def is_foreign(self) -> bool:
+        """Whether another machine than this one runs it."""
+        return self.machine != platform.machine()
+
+    @property
     def has_dot_products(self) -> bool:
         """Whether it multiplies and adds bytes in vectors of 512 bits."""
         return set(_DOT_PRODUCTS) <= set(self.features)
+
+    @property
+    def has_fused(self) -> bool:
+        """Whether it multiplies and adds floats with one rounding."""
+        return self.machine == "aarch64" or "fma" in self.features
 
     @property
     def vector_bits(self) -> int:
@@ -52,6 +63,9 @@ _V3 = (*_V2, "avx", "avx2", "bmi", "bmi2", "fma")
 _V4 = (*_V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
 _DOT_PRODUCTS = ("avx512vnni", "avx512vbmi")
 
+CROSS = "aarch64"
+"""The architecture that other machines make code for."""
+
 LEVELS = {
     level.name: level
     for level in (
@@ -60,7 +74,8 @@ LEVELS = {
         CpuLevel("x86-64-v3", "x86_64", _V3),
         CpuLevel("x86-64-v4", "x86_64", _V4),
         CpuLevel("x86-64-v4-vnni", "x86_64", (*_V4, *_DOT_PRODUCTS)),
-        CpuLevel("armv8-a", "aarch64", ()),
+        CpuLevel("aarch64", "aarch64", ()),
+        CpuLevel("aarch64+dotprod", "aarch64", ("dotprod",)),
     )
 }
 
@@ -69,13 +84,19 @@ def cpu_levels(names: str) -> tuple[CpuLevel, ...]:
     """The levels of a list such as `x86-64-v3,x86-64-v4-vnni`, the highest first.
 
     Raises:
-        CpuLevelError: as `cpu_level`, or a level that is named twice.
+        CpuLevelError: as `cpu_level`, a level that is named twice, or two architectures.
     """
     chosen = [cpu_level(name.strip()) for name in names.split(",")]
     if len(set(chosen)) < len(chosen):
         raise CpuLevelError(
             f"The CPU levels {names!r} name one twice; expected each once, such as "
             "x86-64-v3,x86-64-v4-vnni"
+        )
+    machines = sorted({level.machine for level in chosen})
+    if len(machines) > 1:
+        raise CpuLevelError(
+            f"The CPU levels {names!r} are for {' and '.join(machines)}; a library is for one "
+            "architecture, so compile once for each"
         )
     order = list(LEVELS.values())
     return tuple(sorted(chosen, key=order.index, reverse=True))
@@ -84,13 +105,13 @@ def cpu_levels(names: str) -> tuple[CpuLevel, ...]:
 def cpu_level(name: str) -> CpuLevel:
     """The level of this name, or for `host` the highest one that this machine has.
 
+    Code for aarch64 is made on any machine that code is made on, other code on its own.
+
     Raises:
-        CpuLevelError: an unknown name, or a level of another architecture than this machine's
-            (the compiler that links the library is a native one).
+        CpuLevelError: an unknown name, or a level that this machine makes no code for.
     """
     machine = platform.machine()
     here = [level for level in LEVELS.values() if level.machine == machine]
-    known = ", ".join(["host", *(level.name for level in here)])
     if not here:
         machines = ", ".join(sorted({level.machine for level in LEVELS.values()}))
         raise CpuLevelError(
@@ -100,9 +121,22 @@ def cpu_level(name: str) -> CpuLevel:
     if name == "host":
         flags = _host_features()
         return [level for level in here if flags.issuperset(level.features)][-1]
-    if name not in LEVELS or LEVELS[name] not in here:
-        raise CpuLevelError(f"CPU level {name!r} is not one of those of this machine: {known}")
-    return LEVELS[name]
+    made = {level.name: level for level in LEVELS.values() if level.machine in (machine, CROSS)}
+    if name not in made:
+        known = ", ".join(["host", *made])
+        raise CpuLevelError(f"CPU level {name!r} is none that this machine makes code for: {known}")
+    return made[name]
+
+
+def host_processor() -> str:
+    """The model name of this machine's processor, and its numbers where the system tells them."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().split("\n\n", 1)[0].splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    fields = ("model name", "cpu family", "model", "stepping", "cache size", "CPU part")
+    found = (line.partition(":") for line in lines)
+    return ", ".join(value.strip() for name, _, value in found if name.strip() in fields)
 
 
 def _host_features() -> set[str]:
@@ -113,9 +147,9 @@ def _host_features() -> set[str]:
         return set()
     spelled = {
         "pni": "sse3", "sse4_1": "sse4.1", "sse4_2": "sse4.2", "bmi1": "bmi",
-        "avx512_vnni": "avx512vnni",
+        "avx512_vnni": "avx512vnni", "asimddp": "dotprod",
     }  # fmt: skip
     for line in lines:
-        if line.startswith("flags"):
+        if line.startswith(("flags", "Features")):
             return {spelled.get(flag, flag) for flag in line.split(":", 1)[1].split()}
     return set()

@@ -18,6 +18,7 @@ from bitwright.codegen.cpu.errors import NotIntegerError
 from bitwright.codegen.cpu.fusion import FUSED, fusions
 from bitwright.codegen.cpu.level import CpuLevel
 from bitwright.codegen.cpu.program import ENTRY, Kernel, Program
+from bitwright.codegen.cpu.tiles import Choose, by_model
 from bitwright.codegen.cpu.values import Values, element_of
 from bitwright.ir import graph
 from bitwright.ir.context import new_context
@@ -54,8 +55,12 @@ class Lowered:
     arena_bytes: int
 
 
-def lower(module: ir.Module, level: CpuLevel, entry: str = ENTRY) -> Lowered:
+def lower(
+    module: ir.Module, level: CpuLevel, entry: str = ENTRY, choose: Choose = by_model
+) -> Lowered:
     """Lower @main to kernels and a function `entry(arena, inputs..., outputs...)`.
+
+    `choose` takes the tiles of dot products, which change no result.
 
     Raises:
         NotIntegerError: a float as input or output, an accumulator as input, an operation without
@@ -64,7 +69,9 @@ def lower(module: ir.Module, level: CpuLevel, entry: str = ENTRY) -> Lowered:
     _check(module)
     program = Program()
     fused = fusions(module) if level.has_dot_products else {}
-    values = Values(module, program, channels_last=level.has_dot_products, fused=fused)
+    values = Values(
+        module, program, channels_last=level.has_dot_products, fused=fused, choose=choose
+    )
     step = 0
     for step, operation in enumerate(graph.operations(module)):
         kind = operation.operation.name

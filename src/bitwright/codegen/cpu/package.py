@@ -1,16 +1,48 @@
-"""What C and C++ builds find the library by: CMake, pkg-config, an example, a manifest."""
+"""What a package is, and the files that C and C++ builds find it by."""
 
 import hashlib
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bitwright.codegen.cpu.interface import ABI_VERSION, HEADER, LIBRARY, Interface
+from bitwright.codegen.cpu.level import CpuLevel
+from bitwright.codegen.cpu.shared_c import ABI_VERSION
 
+LIBRARY = "libmodel.so"
+HEADER = "model.h"
 MANIFEST = "manifest.json"
 EXAMPLE = "example.c"
+
+
+@dataclass(frozen=True)
+class Package:
+    """A library to be linked, with its texts.
+
+    Args:
+        model: the model's name.
+        kind: what it is, such as `an integer network`.
+        levels: the processors that it has code for.
+        header: `model.h`.
+        source: the C of its functions.
+        example: a C program; its first line says how it is compiled.
+        objects: names of the objects with the code.
+        described: what the manifest says about the model.
+        files: names of further files that belong to it.
+    """
+
+    model: str
+    kind: str
+    levels: tuple[CpuLevel, ...]
+    header: str
+    source: str
+    example: str
+    objects: tuple[str, ...]
+    described: Mapping[str, Any]
+    files: tuple[str, ...] = ()
 
 
 def package_name(model: str) -> str:
@@ -18,8 +50,8 @@ def package_name(model: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]+", "_", model).strip("_") or "model"
 
 
-def write_package(given: Interface, folder: Path) -> tuple[str, ...]:
-    """Write the files beside the library in `folder`; returns their names.
+def write_package(given: Package, folder: Path) -> tuple[str, ...]:
+    """Write the files beside the library in `folder`; returns the names of all of the package.
 
     They name the library by the folder that they lie in, so that all may be moved together.
     """
@@ -27,45 +59,34 @@ def write_package(given: Interface, folder: Path) -> tuple[str, ...]:
     texts = {
         f"{name}-config.cmake": _CMAKE.format(name=name, library=LIBRARY),
         f"{name}.pc": _PKG_CONFIG.format(
-            name=name, version=metadata.version("bitwright"),
+            name=name, kind=given.kind, version=metadata.version("bitwright"),
             stem=LIBRARY.removeprefix("lib").removesuffix(".so"),
         ),
-        EXAMPLE: _EXAMPLE.format(
-            header=HEADER,
-            fills="\n".join(f"    inputs[{n}] = input{n};" for n in range(len(given.inputs))),
-            drains="\n".join(f"    outputs[{n}] = (int8_t *)output{n};"
-                             for n in range(len(given.outputs))),
-            buffers="\n".join([
-                *(f"    static int8_t input{n}[BW_INPUT_{n}_SIZE]; /* your numbers */"
-                  for n in range(len(given.inputs))),
-                *(f"    static {tensor.type} output{n}[BW_OUTPUT_{n}_SIZE];"
-                  for n, tensor in enumerate(given.outputs)),
-            ]),
-        ),
+        EXAMPLE: given.example,
     }  # fmt: skip
     for file, text in texts.items():
         (folder / file).write_text(text, encoding="utf-8")
-    manifest = _manifest(given, {file: folder / file for file in (LIBRARY, HEADER, *texts)})
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    return (*texts, MANIFEST)
-
-
-def _manifest(given: Interface, files: dict[str, Path]) -> dict[str, Any]:
-    return {
+    files = (LIBRARY, HEADER, *given.files, *texts)
+    manifest = {
         "model": given.model,
+        "kind": given.kind,
         "abi_version": ABI_VERSION,
-        "arena_bytes": given.arena_bytes,
         "cpu": [
             {"level": level.name, "machine": level.machine, "features": list(level.features)}
             for level in given.levels
         ],
-        "inputs": [tensor.described for tensor in given.inputs],
-        "outputs": [tensor.described for tensor in given.outputs],
+        **given.described,
         "versions": {name: metadata.version(name) for name in ("bitwright", "torch-mlir")},
-        "sha256": {
-            name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()
-        },
+        "bytes": {file: (folder / file).stat().st_size for file in files},
+        "sha256": {file: _sha256(folder / file) for file in files},
     }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    return (*files, MANIFEST)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 _CMAKE = """\
@@ -84,35 +105,8 @@ _PKG_CONFIG = """\
 prefix=${{pcfiledir}}
 
 Name: {name}
-Description: an integer network compiled by Bitwright
+Description: {kind} compiled by Bitwright
 Version: {version}
 Cflags: -I${{prefix}}
 Libs: -L${{prefix}} -Wl,-rpath,${{prefix}} -l{stem}
 """
-
-_EXAMPLE = """\
-/* One inference. In this folder: cc {name_file} -I. -L. -lmodel -Wl,-rpath,'$ORIGIN' -o example */
-#include "{header}"
-
-#include <stdio.h>
-#include <stdlib.h>
-
-int main(void) {{
-{buffers}
-    const int8_t *inputs[BW_INPUTS];
-    int8_t *outputs[BW_OUTPUTS];
-{fills}
-{drains}
-
-    if (bw_missing_cpu_feature() != NULL) {{
-        fprintf(stderr, "this processor lacks %s\\n", bw_missing_cpu_feature());
-        return EXIT_FAILURE;
-    }}
-    if (bw_run_all(inputs, outputs) != BW_OK) return EXIT_FAILURE;
-    const bw_tensor *out = bw_output(0);
-    printf("%s on %s, real values of %s:\\n", bw_model_name(), bw_cpu(), out->name);
-    for (int64_t i = 0; i < out->size && i < 10; i++)
-        printf("%g\\n", out->scale * (double)(output0[i] - out->zero_point));
-    return EXIT_SUCCESS;
-}}
-""".replace("{name_file}", EXAMPLE)

@@ -5,8 +5,8 @@ threads)`. Every memory that a kernel touches is an argument with static shape t
 aliases, so that LLVM keeps sums in registers and vectorises without run-time checks.
 
 Each thread of a team runs the whole entry. A kernel that shares its work does its part in every
-thread; any other runs in the first one. Behind each kernel all wait for all: `team` points to the
-address of a function of C that does it, which takes `team`.
+thread; any other runs in the first one. Before and behind a kernel that is shared, and at the end,
+all wait for all: `team` points to the address of a function of C that does it, which takes `team`.
 """
 
 import re
@@ -21,7 +21,7 @@ from torch_mlir import ir
 from bitwright.codegen.cpu.arena import ALIGNMENT, Buffer, place
 
 ENTRY = "network"
-_TEAM = "%team: !llvm.ptr, %thread: index, %threads: index"
+TEAM = "%team: !llvm.ptr, %thread: index, %threads: index"
 _NEXT = (
     "%unit = arith.constant 1 : index",
     "%next_thread = arith.addi %thread, %unit : index",
@@ -235,7 +235,7 @@ class Kernel:
             f"{view.name}: {view.type} {{llvm.noalias}}" for _, view in self.arguments
         )
         if self.shared:
-            arguments = ", ".join([arguments, _TEAM])
+            arguments = ", ".join([arguments, TEAM])
         lines = [*_NEXT, *self.lines] if self.shared else self.lines
         body = "\n".join(f"    {line}" for line in lines)
         head = f"  func.func @{self.name}({arguments}) attributes {{{_PRIVATE}}} {{"
@@ -313,7 +313,7 @@ class Program:
             f"{memory.argument}: {memref('i8', [memory.size])}" for memory in self.arguments
         )
         body = "\n".join(f"    {line}" for line in [*PLACE, *self._calls()])
-        head = f"  func.func @{entry}(%arena: {arena}, {arguments}, {_TEAM}) {{"
+        head = f"  func.func @{entry}(%arena: {arena}, {arguments}, {TEAM}) {{"
         return f"{head}\n{body}\n    return\n  }}"
 
     def _calls(self) -> list[str]:
@@ -344,7 +344,9 @@ class Program:
                 types += ["!llvm.ptr", "index", "index"]
             call = f"func.call @{kernel.name}({', '.join(names)}) : ({', '.join(types)}) -> ()"
             lines += [call] if kernel.shared else ["scf.if %is_first {", call, "}"]
-            lines += _WAIT
+            next_ = self._kernels[number + 1 :][:1]
+            if kernel.shared or not next_ or next_[0].shared:
+                lines += _WAIT
         return lines
 
     def _constant_view(

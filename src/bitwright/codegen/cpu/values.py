@@ -18,6 +18,7 @@ from bitwright.codegen.cpu.program import (
     count,
     row_major,
 )
+from bitwright.codegen.cpu.tiles import Choose, by_model
 from bitwright.ir import graph
 from bitwright.ir.checks import ints
 from bitwright.ir.types import is_accumulator, quant_params, shape_of
@@ -92,17 +93,19 @@ class Values:
 
     Args:
         fused: sums that a requantize takes over in registers; they have no memory.
+        choose: the tiles of its dot products.
     """
 
     def __init__(
         self, module: ir.Module, program: Program, *, channels_last: bool = False,
-        fused: Mapping[ir.Value, Any] | None = None,
+        fused: Mapping[ir.Value, Any] | None = None, choose: Choose = by_model,
     ) -> None:  # fmt: skip
         self._memories: dict[ir.Value, Memory] = {}
         self._root: dict[ir.Value, ir.Value] = {}
         self._lifetimes: dict[ir.Value, _Lifetime] = {}
         self._channels_last: set[ir.Value] = set()
         self._fused = fused or {}
+        self.choose = choose
         self.copies: list[tuple[ir.Value, Memory]] = []
         operations = list(graph.operations(module))
         if channels_last:

@@ -114,6 +114,26 @@ class VectorCode:
             f"({INTS}, {BYTES}, {BYTES}) -> {INTS}"
         )
 
+    def fused(self, left: str, right: str, total: str, type_: str, *, fused: bool) -> str:
+        """left * right + total, rounded once, or twice where the processor cannot."""
+        if fused:
+            return self.make(f"vector.fma {left}, {right}, {total} : {type_}")
+        return self.apply("addf", self.apply("mulf", left, right, type_), total, type_)
+
+    def total(self, vector: str, lanes: int) -> str:
+        """The sum of a vector of floats: halves are added until one number is left."""
+        while lanes > 1:
+            type_, lanes = f"vector<{lanes}xf32>", lanes // 2
+            halves = [
+                self.make(
+                    f"vector.extract_strided_slice {vector} {{offsets = [{at}], sizes = [{lanes}], "
+                    f"strides = [1]}} : {type_} to vector<{lanes}xf32>"
+                )
+                for at in (0, lanes)
+            ]
+            vector = self.apply("addf", *halves, f"vector<{lanes}xf32>")
+        return self.make(f"vector.extract {vector}[0] : f32 from vector<1xf32>")
+
     @contextmanager
     def loop(self, count: int, *, shared: bool = False) -> Iterator[str]:
         """The lines inside run for each index below `count`, or in this thread's part of them."""

@@ -87,6 +87,10 @@ class Tokenizer(Protocol):
         """The bytes that `token` adds to a text whose last token was `previous`."""
         ...
 
+    def described(self) -> dict[str, Any]:
+        """What `tokenizer_file` makes it from again, as JSON-ready data; `kind` says which."""
+        ...
+
 
 @dataclass(frozen=True)
 class Decoder:

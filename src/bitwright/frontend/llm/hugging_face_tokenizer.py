@@ -8,6 +8,7 @@ from bitwright.frontend.llm.errors import InvalidModelError
 from bitwright.frontend.llm.json_file import read_json
 from bitwright.frontend.llm.packages import package
 
+KIND = "tokenizers"
 SPACE = "\u2581"
 
 
@@ -65,6 +66,25 @@ class HuggingFaceTokenizer:
             return bytes.fromhex(text[3:5])
         data = text.replace(SPACE, " ").encode()
         return data.removeprefix(b" ") if self._strips_space and previous == self._first else data
+
+    def described(self) -> dict[str, Any]:
+        """See `Tokenizer`."""
+        return {
+            "kind": KIND,
+            "tokenizer": self._tokenizer.to_str(),
+            "byte_level": self._byte_level,
+            "begin": self._begin[0] if self._begin else None,
+            "stops": sorted(self.stops),
+        }
+
+    @classmethod
+    def of_description(cls, given: Mapping[str, Any]) -> "HuggingFaceTokenizer":
+        """The inverse of `described`."""
+        library = package("tokenizers", "byte-level tokenizers")
+        return cls(
+            library.Tokenizer.from_str(given["tokenizer"]), byte_level=given["byte_level"],
+            begin=given["begin"], stops=frozenset(given["stops"]),
+        )  # fmt: skip
 
 
 def of_folder(

@@ -8,7 +8,9 @@ Characters that end up in no piece become byte tokens.
 import heapq
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+KIND = "score bpe"
 _Candidate = tuple[float, int, int, bytes]
 """Negated score, where its left and its right part start, the joined text."""
 
@@ -45,7 +47,9 @@ class ScoreBpe:
     ) -> None:
         self.stops = stops
         self._scores = scores
-        self._tokens = {pieces[token]: token for token in sorted(joined, reverse=True)}
+        self._pieces, self._joined_tokens = pieces, sorted(joined)
+        self._silent = silent
+        self._tokens = {pieces[token]: token for token in reversed(self._joined_tokens)}
         self._byte_tokens = byte_tokens
         self._unknown = () if unknown is None else (unknown,)
         self._begin = begin
@@ -72,12 +76,39 @@ class ScoreBpe:
 
     def piece(self, previous: int, token: int) -> bytes:
         """The bytes that `token` adds to a text whose last token was `previous`."""
-        printed = self._printed[token]
+        printed = self._printed[token] if token < len(self._printed) else b""
         return (
             printed.removeprefix(b" ")
             if self._prefix_space and previous == self._begin
             else printed
         )
+
+    def described(self) -> dict[str, Any]:
+        """See `Tokenizer`."""
+        return {
+            "kind": KIND,
+            "pieces": [piece.decode("latin-1") for piece in self._pieces],
+            "scores": list(self._scores),
+            "joined": self._joined_tokens,
+            "byte_tokens": list(self._byte_tokens.items()),
+            "unknown": self._unknown[0] if self._unknown else None,
+            "begin": self._begin,
+            "stops": sorted(self.stops),
+            "whole": sorted(self._whole.values()),
+            "silent": sorted(self._silent),
+            "prefix_space": self._prefix_space,
+        }
+
+    @classmethod
+    def of_description(cls, given: Mapping[str, Any]) -> "ScoreBpe":
+        """The inverse of `described`."""
+        return cls(
+            [piece.encode("latin-1") for piece in given["pieces"]], given["scores"],
+            joined=given["joined"], byte_tokens=dict(given["byte_tokens"]),
+            unknown=given["unknown"], begin=given["begin"], stops=frozenset(given["stops"]),
+            whole=given["whole"], silent=frozenset(given["silent"]),
+            prefix_space=given["prefix_space"],
+        )  # fmt: skip
 
     def _joined(self, text: bytes) -> list[int]:
         if not text:

@@ -1,5 +1,6 @@
 """SentencePiece's tokenizer.model, of folders that have no tokenizer.json."""
 
+import base64
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from bitwright.frontend.llm.hugging_face_tokenizer import SPACE, stop_tokens
 from bitwright.frontend.llm.json_file import read_json
 from bitwright.frontend.llm.packages import package
 
+KIND = "sentencepiece"
 MOST_BYTES = 1 << 26
 
 
@@ -38,6 +40,22 @@ class SentencePieceTokenizer:
         printed = self._printed[token] if token < len(self._printed) else b""
         first = self._prefix_space and [previous] == self._begin
         return printed.removeprefix(b" ") if first else printed
+
+    def described(self) -> dict[str, Any]:
+        """See `Tokenizer`."""
+        return {
+            "kind": KIND,
+            "model": base64.b64encode(self._processor.serialized_model_proto()).decode(),
+            "begin": bool(self._begin),
+            "stops": sorted(self.stops),
+        }
+
+    @classmethod
+    def of_description(cls, given: Mapping[str, Any]) -> "SentencePieceTokenizer":
+        """The inverse of `described`."""
+        library = package("sentencepiece", "tokenizer.model")
+        processor = library.SentencePieceProcessor(model_proto=base64.b64decode(given["model"]))
+        return cls(processor, begin=given["begin"], stops=frozenset(given["stops"]))
 
 
 def _printed(processor: Any, token: int) -> bytes:

@@ -22,6 +22,9 @@ class LazyWeights(Mapping[str, Weight]):
     def __getitem__(self, name: str) -> Weight:
         return self._readers[name]()
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._readers  # a Mapping's own would read it
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._readers)
 
