@@ -8,7 +8,8 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from bitwright.fpga import blocks, carry, sites, tools
@@ -100,17 +101,19 @@ def build_bitstream(
     if not sources:
         raise MissingRtl(rtl_folder)
     plan = plan_clock(target, clock_mhz)
-    runner = _Runner(folder, progress, count=_SYNTHESIS_STEPS + attempts + 1)
+    ecp5 = target.family == "ecp5"
+    runner = _Runner(folder, progress, count=_SYNTHESIS_STEPS + ecp5 + attempts + 1)
     board = runner.write("board.v", board_verilog(target, plan, machine_top=machine_top))
     runner.write(file_name(target), constraints(target))
-    bitstream = folder / f"bitwright.{'bit' if target.family == 'ecp5' else 'bin'}"
+    bitstream = folder / f"bitwright.{'bit' if ecp5 else 'bin'}"
     for stale in (bitstream, folder / "bitstream.json"):
         stale.unlink(missing_ok=True)
 
     synthesis = _synthesise(runner, [*sources, board], TOP, target)
     check_fits(machine_top, synthesis.resources, target)
-    if target.family == "ecp5":
-        sites.assign(runner.folder / "netlist.json", target.device_option)
+    if ecp5:
+        with runner.step("sites of multiplier blocks"):
+            sites.assign(runner.folder / "netlist.json", target.device_option)
     best = None
     for attempt in range(seed, seed + attempts):
         layout, timing = _place_and_route(runner, target, attempt)
@@ -246,6 +249,15 @@ class _Runner:
         partial.write_text(text)
         return partial.replace(path)
 
+    @contextmanager
+    def step(self, title: str) -> Generator[None]:
+        """Say that a step begins; remember how long it took."""
+        if self._progress is not None:
+            self._progress(title, len(self.seconds) + 1, self._count)
+        begin = time.perf_counter()
+        yield
+        self.seconds[title] = round(time.perf_counter() - begin, 2)
+
     def yosys(self, step: str, script: Sequence[str], *, results: Sequence[str]) -> None:
         """Run a script of yosys commands, which writes the partial files of `results`."""
         self.write(f"{step}.ys", "\n".join(script) + "\n")
@@ -261,13 +273,10 @@ class _Runner:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         """Run one program; its `results` get their final names if it succeeds."""
-        if self._progress is not None:
-            self._progress(step, len(self.seconds) + 1, self._count)
         tool = tools.find(name)
         command = [*tool.command, *arguments]
         log = self.folder / f"{step.replace(' (', '-').replace(')', '').replace(' ', '-')}.log"
-        begin = time.perf_counter()
-        with log.open("w") as sink:
+        with self.step(step), log.open("w") as sink:
             done = subprocess.run(
                 command,
                 cwd=self.folder,
@@ -282,6 +291,5 @@ class _Runner:
             raise ToolFailed(step, command, self.folder, done.returncode, log, _message(log))
         for result in results:
             (self.folder / partial_name(result)).replace(self.folder / result)
-        self.seconds[step] = round(time.perf_counter() - begin, 2)
         if tool.version:
             self.tools[name] = tool.version
