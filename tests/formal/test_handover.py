@@ -265,6 +265,5 @@ def test_handover(prove) -> None:
             ("the output stage goes over too soon", "pending & ~active", "pending"),
             ("the output stage never goes over again", "active.eq(0)", "active.eq(1)"),
             ("one is forgotten", "m.d.sync += pending.eq(1)", "m.d.sync += pending.eq(~active)"),
-            ("it counts once more", "counting & (left != 1)", "counting"),
         ),
     )  # fmt: skip

@@ -229,7 +229,7 @@ def test_options_of_the_machine_on_a_cpu(
     [
         ("ulx3s-12f", "host", 2, "--cpu is host, and the target 'ulx3s-12f' is no processor; leave "
          "it out, or compile for cpu"),
-        ("cpu", "486", 5, "CPU level '486' is not one of those of this machine: "),
+        ("cpu", "486", 5, "CPU level '486' is none that this machine makes code for: "),
     ],
 )  # fmt: skip
 def test_processor_levels(

@@ -106,9 +106,15 @@ def versions() -> str:
 
 
 def call(
-    step: str, command: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
+    step: str,
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    copies: Mapping[str, Path] | None = None,
 ) -> str:
     """Runs a tool in a folder and returns what it printed.
+
+    What it says of files in `copies` is said of those that they are copies of.
 
     Raises:
         BuildError: it ended with an exit status other than 0.
@@ -125,5 +131,8 @@ def call(
         check=False,
     )
     if done.returncode != 0:
-        raise BuildError(step, command, folder, done.stdout)
+        said = done.stdout
+        for name, path in (copies or {}).items():
+            said = said.replace(f" {name}:", f" {path}:")
+        raise BuildError(step, command, folder, said)
     return done.stdout

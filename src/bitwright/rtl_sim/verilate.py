@@ -125,8 +125,8 @@ def build_simulator(
     folder.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f"build-{key}-", dir=folder))
     shutil.copytree(_HARNESS, work / "harness")
-    copies = [f"{number}-{path.name}" for number, path in enumerate(sources)]
-    for path, name in zip(sources, copies, strict=True):  # make cannot have a space in a path
+    copies = {f"{number}-{path.name}": path for number, path in enumerate(sources)}
+    for name, path in copies.items():  # make cannot have a space in a path
         shutil.copy(path, work / name)
     command = [
         *toolchain.verilator(), *_VERILATOR_FLAGS, *trace, "-Mdir", ".",
@@ -134,7 +134,7 @@ def build_simulator(
         "-CFLAGS", f"-Iharness {' '.join(definitions)}", *_compression(waves, work),
         *copies, "harness/harness.cpp",
     ]  # fmt: skip
-    toolchain.call("Verilator", command, work, toolchain.verilator_environment())
+    toolchain.call("Verilator", command, work, toolchain.verilator_environment(), copies)
     runtime = folder / f"runtime-{_digest(toolchain.versions(), *_MAKE_FLAGS, *trace)}"
     _compile(work, runtime, make_flags)
     (work / "simulator").replace(program)
