@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bitwright import targets
 from bitwright.fpga import sites
 
 GROUPS = 6
@@ -67,3 +68,12 @@ def test_nothing_to_arrange(tmp_path: Path, groups: int, in_group: int) -> None:
     before = path.read_bytes()
     assert sites.assign(path, "--25k") == 0
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["ulx3s-12f", "ulx3s-25f", "ulx3s-85f"])
+def test_a_board_has_a_site_for_each_of_its_blocks(tmp_path: Path, name: str) -> None:
+    target = targets.get_fpga(name)
+    path = _netlist(tmp_path / "netlist.json", groups=1, in_group=target.resources.dsp)
+    assert sites.assign(path, target.device_option) == target.resources.dsp
+    assert len(set(_sites(path).values())) == target.resources.dsp
+    assert sites.assign(_netlist(path, 1, target.resources.dsp + 1), target.device_option) == 0

@@ -6,15 +6,14 @@ are scarce.
 """
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-_BLOCK = "MULT18X18D"
+from bitwright.fpga.cells import MULTIPLIER, Cell, ends
+
 _FLIP_FLOP = "TRELLIS_FF"
 _OPERAND_BITS, _PRODUCT_BITS = 18, 36
 _CONTROLS = {"CLK": "CLK0", "CE": "CE0", "RST": "RST0"}  # of a register, and the pin of each
-_Cell = dict[str, Any]
 
 
 def absorb(netlist: Path) -> int:
@@ -29,26 +28,22 @@ def absorb(netlist: Path) -> int:
     """
     design: dict[str, Any] = json.loads(netlist.read_text())
     gone = sum(
-        _absorb(module["cells"], module["ports"])
+        _absorb(module)
         for module in design["modules"].values()
-        if any(cell["type"] == _BLOCK for cell in module["cells"].values())
+        if any(cell["type"] == MULTIPLIER for cell in module["cells"].values())
     )
     if gone:
         netlist.write_text(json.dumps(design))
     return gone
 
 
-def _absorb(cells: dict[str, _Cell], ports: dict[str, Any]) -> int:
+def _absorb(module: dict[str, Any]) -> int:
+    cells: dict[str, Cell] = module["cells"]
     plain = {name: cell for name, cell in cells.items() if _is_plain(cell)}
     by_result = {cell["connections"]["Q"][0]: name for name, cell in plain.items()}
     by_data = {cell["connections"]["DI"][0]: name for name, cell in plain.items()}
-    ends: Counter[Any] = Counter(  # of a net: its driver and its readers
-        bit
-        for owner in (*cells.values(), *ports.values())
-        for bits in owner.get("connections", {"": owner.get("bits", [])}).values()
-        for bit in bits
-    )
-    for block in [cell for cell in cells.values() if cell["type"] == _BLOCK]:
+    count = ends(module)
+    for block in [cell for cell in cells.values() if cell["type"] == MULTIPLIER]:
         pins = block["connections"]
         operands = [
             pin
@@ -56,12 +51,12 @@ def _absorb(cells: dict[str, _Cell], ports: dict[str, Any]) -> int:
             if pins[pin] != ["0"]
         ]
         product = [
-            pin for pin in (f"P{bit}" for bit in range(_PRODUCT_BITS)) if ends[pins[pin][0]] > 1
+            pin for pin in (f"P{bit}" for bit in range(_PRODUCT_BITS)) if count[pins[pin][0]] > 1
         ]
         before = _flip_flops(cells, [by_result.get(pins[pin][0]) for pin in operands])
         after = _flip_flops(
             cells,
-            [by_data.get(pins[pin][0]) if ends[pins[pin][0]] == 2 else None for pin in product],
+            [by_data.get(pins[pin][0]) if count[pins[pin][0]] == 2 else None for pin in product],
         )
         clocks = {plain[name]["connections"]["CLK"][0] for name in (*before, *after)}
         if not before or len(clocks) != 1:
@@ -69,11 +64,11 @@ def _absorb(cells: dict[str, _Cell], ports: dict[str, Any]) -> int:
         for pin, name in zip(operands, before, strict=True):
             result, data = (plain[name]["connections"][end][0] for end in ("Q", "DI"))
             pins[pin] = [data]
-            ends.subtract([result])
-            ends.update([data])
-            if ends[result] == 1:
+            count.subtract([result])
+            count.update([data])
+            if count[result] == 1:
                 del cells[name]
-                ends.subtract([data])
+                count.subtract([data])
         if after:
             for pin, name in zip(product, after, strict=True):
                 pins[pin] = plain[name]["connections"]["Q"]
@@ -87,13 +82,13 @@ def _absorb(cells: dict[str, _Cell], ports: dict[str, Any]) -> int:
     return sum(name not in cells for name in plain)
 
 
-def _flip_flops(cells: dict[str, _Cell], names: list[str | None]) -> list[str]:
+def _flip_flops(cells: dict[str, Cell], names: list[str | None]) -> list[str]:
     """The names, if each is that of a flip-flop that is still there; else none."""
     found = [name for name in names if name is not None and name in cells]
     return found if len(found) == len(names) else []
 
 
-def _is_plain(cell: _Cell) -> bool:
+def _is_plain(cell: Cell) -> bool:
     """Whether it takes its data at every rising edge of its clock, and begins at 0."""
     if cell["type"] != _FLIP_FLOP:
         return False

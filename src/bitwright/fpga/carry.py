@@ -13,6 +13,8 @@ from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
+from bitwright.fpga.cells import Cell, ends
+
 _CARRY = "CCU2C"
 _NOTHING = ["x"]  # how the netlist says that a pin is not connected
 _TABLE_PINS = "ABCD"  # the lowest address bit of INIT first
@@ -20,8 +22,6 @@ _HALVES = "01"
 # A half that propagates no carry, since C and D are 1, and makes the carry that the string names.
 _STARTS = {"0": 0x0000, "1": 0x000F}
 _START_PINS = {"A": ["0"], "B": ["0"], "C": ["1"], "D": ["1"]}
-
-_Cell = dict[str, Any]
 
 
 def trim(netlist: Path) -> int:
@@ -41,12 +41,7 @@ def trim(netlist: Path) -> int:
         cells = [cell for cell in module["cells"].values() if cell["type"] == _CARRY]
         if not cells:
             continue
-        uses = Counter(
-            bit
-            for owner in (*module["cells"].values(), *module["ports"].values())
-            for bits in owner.get("connections", {"": owner.get("bits", [])}).values()
-            for bit in bits
-        )
+        uses = ends(module)
         followers = {cell["connections"]["CIN"][0]: cell for cell in cells}
         for cell in cells:
             pins = cell["connections"]
@@ -72,7 +67,7 @@ def trim(netlist: Path) -> int:
     return removed
 
 
-def _propagates(cell: _Cell) -> bool:
+def _propagates(cell: Cell) -> bool:
     """Whether some value of the pins makes the first bit pass its carry on."""
     table = int(cell["parameters"]["INIT0"], 2)
     choices = [
@@ -83,7 +78,7 @@ def _propagates(cell: _Cell) -> bool:
     return any(table >> address & 1 for address in addresses)
 
 
-def _chain(cell: _Cell, followers: dict[Any, _Cell]) -> list[_Cell]:
+def _chain(cell: Cell, followers: dict[Any, Cell]) -> list[Cell]:
     """A first cell, and those that its carry goes through."""
     chain = [cell]
     while (carry := chain[-1]["connections"]["COUT"]) != _NOTHING and carry[0] in followers:
@@ -91,7 +86,7 @@ def _chain(cell: _Cell, followers: dict[Any, _Cell]) -> list[_Cell]:
     return chain
 
 
-def _start_cell(first: _Cell, start: str, carry: int) -> _Cell:
+def _start_cell(first: Cell, start: str, carry: int) -> Cell:
     """A cell in front of the first one of a chain, that makes its carry-in."""
     pins = {f"{pin}{half}": bits for pin, bits in _START_PINS.items() for half in _HALVES}
     chain = {"CIN": _NOTHING, "COUT": [carry]}
@@ -100,7 +95,7 @@ def _start_cell(first: _Cell, start: str, carry: int) -> _Cell:
     return {**first, "connections": pins | chain, "parameters": tables | plain}
 
 
-def _moved_up(chain: list[_Cell], uses: Counter[Any]) -> bool:
+def _moved_up(chain: list[Cell], uses: Counter[Any]) -> bool:
     """Move the bits of a chain up by one half, and let the first half make its carry-in.
 
     Done, and True, where the last half is free and every carry between cells is the chain's own.

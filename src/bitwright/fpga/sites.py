@@ -21,7 +21,8 @@ from scipy import sparse
 from scipy.optimize import quadratic_assignment
 from scipy.sparse import linalg
 
-_BLOCK = "MULT18X18D"
+from bitwright.fpga.cells import MULTIPLIER
+
 _SITE = "BEL"  # the attribute by which nextpnr is told where a cell goes
 _MAX_PINS = 64  # nets of more pins reach everywhere, and say nothing about neighbours
 _TO_GROUND = 1e-4  # so that cells that no block is wired to have a place
@@ -54,7 +55,7 @@ def assign(netlist: Path, device: str) -> int:
         for module in design["modules"].values()
         if int(module["attributes"].get("top", "0"), 2)
     )
-    blocks = [cell for cell in cells.values() if cell["type"] == _BLOCK]
+    blocks = [cell for cell in cells.values() if cell["type"] == MULTIPLIER]
     sites = [
         (column + offset, row, offset)
         for row in _ROWS[device]
@@ -81,21 +82,21 @@ def _pull(cells: list[dict[str, Any]]) -> NDArray[np.float64]:
             for bit in bits:
                 if isinstance(bit, int):
                     nets[bit].add(number)
-    ends: list[tuple[int, int, float]] = []
+    springs: list[tuple[int, int, float]] = []
     nodes = len(cells)
     for pins in nets.values():
         if len(pins) == 2:
             a, b = sorted(pins)
-            ends.append((a, b, 1.0))
+            springs.append((a, b, 1.0))
         elif 2 < len(pins) <= _MAX_PINS:  # a star is lighter than all pairs
-            ends += [(pin, nodes, len(pins) / (len(pins) - 1)) for pin in sorted(pins)]
+            springs += [(pin, nodes, len(pins) / (len(pins) - 1)) for pin in sorted(pins)]
             nodes += 1
-    a, b, stiffness = (np.array(column) for column in zip(*ends, strict=True))
-    between = sparse.coo_array((stiffness, (a, b)), shape=(nodes, nodes))
+    a, b, stiffness = np.array(springs, float).reshape(-1, 3).T
+    between = sparse.coo_array((stiffness, (a.astype(int), b.astype(int))), shape=(nodes, nodes))
     between = (between + between.T).tocsr()
     laplacian = (sparse.diags_array(between.sum(axis=1) + _TO_GROUND) - between).tocsr()
     is_block = np.zeros(nodes, bool)
-    is_block[[n for n, cell in enumerate(cells) if cell["type"] == _BLOCK]] = True
+    is_block[[n for n, cell in enumerate(cells) if cell["type"] == MULTIPLIER]] = True
     others, blocks = np.flatnonzero(~is_block), np.flatnonzero(is_block)
     coupling = laplacian[others][:, blocks].toarray()
     # Symmetric, positive definite: no pivoting, and an order that keeps the factors small.

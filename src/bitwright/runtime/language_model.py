@@ -15,7 +15,7 @@ from bitwright.runtime.library import (
     LANGUAGE_MODEL,
     Library,
     LibraryError,
-    Team,
+    Loaded,
     open_library,
     text_of,
 )
@@ -42,21 +42,18 @@ class DamagedModel(BitwrightError):
     exit_code = 3
 
 
-class LanguageModel:
+class LanguageModel(Loaded):
     """A loaded language model.
 
     Attributes:
-        path: the file.
-        model: the model's name.
-        cpu: the processor level that the code is for.
         vocabulary: tokens are 0 to `vocabulary` - 1.
         context: positions of a session, at most.
         weights: the file of weights, or None where they lie in the library.
     """
 
     def __init__(self, path: Path, library: ctypes.CDLL) -> None:
-        self.path, self.library = path, library
-        self.model, self.cpu = text_of(library, "bw_model_name"), text_of(library, "bw_cpu")
+        super().__init__(path, library)
+        self.library = library
         for name in ("bw_vocabulary", "bw_largest_context", "bw_position"):
             getattr(library, name).restype = ctypes.c_int64
         self.vocabulary = int(library.bw_vocabulary())
@@ -71,20 +68,6 @@ class LanguageModel:
         ]  # fmt: skip
         for name in ("bw_position", "bw_reset", "bw_session_free"):
             getattr(library, name).argtypes = [ctypes.c_void_p]
-        self._team = Team(path, library)
-
-    @property
-    def threads(self) -> int:
-        """Threads of one call: 1 at first; may be set to 1 to 256, while nothing runs.
-
-        Raises:
-            LibraryError: where the number is none of these, or the system gives fewer threads.
-        """
-        return self._team.threads
-
-    @threads.setter
-    def threads(self, number: int) -> None:
-        self._team.set(number)
 
     def session(self, context: int | None = None) -> "LanguageSession":
         """A text at position 0.

@@ -54,43 +54,54 @@ class _Tensor(ctypes.Structure):
         )
 
 
-class Team:
-    """The threads of a loaded library."""
-
-    def __init__(self, path: Path, library: ctypes.CDLL) -> None:
-        self.threads = 1
-        self._path, self._set = path, library.bw_set_threads
-
-    def set(self, number: int) -> None:
-        """See `Library.threads`."""
-        status = self._set(number)
-        if status != 0:
-            reason = "expected 1 to 256" if status == _BAD_ARGUMENT else "the system gives fewer"
-            raise LibraryError(f"{self._path}: {number} threads are asked for; {reason}")
-        self.threads = number
-
-
-class Library:
-    """A loaded model. `run` may be called from several threads at once.
+class Loaded:
+    """What loaded libraries of every kind have.
 
     Attributes:
         path: the file.
         model: the model's name.
         cpu: the processor level that the code is for.
-        inputs: what `run` takes.
-        outputs: what it gives.
-        arena_bytes: scratch memory of one run.
     """
 
     def __init__(self, path: Path, library: ctypes.CDLL) -> None:
         self.path = path
         self.model = text_of(library, "bw_model_name")
         self.cpu = text_of(library, "bw_cpu")
+        self._threads, self._set_threads = 1, library.bw_set_threads
+
+    @property
+    def threads(self) -> int:
+        """Threads of one call: 1 at first; may be set to 1 to 256, while nothing runs.
+
+        Raises:
+            LibraryError: where the number is none of these, or the system gives fewer threads.
+        """
+        return self._threads
+
+    @threads.setter
+    def threads(self, number: int) -> None:
+        status = self._set_threads(number)
+        if status != 0:
+            reason = "expected 1 to 256" if status == _BAD_ARGUMENT else "the system gives fewer"
+            raise LibraryError(f"{self.path}: {number} threads are asked for; {reason}")
+        self._threads = number
+
+
+class Library(Loaded):
+    """A loaded model. `run` may be called from several threads at once.
+
+    Attributes:
+        inputs: what `run` takes.
+        outputs: what it gives.
+        arena_bytes: scratch memory of one run.
+    """
+
+    def __init__(self, path: Path, library: ctypes.CDLL) -> None:
+        super().__init__(path, library)
         self.inputs = _tensors(library, "input")
         self.outputs = _tensors(library, "output")
         library.bw_arena_bytes.restype = ctypes.c_size_t
         self.arena_bytes = int(library.bw_arena_bytes())
-        self._team = Team(path, library)
         self._run = library.bw_run_with
         pointers = ctypes.POINTER(ctypes.c_void_p)
         self._run.argtypes = [ctypes.c_void_p, pointers, pointers]
@@ -117,19 +128,6 @@ class Library:
             raise TensorError(f"Input {min(twice)!r} is given by place and by name; give it once")
         outputs = self.run(given | {name: _array(x) for name, x in named.items()})
         return outputs if len(outputs) > 1 else next(iter(outputs.values()))
-
-    @property
-    def threads(self) -> int:
-        """Threads of one run: 1 at first; may be set to 1 to 256, while nothing runs.
-
-        Raises:
-            LibraryError: where the number is none of these, or the system gives fewer threads.
-        """
-        return self._team.threads
-
-    @threads.setter
-    def threads(self, number: int) -> None:
-        self._team.set(number)
 
     def bound(self, inputs: Sequence[NDArray[np.int8]]) -> "BoundLibrary":
         """The library with fixed memory for one sample; see `BoundLibrary`."""

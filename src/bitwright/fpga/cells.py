@@ -1,0 +1,17 @@
+"""What the changes to a JSON netlist of yosys share."""
+
+from collections import Counter
+from typing import Any
+
+MULTIPLIER = "MULT18X18D"
+Cell = dict[str, Any]
+
+
+def ends(module: dict[str, Any]) -> Counter[Any]:
+    """How many pins of cells and ports each net of a module has, its driver among them."""
+    return Counter(
+        bit
+        for owner in (*module["cells"].values(), *module["ports"].values())
+        for bits in owner.get("connections", {"": owner.get("bits", [])}).values()
+        for bit in bits
+    )
