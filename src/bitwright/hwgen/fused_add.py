@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from bitwright.hwgen.delayed import delayed, registered
 from bitwright.hwgen.isa import field_layout
 from bitwright.hwgen.ram import Ram
+from bitwright.hwgen.requantize import clamped
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import ADD_SHIFT
 from bitwright.ir.machine import TABLE_ENTRIES, Machine
 
 FACTORS = ("add_own", "add_other", "add_offset")
-LATENCY = 4  # look up, a register behind the memory, add, clamp
+LATENCY = 5  # look up, a register behind the memory, add, compare, clamp
 PREPARE_CYCLES = 1 + TABLE_ENTRIES
 FIRST_CODE = 128  # -128, the place of the first product that is made
 PRODUCT_BITS = 36  # a word of a block RAM: 25 bits times 8, and the offset
@@ -94,13 +95,10 @@ class FusedAdd(wiring.Component):
             m.d.comb += Cat(fraction, whole).eq(found[0] + found[1])
             total = registered(m, whole, f"total{v}")
             plain = delayed(m, codes["own"], LATENCY - 1, f"plain{v}")
-            chosen = Mux(adds, self._clamped(total), plain)[:8]
+            code = clamped(m, total, self.clamp_min, self.clamp_max, f"sum{v}")
+            chosen = Mux(adds, code, plain)[:8]
             m.d.comb += self.results[v].eq(registered(m, chosen, f"result{v}"))
         return m
-
-    def _clamped(self, value: Value) -> Value:
-        above = Mux(value > self.clamp_max, self.clamp_max, value[:8].as_signed())
-        return Mux(value < self.clamp_min, self.clamp_min, above)
 
     def _prepare(self, m: Module) -> tuple[Signal, Value, dict[str, Signal]]:
         """Write enable, address and contents of the tables that are made, of the code -128 first.
@@ -137,7 +135,7 @@ def resources(machine: Machine) -> Structure:
         lut={"fillers": 6 * PRODUCT_BITS + 20, "sums": lanes * (PRODUCT_BITS + 56)},
         ff={
             "fillers": 2 * PRODUCT_BITS + 12,
-            "sums": lanes * (3 * PRODUCT_BITS - ADD_SHIFT + 32),
+            "sums": lanes * (3 * PRODUCT_BITS - ADD_SHIFT + 50),
         },
         memories=((PRODUCT_BITS, 2 * TABLE_ENTRIES),) * 2 * lanes,
     )

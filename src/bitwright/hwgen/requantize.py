@@ -7,7 +7,7 @@ from amaranth.hdl._ast import Assign
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from bitwright.hwgen.delayed import delayed
+from bitwright.hwgen.delayed import delayed, registered
 from bitwright.hwgen.serial_product import SerialProduct
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import Rounding
@@ -31,8 +31,8 @@ class Widths(Protocol):
 def latency(multiplier_bits: int, product: type[SerialProduct] | None = None) -> int:
     """Cycles from the operands to the entry."""
     if product is not None:
-        return 5 + product.latency(multiplier_bits)
-    return 6 + _product_cycles(multiplier_bits)
+        return 6 + product.latency(multiplier_bits)
+    return 7 + _product_cycles(multiplier_bits)
 
 
 def _product_cycles(multiplier_bits: int) -> int:
@@ -154,15 +154,8 @@ class Requantizer(wiring.Component):
         m.d.sync += placed.eq(place)
 
         # clamp
-        clamped = Signal(signed(8))
-        entry = Signal(8, reset_less=True)
-        with m.If(placed < self.clamp_min):
-            m.d.comb += clamped.eq(self.clamp_min)
-        with m.Elif(placed > self.clamp_max):
-            m.d.comb += clamped.eq(self.clamp_max)
-        with m.Else():
-            m.d.comb += clamped.eq(placed)
-        m.d.sync += entry.eq(flip_sign(clamped))
+        code = clamped(m, placed, self.clamp_min, self.clamp_max)
+        entry = registered(m, flip_sign(code), "entry")
         m.d.comb += self.entry.eq(entry)
         return m
 
@@ -254,6 +247,14 @@ def flip_sign(value: Value) -> Value:
     return Cat(value[:7], ~value[7])
 
 
+def clamped(m: Module, value: Value, low: Value, high: Value, name: str = "code") -> Value:
+    """`value` between two int8 bounds, a cycle later: compared in one cycle, chosen in the next."""
+    below = registered(m, value < low, f"{name}_below")
+    above = registered(m, value > high, f"{name}_above")
+    inside = registered(m, value[:8].as_signed(), f"{name}_inside")
+    return Mux(below, low, Mux(above, high, inside)).as_signed()
+
+
 def add_with_carry(total: Value, a: Value, b: Value, carry: Value) -> Assign:
     """`total = a + b + carry` of signed numbers in one carry chain: one more bit at its bottom."""
     unused = Signal(name="unused_carry")
@@ -293,11 +294,11 @@ def resources(machine: Widths, channels: int) -> Structure:
     if machine.wide:
         return Structure(
             lut={"wide": 320 * channels, "wide_acc_bits": 5 * channels * bits},
-            ff={"wide": 298 * channels, "wide_acc_bits": 5 * channels * bits, "wide_high": high},
+            ff={"wide": 308 * channels, "wide_acc_bits": 5 * channels * bits, "wide_high": high},
             dsp=4 * channels,
         )
     return Structure(
         lut={"narrow": 145 * channels, "narrow_acc_bits": 5 * channels * bits},
-        ff={"narrow": 157 * channels, "narrow_acc_bits": 3 * channels * bits, "narrow_high": high},
+        ff={"narrow": 167 * channels, "narrow_acc_bits": 3 * channels * bits, "narrow_high": high},
         dsp=2 * channels,
     )
