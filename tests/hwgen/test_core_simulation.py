@@ -102,7 +102,7 @@ def _choose_pixels(rng: random.Random, machine: Machine, f: dict[str, int], wind
         f |= dict.fromkeys(names, 1)
         f["channel_op"] = ChannelOp.COLUMNS
     elif window:
-        stride = rng.choice([1, 2])
+        stride = rng.choice([1, 2]) if machine.pixels % 2 == 0 else 1
         f |= dict.fromkeys(("n_cb", "n_kx", "n_plane", "x_pixel"), 1)
         f["channel_op"], f["x_ox"] = ChannelOp.WINDOW, machine.pixels
         f["n_ky"] = rng.randint(1, machine.window_rows if f["w_same_steps"] else 3)
@@ -164,10 +164,17 @@ MACHINES = [
     pytest.param(
         whole_weights(16, 2, pixels=2, banks=2, multiplier_blocks=64), marks=pytest.mark.slow
     ),
-    whole_weights(8, 4, pixels=4, banks=4, requant_pixels=2, multiplier_blocks=20),
+    whole_weights(8, 4, pixels=5, banks=8, requant_pixels=2, multiplier_blocks=20),
+    pytest.param(
+        whole_weights(8, 2, pixels=6, banks=8, multiplier_blocks=64), marks=pytest.mark.slow
+    ),
+    pytest.param(
+        whole_weights(8, 4, pixels=4, banks=4, requant_pixels=2, multiplier_blocks=20),
+        marks=pytest.mark.slow,
+    ),
     adding(2, pixels=2, banks=4, multiplier_blocks=64),
     pytest.param(
-        adding(8, pixels=4, banks=4, multiplier_blocks=128, multiplier_bits=31),
+        adding(8, pixels=6, banks=8, multiplier_blocks=128, multiplier_bits=31),
         marks=pytest.mark.slow,
     ),
 ]

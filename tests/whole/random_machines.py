@@ -19,7 +19,7 @@ from bitwright.hwgen.tops import Axi4LiteTop, WishboneTop
 from bitwright.hwgen.verilog import emit
 from bitwright.ir import graph, reference
 from bitwright.ir.dataflow import Fold, MatrixStage, Stage
-from bitwright.ir.machine import DSP, ENGINES, WEIGHT_SERIAL
+from bitwright.ir.machine import DSP, ENGINES, WEIGHT_SERIAL, least_banks
 from bitwright.passes.allocate import Allocate
 from bitwright.passes.dataflow import lower
 from bitwright.passes.dataflow.fold import with_folds
@@ -68,8 +68,8 @@ def random_style(seed: int, wide: bool) -> Style:
     pixels = banks = 1
     if engine == DSP:
         rows = min(rows, max(64 // lanes, 8))
-        pixels = choice(2, 4)
-        banks = pixels * choice(1, 2, 4)
+        pixels = choice(2, 3, 4, 5, 6)
+        banks = least_banks(pixels) * choice(1, 2)
     tile = Tile(
         lanes, rows, choice(*(v for v in (1, 2, 4, 8) if v <= lanes)), acc_bits=32,
         multiplier_bits=31 if wide else 16, engine=engine, pixels=pixels, banks=banks,

@@ -95,7 +95,7 @@ class FusedAdd(wiring.Component):
             m.d.comb += Cat(fraction, whole).eq(found[0] + found[1])
             total = registered(m, whole, f"total{v}")
             plain = delayed(m, codes["own"], LATENCY - 1, f"plain{v}")
-            code = clamped(m, total, self.clamp_min, self.clamp_max, f"sum{v}")
+            code = clamped(m, total, self.clamp_min, self.clamp_max, f"sum{v}_code")
             chosen = Mux(adds, code, plain)[:8]
             m.d.comb += self.results[v].eq(registered(m, chosen, f"result{v}"))
         return m

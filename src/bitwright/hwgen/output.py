@@ -217,10 +217,12 @@ class OutputStage(wiring.Component):
                 lane.shift.eq(own[multiplier_end:][:SHIFT_BITS]),
                 lane.negate.eq(self.negate),
             ]
-            # The lanes stand far from each other: each has the fields in registers of its own.
+            # The lanes stand far from each other: each has the fields in registers of its own, the
+            # first of which may be on the way.
             for name, value in fields.items():
-                near = registered(m, value, f"{name}{v}{COPY_SUFFIX}")
-                m.d.comb += getattr(lane, name).eq(near)
+                for place in ("way", "near"):
+                    value = registered(m, value, f"{name}{v}_{place}{COPY_SUFFIX}")
+                m.d.comb += getattr(lane, name).eq(value)
             entries.append(lane.entry)
         return entries
 
@@ -388,7 +390,7 @@ def resources(machine: Machine) -> Structure:
             "tables": 16 * tables,
             "words": (3 * side - 2) * machine.activation_bits,
             "params": machine.param_bits,
-            "near_fields": (26 if machine.wide else 24) * machine.requant_lanes * side,
+            "near_fields": (52 if machine.wide else 48) * machine.requant_lanes * side,
             "pixels": 4 * (machine.pixels > 1),
         },
         memories=((8, TABLE_ENTRIES * machine.tables),) * tables,

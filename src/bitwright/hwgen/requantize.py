@@ -252,7 +252,9 @@ def clamped(m: Module, value: Value, low: Value, high: Value, name: str = "code"
     below = registered(m, value < low, f"{name}_below")
     above = registered(m, value > high, f"{name}_above")
     inside = registered(m, value[:8].as_signed(), f"{name}_inside")
-    return Mux(below, low, Mux(above, high, inside)).as_signed()
+    code = Signal(signed(8), name=name)
+    m.d.comb += code.eq(Mux(below, low, Mux(above, high, inside)))
+    return code
 
 
 def add_with_carry(total: Value, a: Value, b: Value, carry: Value) -> Assign:

@@ -17,6 +17,7 @@ SHIFT_BITS = 6
 TABLE_ENTRIES = 256
 MAX_WORDS = 1 << 20  # the host's window of 16 MB, at 16 bytes a word
 MAX_TABLES = 256
+MAX_PIXELS = 8
 NO_MEMORY, FIXED_MEMORY, SDRAM_MEMORY = MEMORIES = ("none", "fixed", "sdram")
 MEMORY_BITS = 32  # of a word of external memory
 BURST_WORDS = 64  # words of external memory that are asked for at once
@@ -31,6 +32,11 @@ def plane_bits(engine: str) -> int:
 def burst_weights(weight_bits: int) -> int:
     """Weight words that are asked for at once from external memory."""
     return max(1, BURST_WORDS * MEMORY_BITS // max(weight_bits, MEMORY_BITS))
+
+
+def least_banks(pixels: int) -> int:
+    """The fewest banks that are read for so many pixels."""
+    return 1 << (pixels - 1).bit_length()
 
 
 class MachineError(BitwrightError):
@@ -59,8 +65,8 @@ class Machine:
             more multiplier blocks a requantize lane) has every rounding.
         engine: matrix engine: `weightserial` (one bit of every weight a cycle) or `dsp` (whole
             weights of 8 bits, in multiplier blocks).
-        pixels: neighbouring pixels that are computed side by side, with the same weights: 2, 4 or
-            8 for `dsp`, else 1.
+        pixels: neighbouring pixels that are computed side by side, with the same weights: 2 to 8
+            for `dsp`, else 1.
         banks: banks of each activation memory that is read, neighbouring words in neighbouring
             banks; a power of two, at least `pixels`.
         multiplier_blocks: pairs of products that the `dsp` engine makes in multiplier blocks; the
@@ -153,22 +159,21 @@ class Machine:
             raise MachineError(
                 f"Machine parameter engine is {self.engine!r}; expected one of {', '.join(ENGINES)}"
             )
-        counts = (2, 4, 8) if self.dsp else (1,)
-        if self.pixels not in counts:
+        if not (2 <= self.pixels <= MAX_PIXELS if self.dsp else self.pixels == 1):
             raise MachineError(
                 f"Machine parameter pixels is {self.pixels}; expected "
-                f"{' or '.join(map(str, counts))} with the engine {self.engine}"
+                f"{f'2 to {MAX_PIXELS}' if self.dsp else '1'} with the engine {self.engine}"
             )
         if not 1 <= self.requant_pixels <= (2 if self.dsp else 1):
             raise MachineError(
                 f"Machine parameter requant_pixels is {self.requant_pixels}; expected "
                 f"{'1 or 2' if self.dsp else '1'} with the engine {self.engine}"
             )
-        most = 4 * self.pixels if self.dsp else 1
-        if not _is_power_of_two(self.banks) or not self.pixels <= self.banks <= most:
+        least, most = least_banks(self.pixels), 4 * self.pixels if self.dsp else 1
+        if not _is_power_of_two(self.banks) or not least <= self.banks <= most:
             raise MachineError(
                 f"Machine parameter banks is {self.banks}; expected a power of two from "
-                f"{self.pixels} to {most} with pixels = {self.pixels}"
+                f"{least} to {most} with pixels = {self.pixels}"
             )
         if not 0 <= self.multiplier_blocks <= self.product_pairs:
             raise MachineError(

@@ -373,7 +373,7 @@ class Program:
         stride, width = fields["x_ox"], target.shape[2]
         if (
             not array.dsp or weight.shape[2] != WINDOW_TAPS or stride not in (1, 2)
-            or fields["x_kx"] != 1
+            or fields["x_kx"] != 1 or array.pixels % stride
         ):  # fmt: skip
             return False
         together = weight.shape[1] * WINDOW_TAPS <= array.rows

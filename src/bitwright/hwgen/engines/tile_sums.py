@@ -62,7 +62,7 @@ class TileSums(wiring.Component):
         chains = [
             [
                 Signal(signed(bits), name=f"held{first}_{place}", reset_less=True)
-                for place in range(machine.pixels // side * rows)
+                for place in range(len(range(first, machine.pixels, side)) * rows)
             ]
             for first in range(side)
         ]
@@ -76,7 +76,7 @@ class TileSums(wiring.Component):
                 m.d.sync += acc.eq(Mux(control.first, 0, acc) + self.sums[pixel][row])
             loaded: Value = acc
             turn, lane = divmod(place, machine.lanes)  # of a channelwise tile
-            if turn < machine.pixels // side:
+            if turn * side + first < machine.pixels:
                 of_lanes = self._of_lanes(turn * side + first, lane, control)
                 loaded = Mux(control.use_lanes, of_lanes, acc)
             with m.If(control.full):

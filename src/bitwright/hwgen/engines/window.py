@@ -93,7 +93,7 @@ class Window(wiring.Component):
     def _peak(self, m: Module, pixel: int, lane: int) -> Value:
         """The largest activation since the first; 0 without `maximum`; beside the term."""
         early = Signal(signed(8), name=f"early{pixel}_{lane}", reset_less=True)
-        a = Signal(signed(8), name=f"activation{pixel}_{lane}", reset_less=True)
+        a = Signal(signed(8), name=f"activation{pixel}_{lane}{COPY_SUFFIX}", reset_less=True)
         largest = Signal(signed(8), name=f"largest{pixel}_{lane}", reset_less=True)
         m.d.sync += [early.eq(self.activations[pixel][lane]), a.eq(early)]
         with m.If(~self.maximum):

@@ -14,7 +14,14 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, Self
 
 from bitwright.errors import BitwrightError
-from bitwright.ir.machine import ENGINES, WEIGHT_SERIAL, Machine, MachineError
+from bitwright.ir.machine import (
+    ENGINES,
+    MAX_PIXELS,
+    WEIGHT_SERIAL,
+    Machine,
+    MachineError,
+    least_banks,
+)
 from bitwright.passes.search.candidate import Candidate, Shortage, shortages
 from bitwright.passes.tile_program import UnsupportedOnOverlay
 from bitwright.progress import ProgressCallback, silent
@@ -195,9 +202,8 @@ def _arrays(maker: Maker, fixed: Mapping[str, int | str]) -> list[Array]:
     Raises:
         MachineError: there are none.
     """
-    lanes, rows, pixels, banks = (
-        _options(fixed, name, MOST) for name in ("lanes", "rows", "pixels", "banks")
-    )
+    lanes, rows, banks = (_options(fixed, name, MOST) for name in ("lanes", "rows", "banks"))
+    pixels = [fixed["pixels"]] if "pixels" in fixed else range(1, MAX_PIXELS + 1)
     engines = [fixed["engine"]] if "engine" in fixed else ENGINES
     sizes = [Array(a, b) for a in lanes for b in rows]
     valid = [array for array in sizes if _takes(maker, array)]
@@ -205,7 +211,7 @@ def _arrays(maker: Maker, fixed: Mapping[str, int | str]) -> list[Array]:
         few = int(fixed.get("lanes", USUAL))
         maker.least(Array(few, int(fixed.get("rows", max(few, USUAL)))))
     kinds = [
-        valid[0]._replace(engine=str(engine), pixels=a, banks=b)
+        valid[0]._replace(engine=str(engine), pixels=int(a), banks=b)
         for engine in engines for a in pixels for b in banks
     ]  # fmt: skip
     kept = [array for array in kinds if _takes(maker, array)]
@@ -242,9 +248,9 @@ def _shapes(array: Array, fixed: Mapping[str, int | str]) -> list[Shape]:
 def _larger(shape: Shape) -> dict[str, Shape]:
     """The machines with twice as much of one thing, and what that is."""
     array, requant, side = shape
-    lanes, rows, pixels = 2 * array.lanes, 2 * array.rows, 2 * array.pixels
+    lanes, rows, pixels = 2 * array.lanes, 2 * array.rows, min(2 * array.pixels, MAX_PIXELS)
     wide = array._replace(lanes=lanes, rows=max(array.rows, lanes))
-    many = array._replace(pixels=pixels, banks=max(array.banks, pixels))
+    many = array._replace(pixels=pixels, banks=max(array.banks, least_banks(pixels)))
     return {
         f"{lanes} lanes": Shape(wide, requant, side),
         f"{rows} rows": Shape(array._replace(rows=rows, fused_adds=0), requant, side),
