@@ -27,7 +27,7 @@ from bitwright.fpga.report import synthesised_resources
 from bitwright.hwgen.core import Core
 from bitwright.hwgen.tops import Axi4LiteTop, UartTop, WishboneTop
 from bitwright.hwgen.verilog import emit
-from bitwright.ir.machine import DSP, WEIGHT_SERIAL, Machine
+from bitwright.ir.machine import DSP, WEIGHT_SERIAL, Machine, least_banks
 from bitwright.targets.target import Family
 
 TABLE = Path(__file__).with_name("resource_table.jsonl")
@@ -39,7 +39,7 @@ KINDS: dict[Family, tuple[tuple[str, int], ...]] = {
 }
 # Engine, lanes, rows and pixels of the large machines after the last round.
 LARGE = (
-    (WEIGHT_SERIAL, 16, 16, 1), (DSP, 8, 8, 2), (WEIGHT_SERIAL, 16, 32, 1), (DSP, 8, 8, 4),
+    (WEIGHT_SERIAL, 16, 16, 1), (DSP, 8, 8, 3), (WEIGHT_SERIAL, 16, 32, 1), (DSP, 8, 8, 6),
     (WEIGHT_SERIAL, 8, 128, 1), (DSP, 8, 16, 4), (WEIGHT_SERIAL, 16, 64, 1),
 )  # fmt: skip
 MOST_WEIGHTS = {WEIGHT_SERIAL: 128, DSP: 32}
@@ -51,7 +51,7 @@ def _machine(rng: random.Random, engine: str, lanes: int, rows: int, pixels: int
     def words(low: int, high: int) -> int:
         return int(low * (high / low) ** rng.random())
 
-    banks = pixels * rng.choice((1, 2)) if pixels > 1 else 1
+    banks = least_banks(pixels) * rng.choice((1, 2)) if pixels > 1 else 1
     pairs = pixels * rows * lanes // 2 if engine == DSP else 0
     return Machine(
         lanes=lanes,
@@ -83,7 +83,7 @@ def wanted(rounds: int, large: int) -> Iterator[tuple[Family, Machine, str, bool
             for engine, lanes in kinds:
                 rng = random.Random(f"{family} {engine} {lanes} {number}")
                 rows = [r for r in (8, 16) if r * lanes <= MOST_WEIGHTS[engine]]
-                pixels = rng.choice((2, 2, 4)) if engine == DSP else 1
+                pixels = rng.choice((2, 3, 4, 5)) if engine == DSP else 1
                 machine = _machine(rng, engine, lanes, rng.choice(rows), pixels)
                 bus = rng.choice(("", "", "wishbone", "axi4lite", "uart"))
                 yield family, machine, bus, True

@@ -42,7 +42,7 @@ def _sites(path: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
-@pytest.mark.parametrize("device", ["--25k", "--45k", "--85k"])
+@pytest.mark.parametrize("device", ["--25k", "--um-45k", "--85k"])
 def test_blocks_of_a_group_are_neighbours(tmp_path: Path, device: str) -> None:
     path = _netlist(tmp_path / "netlist.json")
     assert sites.assign(path, device) == GROUPS * IN_GROUP

@@ -45,7 +45,7 @@ NAMES = (
         ({"in_words": 1}, "in_words is 1; expected 2 to 1048576"),
         ({"engine": "dps"}, "engine is 'dps'; expected one of weightserial, dsp"),
         ({"pixels": 2}, "pixels is 2; expected 1 with the engine weightserial"),
-        ({"engine": "dsp"}, "pixels is 1; expected 2 or 4 or 8 with the engine dsp"),
+        ({"engine": "dsp"}, "pixels is 1; expected 2 to 8 with the engine dsp"),
         (
             {"engine": "dsp", "pixels": 4, "banks": 2},
             "banks is 2; expected a power of two from 4 to 16 with pixels = 4",

@@ -28,13 +28,13 @@ _MAX_PINS = 64  # nets of more pins reach everywhere, and say nothing about neig
 _TO_GROUND = 1e-4  # so that cells that no block is wired to have a place
 _STARTS = 3  # random arrangements to begin with
 _COLUMNS = {
-    "--12k": (4, 13, 22, 33, 42, 51, 60),
-    "--25k": (4, 13, 22, 33, 42, 51, 60),
-    "--45k": (4, 13, 22, 31, 42, 51, 60, 69, 78),
-    "--85k": (4, 13, 22, 31, 40, 49, 58, 69, 78, 87, 96, 105, 114),
+    "12k": (4, 13, 22, 33, 42, 51, 60),
+    "25k": (4, 13, 22, 33, 42, 51, 60),
+    "45k": (4, 13, 22, 31, 42, 51, 60, 69, 78),
+    "85k": (4, 13, 22, 31, 40, 49, 58, 69, 78, 87, 96, 105, 114),
 }
-"""Device to where its groups of four blocks begin in each row."""
-_ROWS = {"--12k": (13,), "--25k": (13,), "--45k": (22, 46), "--85k": (10, 34, 58)}
+"""Size of the device to where its groups of four blocks begin in each row."""
+_ROWS = {"12k": (13,), "25k": (13,), "45k": (22, 46), "85k": (10, 34, 58)}
 _IN_GROUP = (0, 1, 4, 5)  # offsets of the four blocks, which are also their numbers
 
 
@@ -43,7 +43,8 @@ def assign(netlist: Path, device: str) -> int:
 
     Args:
         netlist: JSON file with one top module.
-        device: the option of nextpnr that names the device, as `--85k`.
+        device: the option of nextpnr that names the device, as `--85k` or `--um5g-85k`: what is
+            behind its last hyphen is the size, and devices of one size have their blocks alike.
 
     Returns:
         The number of blocks that have a site now: none where there are fewer than two, or more
@@ -56,10 +57,11 @@ def assign(netlist: Path, device: str) -> int:
         if int(module["attributes"].get("top", "0"), 2)
     )
     blocks = [cell for cell in cells.values() if cell["type"] == MULTIPLIER]
+    size = device.rpartition("-")[2]
     sites = [
         (column + offset, row, offset)
-        for row in _ROWS[device]
-        for column in _COLUMNS[device]
+        for row in _ROWS[size]
+        for column in _COLUMNS[size]
         for offset in _IN_GROUP
     ]
     if not 2 <= len(blocks) <= len(sites):
