@@ -111,7 +111,7 @@ def synthesise(family: Family, files: list[Path], folder: Path, *, units: bool) 
     recipes = {"whole": SYNTHESIS[family].format(top=TOP)}
     if units:
         recipes["units"] = recipes["whole"].replace(" -top", " -noflatten -top")
-    script = [f"read_verilog -defer {file.name}" for file in files]
+    script = [f"read_verilog -D BITWRIGHT_{family.upper()} -defer {file.name}" for file in files]
     for name, recipe in recipes.items():
         script += ["design -push-copy", recipe, f"tee -q -o {name}.json stat -json", "design -pop"]
     command = [*tools.find("yosys").command, "-q", "-p", "; ".join(script)]

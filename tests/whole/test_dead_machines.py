@@ -1,7 +1,6 @@
 """A machine that never gives a result: an error in seconds, by its predicted cycles."""
 
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -64,10 +63,8 @@ def test_dead_machine(make, tmp_path: Path) -> None:
     with Stopped(simulator) as bus:
         bus.reset()
         fingerprint = int(bus.read(Register.MACHINE_HASH, 1)[0])
-        start = time.perf_counter()
         with pytest.raises(MachineTimeoutError) as caught:
             run_machine(accelerator, core, bus, load=True, progress=silent)
-        assert time.perf_counter() - start < 30
         waited = bus.cycles
         status = int(bus.read(Register.STATUS, 1)[0])
     limit = time_limit(predicted)

@@ -7,8 +7,9 @@ taken off. 2^9 and not 2^10, so that the operand of 18 bits holds weights of -12
 Each block has registers of its own in front of its operands, so that the wires to it and from it
 are short: it takes a third of a cycle itself.
 
-Pairs of rows beyond `multiplier_blocks` have both of their products made of look-up tables, of
-the digits 0 to 3 of a weight and the multiples 0, a, 2a, 3a.
+Pairs of rows beyond `multiplier_blocks` have both of their products made of look-up tables, of the
+pairs of a weight's bits: a pair's two multiples of the activation are added while each bit switches
+its own on.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,9 @@ from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from bitwright.hwgen.delayed import registered
+from bitwright.hwgen.gated_add import gated_add
 from bitwright.hwgen.ram import COPY_SUFFIX
+from bitwright.hwgen.requantize import add_with_carry
 from bitwright.hwgen.structure import Structure, adder_tree_bits
 from bitwright.ir.machine import WINDOW_TAPS, Machine
 
@@ -95,8 +98,8 @@ class Dsp(wiring.Component):
         ]
         for p in every:
             operands = [
-                _Multiples(m, self.activations[p][lane], f"pixel{p}_lane{lane}",
-                           all(in_block(p, pair, lane) for pair in pairs))
+                _Factor(m, self.activations[p][lane], f"pixel{p}_lane{lane}",
+                        tables=not all(in_block(p, pair, lane) for pair in pairs))
                 for lane in range(machine.lanes)
             ]  # fmt: skip
             products: list[list[Value]] = [[] for _ in range(machine.rows)]
@@ -105,10 +108,12 @@ class Dsp(wiring.Component):
                 for lane, a in enumerate(operands):
                     name = f"product{p}_{pair}_{lane}"
                     if in_block(p, pair, lane):
-                        both = _in_block(m, a, weights[upper][lane], packed[pair][lane], name)
+                        both = _in_block(
+                            m, platform, a, weights[upper][lane], packed[pair][lane], name
+                        )
                     else:
                         both = tuple(
-                            _of_tables(m, a.later, later[row][lane], f"{name}_{row % 2}")
+                            _of_tables(m, platform, a.later, later[row][lane], f"{name}_{row % 2}")
                             for row in (upper, lower)
                         )
                     for row, value in zip((upper, lower), both, strict=True):
@@ -141,67 +146,72 @@ class Dsp(wiring.Component):
         return weight
 
 
-class _Multiples:
-    """An activation and what its products are put together from, one cycle later."""
+class _Factor:
+    """An activation, one cycle after the operands; for products of tables also its negative, and
+    both a cycle later."""
 
-    def __init__(self, m: Module, value: Value, name: str, blocks_only: bool) -> None:
-        bits = OVERLAP if blocks_only else 10
+    def __init__(self, m: Module, value: Value, name: str, *, tables: bool) -> None:
         self.once = registered(m, value, name)
-        self.thrice = _narrowed(m, value + (value << 1), bits, f"{name}_thrice")
-        if not blocks_only:
+        if tables:
             self.negative = _narrowed(m, -value, 9, f"{name}_negative")
-            self.later = copy(self)  # a cycle later
-            for part in ("once", "thrice", "negative"):
+            self.later = copy(self)
+            for part in ("once", "negative"):
                 own: Signal = getattr(self, part)
                 setattr(self.later, part, registered(m, own, f"{own.name}_later"))
 
-    def times(self, digit: Value, bits: int = 10, *, signed_digit: bool = False) -> Value:
+    def times(
+        self, m: Module, platform: object, name: str, digit: Value, bits: int = 10,
+        *, signed_digit: bool = False,
+    ) -> Value:  # fmt: skip
         """The low `bits` bits of `digit` (two bits) times the value."""
-        double = Cat(Const(0, 1), self.once).as_signed()
-        if signed_digit:
-            double = Cat(Const(0, 1), self.negative).as_signed()
-        top = self.negative if signed_digit else self.thrice
-        return _choose(digit, bits, self.once, double, top)
-
-
-def _choose(digit: Value, bits: int, one: Value, two: Value, three: Value) -> Value:
-    ones, twos = digit[0].replicate(bits), digit[1].replicate(bits)
-    wide = [Cat(value[i] if i < len(value) else value[-1] for i in range(bits))
-            for value in (one, two, three)]  # fmt: skip
-    chosen = (wide[0] & ones & ~twos) | (wide[1] & ~ones & twos) | (wide[2] & ones & twos)
-    return chosen.as_signed()
+        upper = self.negative if signed_digit else self.once
+        above = gated_add(
+            m, platform, name, self.once >> 1, digit[0], upper, digit[1], signed(bits - 1)
+        )
+        return Cat(self.once[0] & digit[0], above).as_signed()
 
 
 def _in_block(
-    m: Module, a: _Multiples, upper: Signal, packed: Signal, name: str
+    m: Module, platform: object, a: _Factor, upper: Signal, packed: Signal, name: str
 ) -> tuple[Value, Value]:
-    """Products of the upper and the lower weight of a pair, four cycles after the multiples."""
+    """Products of the upper and the lower weight of a pair, four cycles after the factor."""
     near = registered(m, a.once, f"{name}_activation{COPY_SUFFIX}")
     weights = registered(m, packed, f"{name}_weights{COPY_SUFFIX}")
     both = Signal(signed(PRODUCT_BITS + SHIFT), name=f"{name}_both", reset_less=True)
     m.d.sync += both.eq(weights * near)
     # The lowest bits of upper * a, in two parts.
-    digits = [upper[bit : bit + 2] for bit in (0, 2, 4)]
-    terms = [a.times(digit, OVERLAP - 2 * place) for place, digit in enumerate(digits)]
+    terms = [
+        a.times(m, platform, f"{name}_digit{bit}", upper[bit : bit + 2], OVERLAP - bit)
+        for bit in (0, 2, 4)
+    ]
     low = _narrowed(m, terms[0] + (terms[1] << 2), OVERLAP, f"{name}_low")
     top = upper[6] & a.once[0]
-    high = _narrowed(m, terms[2] + (top << 2), OVERLAP - 4, f"{name}_high")
+    high = _narrowed(m, terms[2] ^ (top << 2), OVERLAP - 4, f"{name}_high")
     known = _narrowed(m, low + (high << 4), OVERLAP, f"{name}_known")
-    reach = _narrowed(m, both[SHIFT:PRODUCT_BITS] - known, OVERLAP, f"{name}_reach")
-    later = registered(m, both, f"{name}_later")
-    above = later[SHIFT:].as_signed() - reach.as_signed()
-    first = _narrowed(m, above, PRODUCT_BITS, f"{name}_upper").as_signed()
-    second = _narrowed(m, Cat(later[:SHIFT], reach), PRODUCT_BITS, f"{name}_lower").as_signed()
-    return first, second
+    # What reaches up, and whether the bits that it reaches into carried.
+    reach = Signal(signed(OVERLAP + 1), name=f"{name}_reach", reset_less=True)
+    m.d.sync += reach.eq(both[SHIFT:PRODUCT_BITS] - known.as_unsigned())
+    bottom = registered(m, both[:SHIFT], f"{name}_bottom")
+    rest = registered(m, both[PRODUCT_BITS:], f"{name}_rest")
+    mine = registered(m, known, f"{name}_mine")
+    negative, borrowed = reach[OVERLAP - 1], reach[OVERLAP]
+    above = Signal(signed(len(rest)), name=f"{name}_above")
+    less = (borrowed & ~negative).replicate(len(rest))
+    m.d.comb += add_with_carry(above, rest, less, negative & ~borrowed)
+    first = _narrowed(m, Cat(mine, above), PRODUCT_BITS, f"{name}_upper").as_signed()
+    second = _narrowed(m, Cat(bottom, reach[:OVERLAP]), PRODUCT_BITS, f"{name}_lower")
+    return first, second.as_signed()
 
 
-def _of_tables(m: Module, a: _Multiples, weight: Signal, name: str) -> Value:
-    """The product of one weight, three cycles after the multiples `a`."""
-    low = a.times(weight[:2]) + (a.times(weight[2:4]) << 2)
-    high = a.times(weight[4:6]) + (a.times(weight[6:], signed_digit=True) << 2)
-    low_part = _narrowed(m, low, HALF_BITS, f"{name}_low").as_signed()
-    high_part = _narrowed(m, high, HALF_BITS, f"{name}_high").as_signed()
-    total = _narrowed(m, low_part + (high_part << 4), PRODUCT_BITS, f"{name}_total")
+def _of_tables(m: Module, platform: object, a: _Factor, weight: Signal, name: str) -> Value:
+    """The product of one weight, three cycles after the factor `a`."""
+    digits = [
+        a.times(m, platform, f"{name}_digit{bit}", weight[bit : bit + 2], signed_digit=bit == 6)
+        for bit in (0, 2, 4, 6)
+    ]
+    low = _narrowed(m, digits[0] + (digits[1] << 2), HALF_BITS, f"{name}_low").as_signed()
+    high = _narrowed(m, digits[2] + (digits[3] << 2), HALF_BITS, f"{name}_high").as_signed()
+    total = _narrowed(m, low + (high << 4), PRODUCT_BITS, f"{name}_total")
     return registered(m, total, name).as_signed()
 
 
@@ -228,22 +238,22 @@ def _narrowed(m: Module, value: Value, bits: int, name: str) -> Signal:
 
 
 def resources(machine: Machine) -> Structure:
-    """Products in blocks and of tables, the multiples of activations, and each row's tree."""
+    """Products in blocks and of tables, the factors of tables, and each row's tree."""
     lanes, rows, pixels = machine.lanes, machine.rows, machine.pixels
     of_tables = 2 * (machine.product_pairs - machine.multiplier_blocks)
     packed, trees = rows * lanes // 2, pixels * rows * adder_tree_bits(lanes, PRODUCT_BITS)
     return Structure(
         lut={
-            "block_pairs": 58 * machine.multiplier_blocks,
-            "table_products": 90 * of_tables,
-            "multiples": 20 * pixels * lanes,
+            "block_pairs": 50 * machine.multiplier_blocks,
+            "table_products": 78 * of_tables,
+            "factors": (10 if of_tables else 0) * pixels * lanes,
             "packed": 10 * packed,
             "trees": trees,
         },
         ff={
             "block_pairs": 123 * machine.multiplier_blocks,
             "table_products": 56 * of_tables,
-            "multiples": (54 if of_tables else 27) * pixels * lanes,
+            "factors": (34 if of_tables else 8) * pixels * lanes,
             "packed": 34 * packed,
             "trees": trees,
         },
