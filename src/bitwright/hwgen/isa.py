@@ -7,6 +7,7 @@ can be encoded depends on the machine, and `check` says what does not fit.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import gcd
 from pathlib import Path
 from typing import Self
@@ -140,7 +141,8 @@ def coordinate_bits(machine: Machine) -> int:
     return spatial_bits(machine) + 2
 
 
-def field_bits(machine: Machine) -> dict[str, int]:
+@lru_cache(maxsize=64)
+def field_bits(machine: Machine) -> Mapping[str, int]:
     """How many low bits of each field the machine keeps."""
     source = address_bits(max(machine.act_words, machine.in_words))
     result = address_bits(max(machine.act_words, machine.out_words))
@@ -191,7 +193,8 @@ def field_bits(machine: Machine) -> dict[str, int]:
     return {item.name: bits[item.name] for item in (*FIELDS, *ADD_FIELDS)}
 
 
-def kept_bits(machine: Machine) -> dict[str, tuple[int, int]]:
+@lru_cache(maxsize=64)
+def kept_bits(machine: Machine) -> Mapping[str, tuple[int, int]]:
     """Where in its program word each field's register is: (first bit, bits); 0 bits for none."""
     kept = {name: (0, bits) for name, bits in field_bits(machine).items()}
     kept["dst_space"] = (1, 1)  # 1: output bank

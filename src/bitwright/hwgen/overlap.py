@@ -8,6 +8,7 @@ waits (the field `handover`), and the machine counts.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise, product
+from operator import mul
 
 from bitwright.hwgen import operands
 from bitwright.hwgen.address import LOOPS
@@ -26,6 +27,7 @@ from bitwright.hwgen.sequencer import FETCH_CYCLES_COMPUTE
 from bitwright.ir.instructions import Space
 from bitwright.ir.machine import Machine
 
+SOURCE_LOOPS = [loop for loop in LOOPS if loop != "plane"]  # a plane reads the same words again
 _MOST = (1 << HANDOVER_BITS) - 1
 
 
@@ -94,20 +96,18 @@ def _reads(machine: Machine, i: Instruction) -> Iterator[list[int]]:
     """The words that each step reads, inside of the source."""
     size = 1 << field_bits(machine)["src_base"]
     others = _others(machine, i) if i.adds else iter(())
+    base, y0, x0 = i["src_base"], i["y0"], i["x0"]
+    strides = {
+        axis: [i[f"{axis}_{loop}"] if loop in loops else 0 for loop in LOOPS]
+        for axis, loops in (("s", SOURCE_LOOPS), ("y", ("oy", "ky")), ("x", ("ox", "kx")))
+    }
+    height, width = range(i["height"]), range(i["width"])
+    pixels = [(pixel * i["s_pixel"], pixel * i["x_pixel"]) for pixel in range(machine.pixels)]
     for number, count in enumerate(product(*(range(i[f"n_{loop}"]) for loop in LOOPS))):
-        at = dict(zip(LOOPS, count, strict=True))
-        place, y, x = (
-            i[start] + sum(at[loop] * i[f"{axis}_{loop}"] for loop in loops)
-            for start, axis, loops in (
-                ("src_base", "s", ("block", "oy", "ox", "cb", "ky", "kx")),
-                ("y0", "y", ("oy", "ky")), ("x0", "x", ("ox", "kx")),
-            )
-        )  # fmt: skip
-        yield [
-            (place + pixel * i["s_pixel"]) % size
-            for pixel in range(machine.pixels)
-            if 0 <= y < i["height"] and 0 <= x + pixel * i["x_pixel"] < i["width"]
-        ]
+        place = base + sum(map(mul, count, strides["s"]))
+        x = x0 + sum(map(mul, count, strides["x"]))
+        inside = y0 + sum(map(mul, count, strides["y"])) in height
+        yield [(place + s) % size for s, right in pixels if inside and x + right in width]
         if i.adds and number % i.steps == i.steps - 1:
             yield next(others)
 
