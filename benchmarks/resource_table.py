@@ -43,6 +43,11 @@ LARGE = (
     (WEIGHT_SERIAL, 8, 128, 1), (DSP, 8, 16, 4), (WEIGHT_SERIAL, 16, 64, 1),
 )  # fmt: skip
 MOST_WEIGHTS = {WEIGHT_SERIAL: 128, DSP: 32}
+# Keeps the hierarchy but for adders that stand in a unit many times: they are its own tables.
+_UNITS = (
+    f"hierarchy -top {TOP}; setattr -mod -set keep_hierarchy 1 *; "
+    "setattr -mod -unset keep_hierarchy *bitwright_gated_add*"
+)
 # Of a module's name: where it is, and which of several.
 _PLACE = re.compile(rf"^\\{TOP}(_core)?_?|_?\d+$")
 
@@ -110,7 +115,7 @@ def synthesise(family: Family, files: list[Path], folder: Path, *, units: bool) 
     """
     recipes = {"whole": SYNTHESIS[family].format(top=TOP)}
     if units:
-        recipes["units"] = recipes["whole"].replace(" -top", " -noflatten -top")
+        recipes["units"] = f"{_UNITS}; {recipes['whole']}"
     script = [f"read_verilog -D BITWRIGHT_{family.upper()} -defer {file.name}" for file in files]
     for name, recipe in recipes.items():
         script += ["design -push-copy", recipe, f"tee -q -o {name}.json stat -json", "design -pop"]
