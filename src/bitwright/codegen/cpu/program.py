@@ -230,19 +230,28 @@ class Kernel:
         self, ins: Sequence[View], out: View, body: str, *, result: str = "%r"
     ) -> None:
         """A `generic` over arrays of one axis, which is shared among threads."""
-        low, high = self.part(out.shape[0])
-        size = self.fresh()
-        self.lines.append(f"{size} = arith.subi {high}, {low} : index")
-        parts: list[View] = []
-        for view in (*ins, out):
-            name = self.fresh("s")
-            type_ = f"memref<?x{view.element}, strided<[1], offset: ?>>"
-            self.lines.append(
-                f"{name} = memref.subview {view.name}[{low}] [{size}] [1] : {view.type} to {type_}"
-            )
-            parts.append(View(name, view.element, view.shape, type_))
+        ends = self.part(out.shape[0])
+        parts = [self.rows(view, (1,), *ends) for view in (*ins, out)]
         read = [(part, "e") for part in parts[:-1]]
         self.generic("e", read, (parts[-1], "e"), body, result=result)
+
+    def rows(self, view: View, strides: Shape, low: str, high: str) -> View:
+        """The indices of axis 0 from `low` to below `high`."""
+        size, name = self.fresh(), self.fresh("s")
+        self.lines.append(f"{size} = arith.subi {high}, {low} : index")
+        others = view.shape[1:]
+        extents = "".join(f"{extent}x" for extent in others)
+        steps = ", ".join(map(str, strides))
+        type_ = f"memref<?x{extents}{view.element}, strided<[{steps}], offset: ?>>"
+        first, sizes = (", ".join([at, *more]) for at, more in (
+            (low, ["0"] * len(others)), (size, [str(extent) for extent in others])
+        ))  # fmt: skip
+        ones = ", ".join(["1"] * len(view.shape))
+        self.lines.append(
+            f"{name} = memref.subview {view.name}[{first}] [{sizes}] [{ones}] : {view.type} "
+            f"to {type_}"
+        )
+        return View(name, view.element, view.shape, type_)
 
     def copy(self, dims: str, source: tuple[View, str], target: tuple[View, str]) -> None:
         """A `generic` that moves elements."""
