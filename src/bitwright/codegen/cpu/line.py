@@ -1,9 +1,10 @@
-"""A requantization with one rounding: clamp((sums * multiplier + offset) >> 32 >> shift).
+"""A requantization with one rounding: clamp(((sums << left) * multiplier + offset) >> 32 >> shift).
 
-Divisions that round down may be joined, (x >> a) + b >> c equals x + (b << a) >> (a + c). So the two
-roundings of the `tflite` arithmetic are one for sums from 0 on. Below, the second rounds ties away
-from 0, which takes 2^31 off the offset; where the clamp cuts all of these results, it may stay. The
-other kinds of rounding differ at ties only, which small sums never hit.
+Divisions that round down may be joined, (x >> a) + b >> c equals x + (b << a) >> (a + c). So the
+two roundings of the `tflite` arithmetic are one for sums from 0 on. Below, the second rounds ties
+away from 0, which takes 2^31 off the offset; where the clamp cuts all of these results, it may
+stay. The other kinds of rounding differ at ties only, which small sums never hit. A channel whose
+result is always the same is an offset alone.
 """
 
 from dataclasses import dataclass
@@ -12,58 +13,64 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitwright.ir import fixed_point
 from bitwright.ir.checks import ints
 from bitwright.ir.fixed_point import HALF_BITS
 from bitwright.ir.types import value_params
 
-_WORD = 32
+WORD = 32
 _MOST = 22
 """Of the shift: so that 32 bits hold results with their zero point before it."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """Of each output: int32 multiplier, int64 offset, int32 shift.
+    """Of each output: int32 multiplier, int64 offset, int32 shifts.
 
-    `below` is what is added to the offset where sum * multiplier is negative.
+    `below` is what is added to the offset where a product is negative.
     """
 
+    left: NDArray[np.int32]
     multiplier: NDArray[np.int32]
     offset: NDArray[np.int64]
     shift: NDArray[np.int32]
     below: int
 
 
-def line(requantize: Any, most: int, outputs: int) -> Line | None:
-    """The line of a `bw.requantize` of sums up to `most` in size, where it has one."""
+def line(requantize: Any, ranges: NDArray[np.int64]) -> Line | None:
+    """The line of a `bw.requantize` of sums in `ranges` [outputs, 2], where it has one."""
     given, shifts = (
-        np.broadcast_to(np.asarray(ints(field), np.int64), outputs)
+        np.broadcast_to(np.asarray(ints(field), np.int64), len(ranges))
         for field in (requantize.multiplier, requantize.shift)
     )
     zero, rounding = value_params(requantize.result).zero_point, requantize.rounding.value
-    positive = requantize.clamp_min.value >= zero
-    twice = rounding == "tflite"
-    if twice and (shifts <= HALF_BITS).any():
-        return None
-    used = given > 0
-    half = np.int64(1) << (shifts - 1)
-    below = 0
-    if twice:
-        half += 1 << (HALF_BITS - 1)
-        if not positive:
+    low, high = requantize.clamp_min.value, requantize.clamp_max.value
+    ends = fixed_point.SCALES[rounding](ranges, given[:, None], shifts[:, None])
+    fixed = np.clip(ends + zero, low, high)
+    varies = fixed[:, 0] != fixed[:, 1]
+    given, shifts = np.where(varies, given, 0), np.where(varies, shifts, 1)
+    most = np.abs(ranges).max(axis=1)
+    half, below = np.int64(1) << (shifts - 1), 0
+    if rounding == "tflite":
+        half += np.where(shifts > HALF_BITS, 1 << (HALF_BITS - 1), 0)
+        if low < zero:
             below = -1 << HALF_BITS
-            if (used & (given < 1 << (HALF_BITS - 1))).any():
+            small = (given < 1 << (HALF_BITS - 1)) | (shifts <= HALF_BITS)
+            if (varies & small).any():
                 return None
-    elif rounding == "half_even" or (rounding == "half_away" and not positive):
-        factor = np.where(used, given & -given, 1)  # the power of two in it
-        if (used & (most * factor >= half)).any():
+    elif rounding == "half_even" or (rounding == "half_away" and low < zero):
+        factor = given & -given  # the power of two in it
+        if (varies & (most * factor >= half)).any():
             return None
-    raised = np.array([HALF_BITS - int(m).bit_length() if m else 0 for m in given])
-    whole = np.where(used, shifts + raised, np.maximum(shifts, _WORD))
-    if (whole < _WORD).any() or (whole > _WORD + _MOST).any():
+    raised = np.array([HALF_BITS - int(m).bit_length() for m in given])
+    left = np.where(varies, np.maximum(WORD - shifts - raised, 0), 0)
+    whole = np.where(varies, shifts + raised + left, WORD)
+    if (whole > WORD + _MOST).any() or (most[varies] << left[varies] >= 1 << HALF_BITS).any():
         return None
-    half = np.where(used, half << raised, 0)
+    offset = np.where(
+        varies, (half << raised + left) + (np.int64(zero) << whole), fixed[:, 0] << WORD
+    )
     return Line(
-        (given << raised).astype(np.int32), half + (np.int64(zero) << whole),
-        (whole - _WORD).astype(np.int32), below,
+        left.astype(np.int32), (given << raised).astype(np.int32), offset,
+        (whole - WORD).astype(np.int32), below,
     )  # fmt: skip

@@ -1,5 +1,6 @@
 """A `bw.requantize` on vectors of sums that are still in registers."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,11 +8,11 @@ from numpy.typing import NDArray
 
 from bitwright.codegen.cpu.line import Line, line
 from bitwright.codegen.cpu.program import Kernel
-from bitwright.codegen.cpu.vectors import INTS, LANES, PAIRS, RESULTS, WIDE, VectorCode
+from bitwright.codegen.cpu.vectors import BYTES, INTS, LANES, PAIRS, RESULTS, WIDE, VectorCode
 from bitwright.ir.checks import ints
 from bitwright.ir.fixed_point import HALF_BITS
 from bitwright.ir.types import value_params
-from bitwright.passes.widths import accumulator_range
+from bitwright.passes.widths import accumulator_range, channel_ranges
 
 _ROOM = (1 << 31) - (1 << 9)
 """What every number stays below in size, so that 32 bits hold it with a zero point."""
@@ -31,6 +32,7 @@ def is_narrow(op: Any, requantize: Any) -> bool:
     return True
 
 
+Lanes = NDArray[np.int64]
 Scales = tuple[str, ...]
 """What 16 lanes are scaled with: names of vectors."""
 
@@ -40,16 +42,18 @@ class Rescale:
 
     Args:
         outputs: channels, each with its scale.
-        lanes: of the tables; the channels are repeated until there are so many.
+        order: the channel of each lane of the tables, a whole number of vectors; by default the
+            channels as they are, then nothing.
     """
 
-    def __init__(self, kernel: Kernel, requantize: Any, outputs: int, lanes: int) -> None:
-        most = max(abs(end) for end in accumulator_range(requantize.input.owner.opview))
-        found = line(requantize, most, outputs)
+    def __init__(
+        self, kernel: Kernel, requantize: Any, outputs: int, order: Lanes | None = None
+    ) -> None:
+        found = line(requantize, channel_ranges(requantize.input.owner.opview, outputs))
         self._form: _Line | _Steps = (
-            _Steps(kernel, requantize, outputs, lanes)
+            _Steps(kernel, requantize, outputs, order)
             if found is None
-            else _Line(kernel, found, lanes)
+            else _Line(kernel, found, order)
         )
         self._clamp = requantize.clamp_min.value, requantize.clamp_max.value
 
@@ -65,16 +69,28 @@ class Rescale:
         clamped = code.apply("minsi", raised, code.splat(high, INTS), INTS)
         return code.convert("arith.trunci", clamped, INTS, RESULTS)
 
+    def apply_packed(self, code: VectorCode, sums: Sequence[str], scales: Sequence[Scales]) -> str:
+        """64 bytes of four times 16 sums; see `VectorCode.pack`."""
+        shifted = [
+            self._form.apply(code, each, own) for each, own in zip(sums, scales, strict=True)
+        ]
+        result = code.pack(shifted)
+        for bound, end, operation in zip(self._clamp, (-128, 127), ("maxsi", "minsi"), strict=True):
+            if bound != end:
+                result = code.apply(operation, result, code.splat(bound, BYTES), BYTES)
+        return result
+
 
 class _Line:
     """Sums of even lanes and those of odd ones apart, as products of 64 bits."""
 
-    def __init__(self, kernel: Kernel, found: Line, lanes: int) -> None:
+    def __init__(self, kernel: Kernel, found: Line, order: Lanes | None) -> None:
         multiplier, offset, shift = (
-            in_lanes(np.resize(table, lanes))
-            for table in (found.multiplier, found.offset, found.shift)
+            _ordered(table, order) for table in (found.multiplier, found.offset, found.shift)
         )
         self._below = found.below
+        left = _ordered(found.left, order)
+        self._left = kernel.constant(left) if left.any() else None
         # [vector, lane of a pair, pair], the other tables in the order of the outputs
         split = offset.reshape(-1, LANES // 2, 2).transpose(0, 2, 1).reshape(-1)
         self._multiplier, self._offset, self._shift = (
@@ -85,10 +101,13 @@ class _Line:
         multiplier, shift = (code.load(t, at, INTS) for t in (self._multiplier, self._shift))
         even = code.load(self._offset, at, PAIRS)
         odd = code.load(self._offset, code.index([(at, 1)], LANES // 2), PAIRS)
-        return multiplier, shift, even, odd
+        left = [] if self._left is None else [code.load(self._left, at, INTS)]
+        return multiplier, shift, even, odd, *left
 
     def apply(self, code: VectorCode, sums: str, scales: Scales) -> str:
-        multiplier, shift, *offsets = scales
+        multiplier, shift, *offsets = scales[:4]
+        if self._left is not None:
+            sums = code.apply("shli", sums, scales[4], INTS)
         made: list[str] = []
         products = pair_products(code, sums, multiplier)
         for product, offset in zip(products, offsets, strict=True):
@@ -108,12 +127,14 @@ class _Line:
 class _Steps:
     """The definition, step by step."""
 
-    def __init__(self, kernel: Kernel, requantize: Any, outputs: int, lanes: int) -> None:
+    def __init__(
+        self, kernel: Kernel, requantize: Any, outputs: int, order: Lanes | None
+    ) -> None:  # fmt: skip
         self._op = requantize
         self._rounding: str = requantize.rounding.value
         self._twice = self._rounding == "tflite"
         multipliers, shifts = (
-            np.resize(np.broadcast_to(np.asarray(ints(field), np.int64), outputs), lanes)
+            np.broadcast_to(np.asarray(ints(field), np.int64), outputs)
             for field in (requantize.multiplier, requantize.shift)
         )
         left = np.zeros_like(shifts)
@@ -125,8 +146,9 @@ class _Steps:
             multipliers.astype(np.int32), shifts.astype(type_),
             ((np.int64(1) << shifts) >> 1).astype(type_), np.where(shifts > 0, -1, 0).astype(type_),
         )  # fmt: skip
-        self._tables = [kernel.constant(in_lanes(table)) for table in tables]
-        self._left = kernel.constant(in_lanes(left.astype(np.int32))) if left.any() else None
+        self._tables = [kernel.constant(_ordered(table, order)) for table in tables]
+        lefts = _ordered(left.astype(np.int32), order)
+        self._left = kernel.constant(lefts) if left.any() else None
 
     def load(self, code: VectorCode, at: str) -> Scales:
         rest = INTS if self._twice else WIDE
@@ -197,6 +219,10 @@ def high_multiply(code: VectorCode, left: str, right: str) -> str:
     top = code.apply("shli", odd, code.splat(1, PAIRS), PAIRS)
     top = code.apply("andi", top, code.splat(-1 << 32, PAIRS), PAIRS)
     return code.convert("vector.bitcast", code.apply("ori", low, top, PAIRS), PAIRS, INTS)
+
+
+def _ordered(table: NDArray[Any], order: Lanes | None) -> NDArray[Any]:
+    return in_lanes(table) if order is None else table[order]
 
 
 def in_lanes(array: NDArray[Any]) -> NDArray[Any]:
