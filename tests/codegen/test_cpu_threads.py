@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bitwright.codegen.cpu.shared_c import INCLUDES, THREADS
+from bitwright.codegen.cpu.shared_c import INCLUDES
+from bitwright.codegen.cpu.threads_c import THREADS
 
 MODEL = """
 #include <stdint.h>

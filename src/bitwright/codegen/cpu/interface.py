@@ -9,7 +9,8 @@ from torch_mlir import ir
 from bitwright.codegen.cpu.arena import ALIGNMENT
 from bitwright.codegen.cpu.level import CpuLevel
 from bitwright.codegen.cpu.program import ENTRY, count
-from bitwright.codegen.cpu.shared_c import BEGIN, DECLARED, INCLUDES, THREADS, common, quoted
+from bitwright.codegen.cpu.shared_c import BEGIN, DECLARED, INCLUDES, common, quoted
+from bitwright.codegen.cpu.threads_c import THREADS
 from bitwright.ir import graph
 from bitwright.ir.graph import NamedValue
 from bitwright.ir.types import QuantParams, shape_of

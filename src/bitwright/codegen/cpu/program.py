@@ -7,7 +7,7 @@ that LLVM keeps sums in registers and vectorises without run-time checks.
 Each of several threads runs the whole entry, which is a row of phases. A kernel that shares its
 work is a phase of as many parts as there are threads; other kernels in a row are a phase of one
 part. Who does a part, and when a phase is over, decides a function of C whose address is the first
-thing that `member` points to: see `shared_c`.
+thing that `member` points to: see `threads_c`.
 """
 
 import re
