@@ -2,8 +2,9 @@
 
 `python benchmarks/cpu_networks.py --data DIR` runs the MLPerf Tiny models in DIR (`*_int8.tflite`
 and `*_golden.npz`) against LiteRT's default kernels, and a ResNet-50 of random weights against ONNX
-Runtime's int8 kernels. Peers: `pip install ai-edge-litert onnxruntime`. The two run in turns, and
-every time is that of a call from Python; what is printed are medians and their ratio.
+Runtime's int8 kernels. Peers: `pip install ai-edge-litert onnxruntime`. The two run in turns, with
+the same number of threads (`--threads 2`), and every time is that of a call from Python; what is
+printed are the medians and the fastest of the rounds, and their ratios.
 """
 
 import argparse
@@ -27,29 +28,39 @@ from bitwright.runtime.library import load_library
 
 TINY = ("kws", "ic", "vww", "ad")
 PEERS = ("ai-edge-litert", "onnxruntime", "numpy", "torch-mlir")
-ROUNDS = 25
+TURN = 0.004
+"""Seconds that one of the two runs before the other, at least."""
+
+Call = Callable[[], Any]
 
 
-def medians(first: Callable[[], Any], second: Callable[[], Any], calls: int) -> tuple[float, float]:
-    """Seconds of a call of each, which run in turns of `calls`."""
+def measure(first: Call, second: Call, rounds: int) -> tuple[list[float], list[float]]:
+    """Seconds of a call of each in every round, in which they run in turns."""
     times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(ROUNDS):
-        for taken, call in zip(times, (first, second), strict=True):
+    counts: list[int] = []
+    for call in (first, second):
+        start = time.perf_counter()
+        call()
+        counts.append(max(1, int(TURN / (time.perf_counter() - start))))
+    for _ in range(rounds):
+        for taken, call, calls in zip(times, (first, second), counts, strict=True):
             start = time.perf_counter()
             for _ in range(calls):
                 call()
             taken.append((time.perf_counter() - start) / calls)
-    return statistics.median(times[0]), statistics.median(times[1])
+    return times
 
 
-def report(name: str, ours: float, theirs: float, peer: str) -> None:
+def report(name: str, ours: list[float], theirs: list[float], peer: str) -> None:
     """One line."""
-    print(
-        f"{name:10} {ours * 1e6:10.1f} us  {peer} {theirs * 1e6:10.1f} us  {theirs / ours:5.2f} x"
-    )
+    line = f"{name:10}"
+    for what, find in (("median", statistics.median), ("fastest", min)):
+        own, other = find(ours) * 1e6, find(theirs) * 1e6
+        line += f"  {what} {own:9.1f} us, {peer} {other:9.1f} us, {other / own:5.2f} x"
+    print(line, flush=True)
 
 
-def tiny(name: str, data: Path, folder: Path) -> None:
+def tiny(name: str, data: Path, folder: Path, threads: int, rounds: int) -> None:
     """One of the MLPerf Tiny models; our outputs are checked against the golden ones."""
     from ai_edge_litert.interpreter import Interpreter
 
@@ -58,12 +69,13 @@ def tiny(name: str, data: Path, folder: Path) -> None:
     library = load_library(folder / "lib" / "libmodel.so")
     golden = np.load(data / f"{name}_golden.npz")
     x = np.ascontiguousarray(golden["x"][:1].reshape(library.inputs[0].shape))
+    library.threads = threads
     ours = library.bound([x])
-    peer = Interpreter(str(model), num_threads=1)
+    peer = Interpreter(str(model), num_threads=threads)
     peer.allocate_tensors()
     detail = peer.get_input_details()[0]
     peer.set_tensor(detail["index"], x.reshape(detail["shape"]))
-    times = medians(ours, peer.invoke, 20)
+    times = measure(ours, peer.invoke, rounds)
     if not np.array_equal(ours.outputs[0].ravel(), golden["y"][0].ravel()):
         raise SystemExit(f"{name}: the library's output is not the golden one")
     report(name, *times, "LiteRT")
@@ -115,7 +127,7 @@ def resnet50(path: Path) -> None:
     onnx.save(model, path)
 
 
-def large(folder: Path) -> None:
+def large(folder: Path, threads: int, rounds: int) -> None:
     """ResNet-50, quantized by us and by ONNX Runtime's own tool."""
     import onnxruntime
     from onnxruntime import quantization
@@ -138,30 +150,36 @@ def large(folder: Path) -> None:
         activation_type=quantization.QuantType.QUInt8,  # its fast form on x86
     )  # fmt: skip
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     peer = onnxruntime.InferenceSession(str(integer), options, ["CPUExecutionProvider"])
     start = time.perf_counter()
     api.compile_model(model, "cpu", samples, output=folder / "build")
     print(f"ResNet-50 compiled and checked in {time.perf_counter() - start:.0f} s")
     library = load_library(folder / "build" / "lib" / "libmodel.so")
     codes = np.random.default_rng(2).integers(-128, 128, (1, 3, 224, 224)).astype(np.int8)
+    library.threads = threads
     ours = library.bound([codes])
-    report("ResNet-50", *medians(ours, lambda: peer.run(None, {"x": x[:1]}), 1), "ORT   ")
+    times = measure(ours, lambda: peer.run(None, {"x": x[:1]}), rounds)
+    report("ResNet-50", *times, "ORT   ")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder of the MLPerf Tiny models")
-    data: Path | None = parser.parse_args().data
+    parser.add_argument("--threads", type=int, default=1, help="of ours and of the peers (1)")
+    parser.add_argument("--rounds", type=int, default=50, help="in which they run in turns (50)")
+    options = parser.parse_args()
+    data: Path | None = options.data
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in PEERS)
     print(
-        f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, {processor()}; {versions}"
+        f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, {processor()}, "
+        f"load {os.getloadavg()[0]:.1f}; {options.threads} threads; {versions}"
     )
     with tempfile.TemporaryDirectory() as folder:
         for name in TINY if data is not None else ():
             assert data is not None
-            tiny(name, data, Path(folder) / name)
-        large(Path(folder))
+            tiny(name, data, Path(folder) / name, options.threads, options.rounds)
+        large(Path(folder), options.threads, options.rounds)
 
 
 def processor() -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bitwright.codegen.cpu import decoder_library
+from bitwright.codegen.cpu import decoder_attention, decoder_kernels, decoder_library
 from bitwright.codegen.cpu.decoder_library import BuiltDecoderLibrary, build_decoder_library
 from bitwright.codegen.cpu.errors import CpuLevelError
 from bitwright.codegen.cpu.level import CpuLevel, cpu_level
@@ -130,6 +130,24 @@ def test_threads_and_sessions_at_the_same_time(
     assert message(LibraryError, lambda: setattr(model, "threads", 0)) == (
         f"{model.path}: 0 threads are asked for; expected 1 to 256"
     )
+
+
+@pytest.mark.parametrize(("decoder", "integers"), [(LLAMA, FOUR), (GEMMA, None)])
+def test_every_number_of_threads_gives_the_same(
+    decoder: Decoder, integers: IntegerWeights | None, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """With every operation shared that may be, however small."""
+    wanted = in_process(decoder, integers)
+    monkeypatch.setattr(decoder_kernels, "SHARED_FROM", 0)
+    monkeypatch.setattr(decoder_attention, "SHARED_FROM", 0)
+    model = load_language_model(package(decoder, tmp_path, integers).library)
+    for threads in (1, 2, 5):
+        model.threads = threads
+        session = model.session()
+        found = [session.feed(TOKENS[:9]), *(session.feed([token]) for token in TOKENS[9:])]
+        np.testing.assert_array_equal(np.concatenate(found), wanted)
+    model.threads = 1
 
 
 def test_it_takes_the_level_that_this_processor_has(model: LanguageModel) -> None:

@@ -77,6 +77,34 @@ def test_convolutions(tmp_path: Path) -> None:
     compare(builder.finish(outputs), tmp_path, rng)
 
 
+def test_64_channels_at_once(tmp_path: Path) -> None:
+    """Depthwise convolutions and maxima between other operations, of one and of two blocks."""
+    rng = np.random.default_rng(4)
+    sizes = {"one": (1, 64, 7, 6), "two": (1, 128, 5, 4), "pairs": (1, 32, 4, 7)}
+    builder = Builder([(name, shape, n.random_activation(rng)) for name, shape in sizes.items()])
+    outputs: list[tuple[str, ir.Value]] = []
+    for (name, shape), given in zip(sizes.items(), builder.inputs, strict=True):
+        x, channels = n._random_table(builder, rng, given), shape[1]
+        for number, options in enumerate((
+            {"padding": (1, 1, 1, 1)}, {"stride": (2, 2), "padding": (1, 0, 1, 2)},
+        )):  # fmt: skip
+            weight = n.weight(builder, rng, (channels, 1, 3, 3))
+            acc = builder.conv2d(
+                x, weight, n.bias(builder, rng, channels), groups=channels, **options
+            )
+            y = builder.requantize(
+                acc, n.random_activation(rng), rounding="tflite",
+                multiplier=rng.integers(1 << 30, 1 << 31, channels).tolist(),
+                shift=rng.integers(38, 43, channels).tolist(),
+            )  # fmt: skip
+            outputs.append((f"{name}{number}", n._random_table(builder, rng, y)))
+            most = builder.max_pool2d(
+                x, kernel=(3, 2), stride=(1 + number, 1 + number), padding=(2, 1, 1, 0)
+            )
+            outputs.append((f"{name}{number}most", n._random_table(builder, rng, most)))
+    compare(builder.finish(outputs), tmp_path, rng)
+
+
 ROUNDINGS = ("half_up", "half_away", "half_even", "tflite")
 
 

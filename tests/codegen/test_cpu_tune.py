@@ -115,7 +115,7 @@ def test_the_fastest_tile_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     tiles = ranked(CONV)
 
     def call(module: object, level: object, tile: Tile) -> Callable[[], object]:
-        seconds = 1e-3 if tile == fast else 3e-3
+        seconds = 1e-3 if tile == fast else 2e-2
         return lambda: time.sleep(seconds)
 
     monkeypatch.setattr(tune, "_call", call)

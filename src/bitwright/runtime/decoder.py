@@ -46,7 +46,7 @@ class BoundFunction:
         self.outputs = outputs
 
     def __call__(self) -> None:
-        self._call(self._address, None, 0, 1)  # in one thread
+        self._call(self._address, None, 1)  # in one thread
 
 
 class DecoderLibrary:
@@ -73,7 +73,7 @@ class DecoderLibrary:
             ]
             call = getattr(loaded, name)
             call.restype = None
-            call.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
+            call.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
             arena = aligned(given["arena_bytes"])
             self._functions[name] = _Function(call, arguments, constants[name], arena)
 

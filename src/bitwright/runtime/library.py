@@ -1,7 +1,8 @@
 """Loads and runs the shared library that `codegen.cpu` makes; needs no other file of the build."""
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -103,8 +104,6 @@ class Library(Loaded):
         library.bw_arena_bytes.restype = ctypes.c_size_t
         self.arena_bytes = int(library.bw_arena_bytes())
         self._run = library.bw_run_with
-        pointers = ctypes.POINTER(ctypes.c_void_p)
-        self._run.argtypes = [ctypes.c_void_p, pointers, pointers]
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
         """The outputs of arrays in the order of the inputs, or by name.
@@ -148,13 +147,22 @@ class Library(Loaded):
         for index in range(batch.samples):
             given = batch.sample(index, self.inputs)
             results = [np.empty(info.shape, info.dtype) for info in self.outputs]
-            self.call(arena.ctypes.data, _pointers(given), _pointers(results))
+            self.check(self.call_on(arena, given, results)())
             runs.append(results)
         return finish(self.outputs, runs, batch.real)
 
-    def call(self, arena: int, inputs: Any, outputs: Any) -> None:
-        """`bw_run_with` on addresses that are right; prefer `run` and `bound`."""
-        status = self._run(arena, inputs, outputs)
+    def call_on(
+        self, arena: Array, inputs: Sequence[Array], outputs: Sequence[Array]
+    ) -> Callable[[], int]:
+        """`bw_run_with` on arrays that are right, which the caller keeps; prefer `bound`.
+
+        Addresses are converted here and not in each call, where they would take as long as a layer.
+        """
+        tables = (ctypes.cast(_pointers(arrays), ctypes.c_void_p) for arrays in (inputs, outputs))
+        return partial(self._run, ctypes.c_void_p(arena.ctypes.data), *tables)
+
+    def check(self, status: int) -> None:
+        """Raises a LibraryError for what a call returns, where that is not 0."""
         if status != 0:
             raise LibraryError(f"{self.path}: bw_run_with returned {status}; expected 0")
 
@@ -180,12 +188,12 @@ class BoundLibrary:
         self.outputs = [np.empty(info.shape, info.dtype) for info in library.outputs]
         self._library = library
         self._arena = aligned(library.arena_bytes)
-        self._addresses = (
-            self._arena.ctypes.data, _pointers(self.inputs), _pointers(self.outputs),
-        )  # fmt: skip
+        self._call = library.call_on(self._arena, self.inputs, self.outputs)
 
     def __call__(self) -> None:
-        self._library.call(*self._addresses)
+        status = self._call()
+        if status:
+            self._library.check(status)
 
 
 NETWORK, LANGUAGE_MODEL = "an integer network", "a language model"

@@ -49,7 +49,7 @@ def lower_decoder(
     module: ir.Module, functions: Sequence[str], level: CpuLevel, *, suffix: str = "",
     stored: dict[Any, Any] | None = None,
 ) -> LoweredDecoder:  # fmt: skip
-    """Lower functions of a float module to entries `NAMEsuffix(table, team, thread, threads)`.
+    """Lower functions of a float module to entries `NAMEsuffix(table, member, threads)`.
 
     Args:
         stored: what was made of constants for other levels, to be used again.

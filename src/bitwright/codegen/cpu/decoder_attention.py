@@ -1,7 +1,8 @@
-"""Attention to a cache: for each row and each head of the cache, all heads that read it at once.
+"""Attention to a cache: for each head of the cache and each row, all heads that read it at once.
 
 Scores of a position, vectors of positions through the softmax, then the sum of the values. Keys
-and values are read once for a group of heads.
+and values are read once for a group of heads. The groups are shared among threads; each has memory
+of its own for its scores.
 """
 
 from typing import Any
@@ -14,6 +15,8 @@ from bitwright.ir.types import shape_of
 
 _TOGETHER = 16
 """Vectors of sums of the heads that are kept at once."""
+SHARED_FROM = 1 << 17
+"""Products at a full cache from which attention is shared among threads."""
 
 
 def attention(kernel: Kernel, values: DecoderValues, op: Any) -> None:
@@ -40,7 +43,14 @@ class _Attention:
         vectors = max(self._depth // _lanes(self._depth), self._width // _lanes(self._width))
         most = max(_TOGETHER // vectors, 1)
         self._together = max(n for n in range(1, repeat + 1) if repeat % n == 0 and n <= most)
-        self._scores = [kernel.scratch("f32", (self._extent,)) for _ in range(self._together)]
+        self._parts = self._heads // self._together
+        room = -(-self._extent // LANES) * LANES
+        self._memory = kernel.scratch("f32", (self._heads * room,))
+        self._room, self._shared = room, self._parts > 1 and self._products() >= SHARED_FROM
+        self._scores: list[View] = []
+
+    def _products(self) -> int:
+        return self._rows * self._heads * self._extent * (self._width + self._depth)
 
     def emit(self) -> None:
         """All rows and heads."""
@@ -48,19 +58,31 @@ class _Attention:
         zero, one = code.index_constant(0), code.index_constant(1)
         start32 = code.make(f"memref.load {self._position.name}[{zero}] : {self._position.type}")
         start = code.convert("arith.index_cast", start32, "i32", "index")
-        with code.loop(self._rows) as row:
-            end = code.apply("addi", code.apply("addi", start, row, "index"), one, "index")
-            low = zero
-            if window:
-                before = code.apply("subi", end, code.index_constant(window), "index")
-                low = code.apply("maxsi", before, zero, "index")
-            with code.loop(self._groups) as group:
-                repeat = self._heads // self._groups
-                with code.loop(repeat // self._together) as part:
-                    head = code.index([(row, self._heads), (group, repeat), (part, self._together)])
-                    self._score(head, group, low, end)
-                    totals = [self._softmax(scores, low, end) for scores in self._scores]
-                    self._sum(head, group, low, end, totals)
+        with code.loop(self._parts, shared=self._shared) as part:
+            first = code.index([(part, self._together * self._room)])
+            self._scores = [self._row(first, h) for h in range(self._together)]
+            each = code.index_constant(self._parts // self._groups)
+            group = code.apply("divui", part, each, "index")
+            with code.loop(self._rows) as row:
+                end = code.apply("addi", code.apply("addi", start, row, "index"), one, "index")
+                low = zero
+                if window:
+                    before = code.apply("subi", end, code.index_constant(window), "index")
+                    low = code.apply("maxsi", before, zero, "index")
+                head = code.index([(row, self._heads), (part, self._together)])
+                self._score(head, group, low, end)
+                totals = [self._softmax(scores, low, end) for scores in self._scores]
+                self._sum(head, group, low, end, totals)
+
+    def _row(self, first: str, head: int) -> View:
+        """The scores of one head of a part, whose scores begin at `first`."""
+        code, type_ = self._code, f"memref<{self._extent}xf32, strided<[1], offset: ?>>"
+        at = code.index([(first, 1)], head * self._room)
+        name = code.make(
+            f"memref.subview {self._memory.name}[{at}] [{self._extent}] [1] : {self._memory.type} "
+            f"to {type_}"
+        )
+        return View(name, "f32", (self._extent,), type_)
 
     def _score(self, head: str, group: str, low: str, end: str) -> None:
         """scale * query . key of every position, bent by the soft cap."""

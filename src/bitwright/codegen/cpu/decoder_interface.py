@@ -7,7 +7,8 @@ from typing import Any
 
 from bitwright.codegen.cpu.arena import ALIGNMENT
 from bitwright.codegen.cpu.level import CpuLevel
-from bitwright.codegen.cpu.shared_c import BEGIN, DECLARED, INCLUDES, THREADS, common
+from bitwright.codegen.cpu.shared_c import BEGIN, DECLARED, INCLUDES, common
+from bitwright.codegen.cpu.threads_c import THREADS
 
 LANGUAGE_MODEL = "a language model"
 WEIGHTS = "model.weights"

@@ -4,7 +4,7 @@ Sums are in float32, in vectors: results differ from the reference interpreter's
 order is written out, so that a row's results do not depend on the rows beside it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bitwright.codegen.cpu import dynamic
@@ -15,6 +15,15 @@ from bitwright.codegen.cpu.exponential import exponential
 from bitwright.codegen.cpu.program import Kernel, Memory, View, count
 from bitwright.codegen.cpu.vectors import FLOATS, LANES, VectorCode
 from bitwright.ir.types import shape_of
+
+SHARED_FROM = 1 << 14
+"""Numbers from which an operation is shared among threads: to wait for all takes as long as some
+thousand."""
+
+
+def _is_shared(size: int, among: int = 2) -> bool:
+    """Whether threads share an operation on so many numbers, in so many parts that can be split."""
+    return among > 1 and size >= SHARED_FROM
 
 
 def number(value: float, name: str) -> str:
@@ -31,7 +40,7 @@ def rms_norm(kernel: Kernel, values: DecoderValues, op: Any) -> None:
     weight = values.view(kernel, op.weight)
     whole, rest = divmod(width, LANES)
     lanes = code.index_constant(rest)
-    with code.loop(size // width) as row:
+    with code.loop(size // width, shared=_is_shared(size, size // width)) as row:
 
         def place(at: str) -> str:
             return code.index([(row, width), (at, LANES)])
@@ -103,8 +112,15 @@ def rope(kernel: Kernel, values: DecoderValues, op: Any) -> None:
     neighbours = op.pairs.value == "neighbours"
     pair = (steps[0], steps[1], 2 if neighbours else 1)
     offsets = (0, 1) if neighbours else (0, half)
-    ins = [(kernel.strided(x, shape, pair, offset), "t, h, f") for offset in offsets]
-    ins += [(table, "t, f") for table in tables]
+    shared = kernel.part(rows) if _is_shared(count(shape_of(op.input)), rows) else None
+
+    def part(view: View, extents: Sequence[int], strides: Sequence[int], offset: int = 0) -> View:
+        """The rows of this thread."""
+        whole = kernel.strided(view, extents, strides, offset)
+        return whole if shared is None else kernel.rows(whole, strides, *shared)
+
+    ins = [(part(x, shape, pair, offset), "t, h, f") for offset in offsets]
+    ins += [(part(table, (rows, half), (half, 1)), "t, f") for table in tables]
     for offset, (left, right, join) in zip(
         offsets, (("%i2", "%i3", "subf"), ("%i3", "%i2", "addf")), strict=True
     ):
@@ -113,11 +129,10 @@ def rope(kernel: Kernel, values: DecoderValues, op: Any) -> None:
         %b = arith.mulf %i1, {right} : f32
         %r = arith.{join} %a, %b : f32
         """
-        out = kernel.strided(y, shape, pair, offset)
-        kernel.generic("t h f", ins, (out, "t, h, f"), turned)
+        kernel.generic("t h f", ins, (part(y, shape, pair, offset), "t, h, f"), turned)
     if 2 * half < width:
         rest = (rows, heads, width - 2 * half)
-        source, target = (kernel.strided(view, rest, steps, 2 * half) for view in (x, y))
+        source, target = (part(view, rest, steps, 2 * half) for view in (x, y))
         kernel.copy("t h f", (source, "t, h, f"), (target, "t, h, f"))
 
 
@@ -171,7 +186,15 @@ def glu(kernel: Kernel, values: DecoderValues, op: Any) -> None:
         _silu(kernel, gate, x, y, fused=values.level.has_fused)
         return
     body = _ACTIVATIONS[op.activation.value] + "%r = arith.mulf %act, %i1 : f32"
-    kernel.generic("e", [(gate, "e"), (x, "e")], (y, "e"), body)
+    _elementwise(kernel, [gate, x], y, body)
+
+
+def _elementwise(kernel: Kernel, ins: Sequence[View], y: View, body: str) -> None:
+    """The element `%r` of each of y, of those of arrays of one size."""
+    if _is_shared(y.shape[0]):
+        kernel.shared_generic(ins, y, body)
+    else:
+        kernel.generic("e", [(view, "e") for view in ins], (y, "e"), body)
 
 
 def _silu(kernel: Kernel, gate: View, x: View, y: View, *, fused: bool) -> None:
@@ -188,17 +211,19 @@ def _silu(kernel: Kernel, gate: View, x: View, y: View, *, fused: bool) -> None:
         act = code.apply("divf", given, below, FLOATS)
         code.store_first(lanes, code.apply("mulf", act, other, FLOATS), y, at, FLOATS)
 
-    with code.loop(whole) as at:
+    shared = _is_shared(size)
+    with code.loop(whole, shared=shared) as at:
         vector(code.index([(at, LANES)]), code.index_constant(LANES))
     if rest:
-        vector(code.index_constant(whole * LANES), code.index_constant(rest))
+        with code.loop(1, shared=shared):
+            vector(code.index_constant(whole * LANES), code.index_constant(rest))
 
 
 def tanh(kernel: Kernel, values: DecoderValues, op: Any) -> None:
     """Elementwise."""
     size = (count(shape_of(op.result)),)
     x, y = (values.view(kernel, v, size) for v in (op.input, op.result))
-    kernel.generic("e", [(x, "e")], (y, "e"), "%r = math.tanh %i0 : f32")
+    _elementwise(kernel, [x], y, "%r = math.tanh %i0 : f32")
 
 
 def _binary(instruction: str) -> Callable[[Kernel, DecoderValues, Any], None]:
@@ -213,8 +238,14 @@ def _binary(instruction: str) -> Callable[[Kernel, DecoderValues, Any], None]:
         for name in ("lhs_multiplier", "rhs_multiplier"):
             if name in op.attributes and op.attributes[name].value != 1:
                 raise refuse(op, "subtracts")
-        y = values.view(kernel, op.result, (size,))
-        kernel.generic("e", ins, (y, "e"), f"%r = arith.{instruction} %i0, %i1 : f32")
+        y, body = (
+            values.view(kernel, op.result, (size,)),
+            f"%r = arith.{instruction} %i0, %i1 : f32",
+        )
+        if all(at == "e" for _, at in ins):
+            _elementwise(kernel, [view for view, _ in ins], y, body)
+        else:
+            kernel.generic("e", ins, (y, "e"), body)
 
     return emit
 

@@ -18,8 +18,8 @@ from bitwright.codegen.cpu.errors import NoFloatCode
 from bitwright.codegen.cpu.level import CpuLevel
 from bitwright.codegen.cpu.program import (
     BYTES,
-    PLACE,
-    TEAM,
+    MEMBER,
+    PHASES,
     Kernel,
     Memory,
     Program,
@@ -118,14 +118,14 @@ class DecoderProgram(Program):
         return [*texts, self._entry(entry)]
 
     def _entry(self, entry: str) -> str:
-        """A table with the addresses of the arena and of all arguments; this thread of a team."""
+        """A table with the addresses of the arena and of all arguments."""
         lines: list[str] = []
         memories = [("%arena", self.arena_bytes)]
         memories += [(f"{memory.argument}", memory.size) for memory in self.arguments]
         for number, (name, size) in enumerate(memories):
             lines += _from_table(number, name, size)
-        body = "\n".join(f"    {line}" for line in [*lines, *PLACE, *self._calls()])
-        return f"  func.func @{entry}(%table: !llvm.ptr, {TEAM}) {{\n{body}\n    return\n  }}"
+        body = "\n".join(f"    {line}" for line in [*lines, *PHASES, *self._calls()])
+        return f"  func.func @{entry}(%table: !llvm.ptr, {MEMBER}) {{\n{body}\n    return\n  }}"
 
 
 class DecoderValues:

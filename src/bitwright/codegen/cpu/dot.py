@@ -158,7 +158,7 @@ class _Products:
         self._weights = kernel.constant(_packed(runs, source.run, self._tile.vectors))
         zero = zero_point(op.input) + 128  # of the unsigned byte
         self._bias = kernel.constant(in_lanes(folded_bias(op, runs, zero)))
-        self._rescale = Rescale(kernel, requantize, self._outputs, self._outputs)
+        self._rescale = Rescale(kernel, requantize, self._outputs)
         self._out = values.flat(kernel, requantize.result)
 
     def emit(self) -> None:

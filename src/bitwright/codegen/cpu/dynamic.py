@@ -17,9 +17,18 @@ from bitwright.codegen.cpu import dynamic_portable
 from bitwright.codegen.cpu.decoder_program import DecoderValues, refuse
 from bitwright.codegen.cpu.dynamic_rows import Layout, quantized
 from bitwright.codegen.cpu.gemv import AHEAD, SECOND_CACHE, SUMS
-from bitwright.codegen.cpu.planes import VECTOR, Codes, Plane, codes_of, joined, packed
+from bitwright.codegen.cpu.planes import Codes, Plane, codes_of, joined, packed
 from bitwright.codegen.cpu.program import Kernel, count
-from bitwright.codegen.cpu.vectors import BYTES, FLOATS, HALVES, INTS, LANES, QUAD, VectorCode
+from bitwright.codegen.cpu.vectors import (
+    BYTES,
+    FLOATS,
+    HALVES,
+    INTS,
+    LANES,
+    QUAD,
+    VECTOR,
+    VectorCode,
+)
 from bitwright.ir import graph
 from bitwright.ir.types import shape_of
 

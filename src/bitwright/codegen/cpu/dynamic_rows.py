@@ -67,7 +67,7 @@ class _Quantize:
         """All rows."""
         code, groups = self._code, self._layout.groups
         limit = code.make(f"arith.constant {float(LARGEST_CODE)} : f32")
-        with code.loop(rows) as row:
+        with code.loop(rows, shared=rows > 1) as row:
             bits = self._greatest(row)
             most = code.convert("arith.bitcast", bits, "i32", "f32")
             scale = code.apply("divf", most, limit, "f32")

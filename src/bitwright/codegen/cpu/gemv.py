@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch_mlir import ir
 
-from bitwright.codegen.cpu.planes import VECTOR, Codes, codes_of, joined, packed
+from bitwright.codegen.cpu.planes import Codes, codes_of, joined, packed
 from bitwright.codegen.cpu.program import Kernel, View, count
 from bitwright.codegen.cpu.rescale import Rescale, Scales
 from bitwright.codegen.cpu.values import Values, folded_bias, weight_of, zero_point
-from bitwright.codegen.cpu.vectors import BYTES, INTS, LANES, QUAD, VectorCode
+from bitwright.codegen.cpu.vectors import BYTES, INTS, LANES, QUAD, VECTOR, VectorCode
 from bitwright.ir.types import shape_of
 
 DEEPEST = 1 << 15
@@ -90,7 +90,7 @@ class _Gemv:
         self._far = len(weights) > SECOND_CACHE
         self._bias = kernel.constant(np.pad(bias, (0, -len(bias) % (self._vectors * LANES))))
         lanes = -(-needed // self._vectors) * self._vectors * LANES
-        self._rescale = Rescale(kernel, requantize, self._outputs, lanes)
+        self._rescale = Rescale(kernel, requantize, self._outputs, np.arange(lanes) % self._outputs)
 
     def emit(self) -> None:
         """All outputs."""

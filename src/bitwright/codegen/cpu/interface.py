@@ -9,7 +9,8 @@ from torch_mlir import ir
 from bitwright.codegen.cpu.arena import ALIGNMENT
 from bitwright.codegen.cpu.level import CpuLevel
 from bitwright.codegen.cpu.program import ENTRY, count
-from bitwright.codegen.cpu.shared_c import BEGIN, DECLARED, INCLUDES, THREADS, common, quoted
+from bitwright.codegen.cpu.shared_c import BEGIN, DECLARED, INCLUDES, common, quoted
+from bitwright.codegen.cpu.threads_c import THREADS
 from bitwright.ir import graph
 from bitwright.ir.graph import NamedValue
 from bitwright.ir.types import QuantParams, shape_of
@@ -112,7 +113,7 @@ def source(given: Interface) -> str:
     arguments += [f"work->outputs[{i}]" for i in range(len(given.outputs))]
     parameters = ["void *"] + ["const int8_t *"] * len(given.inputs)
     parameters += ["int8_t *"] * len(given.outputs)
-    parameters += ["struct team *", "int64_t", "int64_t"]
+    parameters += ["struct member *", "int64_t"]
     listed = ", ".join(parameters)
     entries = [entry_of(number) for number in range(len(given.levels))]
     return _SOURCE.format(
@@ -122,7 +123,7 @@ def source(given: Interface) -> str:
         output_tensors=_array("outputs", given.outputs),
         code=f"struct code {{ void (*run)({listed}); }};",
         common=common(given.model, NETWORK, given.levels, entries),
-        call=", ".join(["work->arena", *arguments, "team", "thread", "threads"]), threads=THREADS,
+        call=", ".join(["work->arena", *arguments, "member", "threads"]), threads=THREADS,
         run=_RUN.format(out=given.outputs[0].type) if given.single else "",
     )  # fmt: skip
 
@@ -275,9 +276,7 @@ struct work {{
     int8_t *const *outputs;
 }};
 
-static void run_part(
-    const struct work *work, struct team *team, int64_t thread, int64_t threads
-) {{
+static void do_work(const struct work *work, struct member *member, int64_t threads) {{
     chosen()->code.run({call});
 }}
 

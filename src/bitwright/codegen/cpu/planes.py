@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from bitwright.codegen.cpu.vectors import INTS, LANES, QUAD, VectorCode
 
-VECTOR = LANES * QUAD
-
 
 @dataclass(frozen=True)
 class Plane:

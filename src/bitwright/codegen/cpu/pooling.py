@@ -7,6 +7,7 @@ import numpy as np
 from bitwright.codegen.cpu.products import padded
 from bitwright.codegen.cpu.program import Kernel, View
 from bitwright.codegen.cpu.values import Values, centred, zero_point
+from bitwright.codegen.cpu.vectors import BYTES, VECTOR, VectorCode
 from bitwright.ir.checks import ints
 from bitwright.ir.reference import pooled_elements
 from bitwright.ir.types import shape_of
@@ -14,7 +15,51 @@ from bitwright.ir.types import shape_of
 
 def max_pool2d(kernel: Kernel, values: Values, op: Any) -> None:
     """Padding is the least int8, which never wins."""
+    if _fits_vectors(values, op):
+        _max_vectors(kernel, values, op)
+        return
     _pool(kernel, values, op, ints(op.dilation), -128, "%r = arith.maxsi %o, %i0 : i8")
+
+
+def _fits_vectors(values: Values, op: Any) -> bool:
+    """Whether 64 neighbours in memory are channels, and no window lies outside of the image."""
+    top, left, bottom, right = ints(op.padding)
+    tall, wide = ints(op.kernel)
+    samples, channels = shape_of(op.input)[:2]
+    return (
+        values.is_channels_last(op.input) and values.is_channels_last(op.result)
+        and samples == 1 and channels % VECTOR == 0 and ints(op.dilation) == (1, 1)
+        and max(top, bottom) < tall and max(left, right) < wide
+    )  # fmt: skip
+
+
+def _max_vectors(kernel: Kernel, values: Values, op: Any) -> None:
+    """The nearest pixel of the image in place of one outside: the window has it too."""
+    code = VectorCode(kernel)
+    _, channels, height, width = shape_of(op.input)
+    _, _, rows, columns = shape_of(op.result)
+    x, out = values.flat(kernel, op.input), values.flat(kernel, op.result)
+    top, left, _, _ = ints(op.padding)
+
+    def inside(index: str, step: int, offset: int, extent: int) -> str:
+        at = code.index([(index, step)], offset)
+        at = code.apply("maxsi", at, code.index_constant(0), "index")
+        return code.apply("minsi", at, code.index_constant(extent - 1), "index")
+
+    (down, across), (tall, wide) = ints(op.stride), ints(op.kernel)
+    with code.loop(rows, shared=True) as row:
+        ys = [inside(row, down, i - top, height) for i in range(tall)]
+        with code.loop(columns) as column:
+            xs = [inside(column, across, j - left, width) for j in range(wide)]
+            with code.loop(channels // VECTOR) as block:
+                most = ""
+                for y in ys:
+                    for at in xs:
+                        terms = [(y, width * channels), (at, channels), (block, VECTOR)]
+                        pixel = code.load(x, code.index(terms), BYTES)
+                        most = code.apply("maxsi", most, pixel, BYTES) if most else pixel
+                terms = [(row, columns * channels), (column, channels), (block, VECTOR)]
+                code.store(most, out, code.index(terms), BYTES)
 
 
 def sum_pool2d(kernel: Kernel, values: Values, op: Any) -> None:

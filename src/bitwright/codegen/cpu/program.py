@@ -1,12 +1,13 @@
 """A module of `linalg` on `memref` under construction: kernels, constants, buffers, the entry.
 
-One function a kernel, called once by the entry `network(arena, inputs..., outputs..., team, thread,
-threads)`. Every memory that a kernel touches is an argument with static shape that nothing else
-aliases, so that LLVM keeps sums in registers and vectorises without run-time checks.
+One function a kernel, called by the entry `network(arena, inputs..., outputs..., member, threads)`.
+Every memory that a kernel touches is an argument with static shape that nothing else aliases, so
+that LLVM keeps sums in registers and vectorises without run-time checks.
 
-Each thread of a team runs the whole entry. A kernel that shares its work does its part in every
-thread; any other runs in the first one. Before and behind a kernel that is shared, and at the end,
-all wait for all: `team` points to the address of a function of C that does it, which takes `team`.
+Each of several threads runs the whole entry, which is a row of phases. A kernel that shares its
+work is a phase of as many parts as there are threads; other kernels in a row are a phase of one
+part. Who does a part, and when a phase is over, decides a function of C whose address is the first
+thing that `member` points to: see `threads_c`.
 """
 
 import re
@@ -21,27 +22,45 @@ from torch_mlir import ir
 from bitwright.codegen.cpu.arena import ALIGNMENT, Buffer, place
 
 ENTRY = "network"
-TEAM = "%team: !llvm.ptr, %thread: index, %threads: index"
+MEMBER = "%member: !llvm.ptr, %threads: index"
 _NEXT = (
     "%unit = arith.constant 1 : index",
-    "%next_thread = arith.addi %thread, %unit : index",
+    "%next_part = arith.addi %part, %unit : index",
 )
-PLACE = (
+PHASES = (
     "%unit = arith.constant 1 : index",
     "%zero = arith.constant 0 : index",
-    "%is_first = arith.cmpi eq, %thread, %zero : index",
     "%are_several = arith.cmpi ne, %threads, %unit : index",
-)
-_WAIT = (
-    "scf.if %are_several {",
-    "%wait = llvm.load %team : !llvm.ptr -> !llvm.ptr",
-    "llvm.call %wait(%team) : !llvm.ptr, (!llvm.ptr) -> ()",
-    "}",
 )
 _PRIVATE = "llvm.linkage = #llvm.linkage<internal>"
 BYTES = {"i8": 1, "i32": 4, "i64": 8, "f16": 2, "f32": 4}
 
 Shape = Sequence[int]
+
+
+def _phase(calls: Sequence[str], parts: str) -> list[str]:
+    """Lines that make these calls for each part, which is `%own`, that this thread gets."""
+    if not calls:
+        return []
+    return [
+        "scf.while (%done = %zero) : (index) -> index {",
+        "%claimed = scf.if %are_several -> index {",
+        "%next = llvm.load %member : !llvm.ptr -> !llvm.ptr",
+        f"%wide = arith.index_cast {parts} : index to i64",
+        "%number = llvm.call %next(%member, %wide) : !llvm.ptr, (!llvm.ptr, i64) -> i64",
+        "%taken = arith.index_cast %number : i64 to index",
+        "scf.yield %taken : index",
+        "} else {",
+        "scf.yield %done : index",
+        "}",
+        f"%more = arith.cmpi ult, %claimed, {parts} : index",
+        "scf.condition(%more) %claimed : index",
+        "} do {",
+        "^bb0(%own: index):",
+        *calls,
+        "scf.yield %unit : index",
+        "}",
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,22 +161,22 @@ class Kernel:
         return View(name, view.element, tuple(shape), type_)
 
     def part(self, count: int) -> tuple[str, str]:
-        """The first index of this thread's part of `count`, and the first behind it.
+        """The first index of one part of `count`, and the first behind it.
 
-        A kernel that calls this runs in every thread.
+        A kernel that calls this is called for each of some parts.
         """
         self.shared = True
         ends: list[str] = []
         total = self.integer(count, "index")
-        for before in ("%thread", "%next_thread"):
+        for before in ("%part", "%next_part"):
             product, end = self.fresh(), self.fresh()
             self.lines.append(f"{product} = arith.muli {before}, {total} : index")
-            self.lines.append(f"{end} = arith.divui {product}, %threads : index")
+            self.lines.append(f"{end} = arith.divui {product}, %parts : index")
             ends.append(end)
         return ends[0], ends[1]
 
     def before(self, label: str) -> "Kernel":
-        """A kernel that runs just before this one, in one thread."""
+        """A kernel that runs just before this one."""
         return self.program.kernel(label, self.step, before=self)
 
     def integer(self, value: int, type_: str) -> str:
@@ -210,20 +229,29 @@ class Kernel:
     def shared_generic(
         self, ins: Sequence[View], out: View, body: str, *, result: str = "%r"
     ) -> None:
-        """A `generic` over arrays of one axis, of which each thread does its part."""
-        low, high = self.part(out.shape[0])
-        size = self.fresh()
-        self.lines.append(f"{size} = arith.subi {high}, {low} : index")
-        parts: list[View] = []
-        for view in (*ins, out):
-            name = self.fresh("s")
-            type_ = f"memref<?x{view.element}, strided<[1], offset: ?>>"
-            self.lines.append(
-                f"{name} = memref.subview {view.name}[{low}] [{size}] [1] : {view.type} to {type_}"
-            )
-            parts.append(View(name, view.element, view.shape, type_))
+        """A `generic` over arrays of one axis, which is shared among threads."""
+        ends = self.part(out.shape[0])
+        parts = [self.rows(view, (1,), *ends) for view in (*ins, out)]
         read = [(part, "e") for part in parts[:-1]]
         self.generic("e", read, (parts[-1], "e"), body, result=result)
+
+    def rows(self, view: View, strides: Shape, low: str, high: str) -> View:
+        """The indices of axis 0 from `low` to below `high`."""
+        size, name = self.fresh(), self.fresh("s")
+        self.lines.append(f"{size} = arith.subi {high}, {low} : index")
+        others = view.shape[1:]
+        extents = "".join(f"{extent}x" for extent in others)
+        steps = ", ".join(map(str, strides))
+        type_ = f"memref<?x{extents}{view.element}, strided<[{steps}], offset: ?>>"
+        first, sizes = (", ".join([at, *more]) for at, more in (
+            (low, ["0"] * len(others)), (size, [str(extent) for extent in others])
+        ))  # fmt: skip
+        ones = ", ".join(["1"] * len(view.shape))
+        self.lines.append(
+            f"{name} = memref.subview {view.name}[{first}] [{sizes}] [{ones}] : {view.type} "
+            f"to {type_}"
+        )
+        return View(name, view.element, view.shape, type_)
 
     def copy(self, dims: str, source: tuple[View, str], target: tuple[View, str]) -> None:
         """A `generic` that moves elements."""
@@ -235,7 +263,7 @@ class Kernel:
             f"{view.name}: {view.type} {{llvm.noalias}}" for _, view in self.arguments
         )
         if self.shared:
-            arguments = ", ".join([arguments, TEAM])
+            arguments = f"{arguments}, %part: index, %parts: index"
         lines = [*_NEXT, *self.lines] if self.shared else self.lines
         body = "\n".join(f"    {line}" for line in lines)
         head = f"  func.func @{self.name}({arguments}) attributes {{{_PRIVATE}}} {{"
@@ -312,42 +340,47 @@ class Program:
         arguments = ", ".join(
             f"{memory.argument}: {memref('i8', [memory.size])}" for memory in self.arguments
         )
-        body = "\n".join(f"    {line}" for line in [*PLACE, *self._calls()])
-        head = f"  func.func @{entry}(%arena: {arena}, {arguments}, {TEAM}) {{"
+        body = "\n".join(f"    {line}" for line in [*PHASES, *self._calls()])
+        head = f"  func.func @{entry}(%arena: {arena}, {arguments}, {MEMBER}) {{"
         return f"{head}\n{body}\n    return\n  }}"
 
     def _calls(self) -> list[str]:
         """Lines that call every kernel, on `%arena` and the arguments."""
         lines: list[str] = []
-        constants = {name: key for key, name in self._constants.items()}
+        alone: list[str] = []
         for number, kernel in enumerate(self._kernels):
-            names: list[str] = []
-            for index, (memory, view) in enumerate(kernel.arguments):
-                name = f"%a{number}_{index}"
-                names.append(name)
-                if memory.constant is not None:
-                    key = constants[memory.constant]
-                    lines.append(self._constant_view(name, memory.constant, key, view))
-                    continue
-                base, offset = memory.argument, 0
-                if memory.buffer is not None:
-                    base, offset = "%arena", memory.buffer.offset
-                size = self.arena_bytes if memory.buffer is not None else memory.size
-                lines.append(f"{name}_at = arith.constant {offset} : index")
-                lines.append(
-                    f"{name} = memref.view {base}[{name}_at][] : {memref('i8', [size])} "
-                    f"to {view.type}"
-                )
-            types = [view.type for _, view in kernel.arguments]
-            if kernel.shared:
-                names += ["%team", "%thread", "%threads"]
-                types += ["!llvm.ptr", "index", "index"]
-            call = f"func.call @{kernel.name}({', '.join(names)}) : ({', '.join(types)}) -> ()"
-            lines += [call] if kernel.shared else ["scf.if %is_first {", call, "}"]
-            next_ = self._kernels[number + 1 :][:1]
-            if kernel.shared or not next_ or next_[0].shared:
-                lines += _WAIT
-        return lines
+            call = self._call(number, kernel, lines)
+            if not kernel.shared:
+                alone.append(call)
+                continue
+            lines += [*_phase(alone, "%unit"), *_phase([call], "%threads")]
+            alone = []
+        return [*lines, *_phase(alone, "%unit")]
+
+    def _call(self, number: int, kernel: Kernel, lines: list[str]) -> str:
+        """The call of a kernel; `lines` get those that make its arguments."""
+        constants = {name: key for key, name in self._constants.items()}
+        names: list[str] = []
+        for index, (memory, view) in enumerate(kernel.arguments):
+            name = f"%a{number}_{index}"
+            names.append(name)
+            if memory.constant is not None:
+                key = constants[memory.constant]
+                lines.append(self._constant_view(name, memory.constant, key, view))
+                continue
+            base, offset = memory.argument, 0
+            if memory.buffer is not None:
+                base, offset = "%arena", memory.buffer.offset
+            size = self.arena_bytes if memory.buffer is not None else memory.size
+            lines.append(f"{name}_at = arith.constant {offset} : index")
+            lines.append(
+                f"{name} = memref.view {base}[{name}_at][] : {memref('i8', [size])} to {view.type}"
+            )
+        types = [view.type for _, view in kernel.arguments]
+        if kernel.shared:
+            names += ["%own", "%threads"]
+            types += ["index", "index"]
+        return f"func.call @{kernel.name}({', '.join(names)}) : ({', '.join(types)}) -> ()"
 
     def _constant_view(
         self, name: str, symbol: str, key: tuple[str, tuple[int, ...], bytes], view: View

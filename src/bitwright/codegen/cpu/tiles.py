@@ -12,6 +12,8 @@ SPARE = 3
 LATENCY = 4.5
 """Cycles that one step takes at least: a product is ready about this much after its sum."""
 MOST_VECTORS = 8
+MOST_PIXELS = 16
+"""Of one vector of outputs: LLVM reads all pixels first, and has registers for no more."""
 FIRST_CACHE = 24 * 1024
 """Bytes of weights that stay in the first cache beside the activations."""
 
@@ -62,7 +64,7 @@ def ranked(work: Work) -> list[Tile]:
         for width in range(1, min(work.vectors, MOST_VECTORS) + 1)
         if work.vectors % width == 0
         for pixels in range(1, work.columns + 1)
-        if pixels * width + width + SPARE <= REGISTERS
+        if pixels * width + width + SPARE <= REGISTERS and (width > 1 or pixels <= MOST_PIXELS)
     ]
     return sorted(tiles, key=lambda tile: (cycles(tile), tile.pixels + tile.vectors))
 

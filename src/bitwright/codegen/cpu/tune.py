@@ -180,7 +180,7 @@ def _call(module: ir.Module, level: CpuLevel, tile: Tile) -> Callable[[], object
     sizes += [count(shape_of(i.value)) for i in (*graph.inputs(module), *graph.outputs(module))]
     memories = [np.zeros(size + 64, np.int8) for size in sizes]
     values = [ctypes.c_uint64(m.ctypes.data + -m.ctypes.data % 64) for m in memories]
-    values += [ctypes.c_uint64(number) for number in (0, 0, 1)]  # no team, thread 0 of 1
+    values += [ctypes.c_uint64(number) for number in (0, 1)]  # in one thread
     addresses = (ctypes.c_void_p * len(values))(*(ctypes.addressof(v) for v in values))
     function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(engine.raw_lookup(ENTRY))
     kept = (engine, memories, values)

@@ -9,6 +9,8 @@ LANES = 16
 """int32 in a register of 512 bits."""
 QUAD = 4
 """Products of bytes that one lane adds up at once."""
+VECTOR = LANES * QUAD
+"""Bytes in a register."""
 INTS = f"vector<{LANES}xi32>"
 WIDE = f"vector<{LANES}xi64>"
 PAIRS = f"vector<{LANES // 2}xi64>"
@@ -70,6 +72,48 @@ class VectorCode:
             f"vector.shuffle {low}, {high} [{_alternating(2 * LANES, 2)}] : {half}, {half}"
         )
 
+    def interleave_wide(self, parts: Sequence[str]) -> list[str]:
+        """Byte i of each of four vectors of 64, side by side, within each 128 bits.
+
+        Of four vectors, j has the bytes 4 j to 4 j + 3 of every 16.
+        """
+        words = f"vector<{VECTOR // 2}xi16>"
+        mixed = [
+            [
+                self.convert(
+                    "vector.bitcast",
+                    self.make(f"vector.shuffle {a}, {b} [{order}] : {BYTES}, {BYTES}"),
+                    BYTES, words,
+                )
+                for order in (_unpacked(VECTOR, half) for half in (0, 1))
+            ]
+            for a, b in (parts[:2], parts[2:])
+        ]  # fmt: skip
+        return [
+            self.convert(
+                "vector.bitcast",
+                self.make(f"vector.shuffle {a}, {b} [{order}] : {words}, {words}"),
+                words, BYTES,
+            )
+            for a, b in zip(*mixed, strict=True)
+            for order in (_unpacked(VECTOR // 2, half) for half in (0, 1))
+        ]  # fmt: skip
+
+    def pack(self, sums: Sequence[str]) -> str:
+        """64 bytes of four vectors of int32, saturated, in the order before `interleave_wide`."""
+        words = f"vector<{VECTOR // 2}xi16>"
+        halves = [
+            self.make(
+                f'llvm.call_intrinsic "llvm.x86.avx512.packssdw.512"({a}, {b}) : ({INTS}, {INTS}) '
+                f"-> {words}"
+            )
+            for a, b in (sums[:2], sums[2:])
+        ]
+        return self.make(
+            f'llvm.call_intrinsic "llvm.x86.avx512.packsswb.512"({", ".join(halves)}) : '
+            f"({words}, {words}) -> {BYTES}"
+        )
+
     def load(self, view: View, at: str, type_: str) -> str:
         """Elements in a row of a flat view."""
         return self.make(f"vector.load {view.name}[{at}] : {view.type}, {type_}")
@@ -93,9 +137,10 @@ class VectorCode:
         self, lanes: str, value: str, view: View, at: str, type_: str = RESULTS
     ) -> None:  # fmt: skip
         """The first `lanes` (an index; all where it is larger) of the results."""
-        mask = self.make(f"vector.create_mask {lanes} : {MASK}")
+        bits = f"vector<{VECTOR}xi1>" if type_ == BYTES else MASK
+        mask = self.make(f"vector.create_mask {lanes} : {bits}")
         self.line(
-            f"vector.maskedstore {view.name}[{at}], {mask}, {value} : {view.type}, {MASK}, {type_}"
+            f"vector.maskedstore {view.name}[{at}], {mask}, {value} : {view.type}, {bits}, {type_}"
         )
 
     def load_first(self, lanes: str, view: View, at: str, type_: str) -> str:
@@ -176,6 +221,17 @@ class VectorCode:
         self.line(f"scf.yield {', '.join(body(index, carried))} : {types}")
         self.line("}")
         return [f"{result}#{n}" for n in range(len(start))]
+
+
+def _unpacked(length: int, half: int) -> str:
+    """Positions that take one element of each vector in turn, from one half of each 128 bits."""
+    each = length // 4
+    return ", ".join(
+        str(first + side * length + n)
+        for first in range(half * each // 2, length, each)
+        for n in range(each // 2)
+        for side in (0, 1)
+    )
 
 
 def _alternating(length: int, run: int) -> str:

@@ -1,7 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ENTRY_PARAMETERS void *const *, struct team *, int64_t, int64_t
+#define ENTRY_PARAMETERS void *const *, struct member *, int64_t
 
 /* Where an argument of an entry lies; `at` is the number of a cache, or a place in the weights. */
 enum slot_kind { ARENA, TOKENS, POSITION, CACHE, LOGITS, WEIGHTS };

@@ -3,8 +3,6 @@ struct work {
     void *const *table;
 };
 
-static void run_part(
-    const struct work *work, struct team *team, int64_t thread, int64_t threads
-) {
-    work->run(work->table, team, thread, threads);
+static void do_work(const struct work *work, struct member *member, int64_t threads) {
+    work->run(work->table, member, threads);
 }
