@@ -98,7 +98,7 @@ def main() -> int:
                     rows.append(row)
                     with arguments.results.open("a") as file:
                         file.write(json.dumps(row) + "\n")
-                    print(f"{style:9} {name:24} network {seed:6} {outcome.predicted:9,}"
+                    print(f"{style:9} {name:28} network {seed:6} {outcome.predicted[0]:9,}"
                           f" {'' if _equal(row) else f'simulated {outcome.simulated}'}"
                           f" {'' if not outcome.wrong else f'wrong {outcome.wrong}'}",
                           flush=True)  # fmt: skip
@@ -109,7 +109,7 @@ def main() -> int:
 
 
 def _equal(row: dict[str, Any]) -> bool:
-    return not row["wrong"] and set(row["simulated"]) == {row["predicted"]}
+    return not row["wrong"] and list(row["simulated"]) == list(row["predicted"])
 
 
 def _table(rows: list[dict[str, Any]], styles: list[str]) -> int:
@@ -119,7 +119,7 @@ def _table(rows: list[dict[str, Any]], styles: list[str]) -> int:
             kinds[row["style"], row["machine"].split()[0]].append(row)
     print("\nstyle     engine         pairs  machines  cycles             differences")
     for (style, engine), found in sorted(kinds.items()):
-        cycles = [row["predicted"] for row in found]
+        cycles = [max(row["predicted"]) for row in found]
         machines = len({row["machine"] for row in found})
         print(f"{style:9} {engine:14} {len(found):5}  {machines:8}  {min(cycles):,} to "
               f"{max(cycles):,}   {sum(not _equal(row) for row in found)}")  # fmt: skip

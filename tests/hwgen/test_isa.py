@@ -124,6 +124,15 @@ def test_pixels_that_a_machine_cannot_read_or_make(
     assert str(caught.value) == message
 
 
+def test_columns_are_those_of_the_pixels_that_a_tile_has(small_machine, compute, program):
+    machine = small_machine(engine="dsp", pixels=4, banks=4, act_words=2, in_words=2, out_words=2)
+    instructions = program(compute(x_pixel=3))
+    assert decode(encode(machine, instructions)) == instructions
+    with pytest.raises(InstructionError) as caught:
+        encode(machine, [compute(x_pixel=3, s_pixel=1, pixels=4, pixels_first=4)])
+    assert str(caught.value) == "MATMUL reaches x = 9; this machine counts to 7"
+
+
 @pytest.mark.parametrize(
     ("machine", "changes", "message"),
     [

@@ -1,6 +1,7 @@
 """Random machines for random networks, and one pair of them through the whole way."""
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,15 +12,27 @@ from torch_mlir import ir
 from bitwright.flows.accelerators import Accelerator, Dataflow, Overlay
 from bitwright.flows.dataflow import DataflowBuild, build_dataflow
 from bitwright.flows.folding_file import FoldingFile
+from bitwright.flows.overlay import write_external, write_simulated_system
 from bitwright.flows.simulate import run_machine
 from bitwright.hwgen.assemble import Assembled, assemble
 from bitwright.hwgen.core import Core
-from bitwright.hwgen.cycles import predict
+from bitwright.hwgen.cycles import Bus, predict_all
+from bitwright.hwgen.simulated_system import SimulatedSystem
 from bitwright.hwgen.tops import Axi4LiteTop, WishboneTop
 from bitwright.hwgen.verilog import emit
 from bitwright.ir import graph, reference
 from bitwright.ir.dataflow import Fold, MatrixStage, Stage
-from bitwright.ir.machine import DSP, ENGINES, WEIGHT_SERIAL, least_banks
+from bitwright.ir.machine import (
+    DSP,
+    ENGINES,
+    FIXED_MEMORY,
+    MEMORIES,
+    NO_MEMORY,
+    SDRAM_MEMORY,
+    WEIGHT_SERIAL,
+    burst_weights,
+    least_banks,
+)
 from bitwright.passes.allocate import Allocate
 from bitwright.passes.dataflow import lower
 from bitwright.passes.dataflow.fold import with_folds
@@ -28,7 +41,9 @@ from bitwright.passes.kernel_columns import KernelColumns
 from bitwright.passes.legalize import Legalize
 from bitwright.passes.long_rows import long_rows
 from bitwright.passes.partition import Parts, partition
+from bitwright.passes.stream import Stream
 from bitwright.passes.tile import Tile
+from bitwright.passes.tile_program import UnsupportedOnOverlay
 from bitwright.progress import silent
 from bitwright.rtl_sim.bus import VerilatorBus
 from bitwright.rtl_sim.verilate import PortKind, build_simulator
@@ -41,31 +56,46 @@ DEPTHS = Allocate(
     act_words=4096, in_words=512, out_words=1024, weight_words=16384, param_words=1024,
     program_words=2048, tables=8,
 )  # fmt: skip
+MEMORY_WORDS = 1 << 17  # of a simulated external memory
+TOPS = {PortKind.WISHBONE: WishboneTop, PortKind.AXI4LITE: Axi4LiteTop}
+BUSES: dict[PortKind, Bus] = {PortKind.WISHBONE: "wishbone", PortKind.AXI4LITE: "axi4"}
 
 
 @dataclass(frozen=True)
 class Style:
-    """A machine that several networks share, and the port that the host takes."""
+    """A machine that several networks share, and the port that the host takes.
+
+    `stream`: of a machine whose weights are in external memory, its buffer and that memory.
+    """
 
     tile: Tile
     port: PortKind
+    stream: Stream | None = None
 
     def __str__(self) -> str:
-        pixels = f" x {self.tile.pixels}" if self.tile.pixels > 1 else ""
-        return f"{self.tile.engine} {self.tile.lanes} x {self.tile.rows}{pixels}"
+        tile = self.tile
+        pixels = f" x {tile.pixels}" if tile.pixels > 1 else ""
+        adds = " adds" if tile.fused_adds else ""
+        memory = f" {self.stream.memory}" if self.stream else ""
+        return f"{tile.engine} {tile.lanes} x {tile.rows}{pixels}{adds}{memory}"
 
 
 def random_style(seed: int, wide: bool) -> Style:
-    """A small machine; `wide` for networks with the operations of models that came quantized."""
+    """A small machine; `wide` for networks with the operations of models that came quantized.
+
+    Every fourth one fuses adds, two of three have their weights in external memory.
+    """
     random = np.random.default_rng(seed)
 
     def choice(*values: int) -> int:
         return int(random.choice(values))
 
-    engine = ENGINES[seed % len(ENGINES)]
+    engine, fused = ENGINES[seed % len(ENGINES)], seed % 4 == 3
     lanes = choice(2, 4, 4, 8, 8, 16) if engine == WEIGHT_SERIAL else choice(2, 4, 4, 8)
     rows = choice(*(rows for rows in (8, 16, 32) if not rows % lanes and rows * lanes <= 256))
     pixels = banks = 1
+    if fused:
+        lanes = rows = 8
     if engine == DSP:
         rows = min(rows, max(64 // lanes, 8))
         pixels = choice(2, 3, 4, 5, 6)
@@ -74,12 +104,19 @@ def random_style(seed: int, wide: bool) -> Style:
         lanes, rows, choice(*(v for v in (1, 2, 4, 8) if v <= lanes)), acc_bits=32,
         multiplier_bits=31 if wide else 16, engine=engine, pixels=pixels, banks=banks,
         multiplier_blocks=pixels * rows * lanes // choice(2, 4) if engine == DSP else 0,
+        requant_pixels=choice(1, 2) if engine == DSP and not fused else 1, fused_adds=int(fused),
     )  # fmt: skip
-    if engine == DSP:
-        tile = replace(tile, requant_pixels=choice(1, 2))
-        if tile.requant_pixels == 1 and lanes == rows:
-            tile = replace(tile, fused_adds=choice(0, 1))
-    return Style(tile, (PortKind.WISHBONE, PortKind.AXI4LITE)[choice(0, 1)])
+    port = (PortKind.WISHBONE, PortKind.AXI4LITE)[choice(0, 1)]
+    memory = MEMORIES[seed // 4 % len(MEMORIES)]
+    if memory == NO_MEMORY:
+        return Style(tile, port)
+    least = 4 * burst_weights(tile.lanes * tile.rows * (8 if engine == DSP else 1))
+    stream = Stream(
+        weight_words=least * choice(1, 2, 8), memory=memory,
+        memory_latency=choice(1, 5, 19) if memory == FIXED_MEMORY else 0,
+        memory_mhz=choice(20, 50, 80, 133) if memory == SDRAM_MEMORY else 0,
+    )  # fmt: skip
+    return Style(tile, port, stream)
 
 
 class Machines:
@@ -90,13 +127,18 @@ class Machines:
         self._programs: dict[tuple[int, PortKind], Path] = {}
 
     def simulator(self, assembled: Assembled, port: PortKind) -> Path:
-        key = (assembled.machine.fingerprint, port)
+        """Of the machine; one with external memory takes its contents from the working folder."""
+        machine = assembled.machine
+        key = (machine.fingerprint, port)
         if key not in self._programs:
-            top = WishboneTop if port is PortKind.WISHBONE else Axi4LiteTop
-            core = Core(machine=assembled.machine)
-            files = emit(top(core=core), self._folder / str(len(self._programs)),
-                         name=top.module_name)  # fmt: skip
-            self._programs[key] = build_simulator(files, top.module_name, port=port, short_run=True)
+            folder, top = self._folder / str(len(self._programs)), TOPS[port]
+            if machine.streams:
+                name = SimulatedSystem.module_name
+                files = write_simulated_system(machine, folder, words=MEMORY_WORDS, top=top)
+            else:
+                name = top.module_name
+                files = emit(top(core=Core(machine=machine)), folder, name=name)
+            self._programs[key] = build_simulator(files, name, port=port, short_run=True)
         return self._programs[key]
 
 
@@ -106,11 +148,11 @@ class Outcome:
 
     Attributes:
         wrong: outputs that differ from the reference.
-        simulated: cycles of each sample.
+        predicted, simulated: cycles of each sample.
     """
 
     wrong: tuple[str, ...]
-    predicted: int
+    predicted: tuple[int, ...]
     simulated: tuple[int, ...]
 
 
@@ -118,10 +160,24 @@ def run_overlay(module: ir.Module, inputs: Arrays, style: Style, machines: Machi
     """Compile a network for the overlay of `style`, and simulate its RTL on `inputs`."""
     parts = partition(KernelColumns(style.tile.lanes).run(module))
     parts = long_rows(replace(parts, core=Legalize().run(parts.core)))
-    assembled = assemble(DEPTHS.run(style.tile.run(parts.core)))
-    predicted = predict(assembled.machine, assembled.instructions).total
+    program = style.tile.run(parts.core)
+    if style.stream is not None:
+        program = _streamed(program, style.stream)
+    assembled = assemble(DEPTHS.run(program))
     simulator = machines.simulator(assembled, style.port)
-    return _outcome(module, inputs, parts, Overlay(assembled), simulator, predicted)
+    return _outcome(
+        module, inputs, parts, Overlay(assembled), simulator, lambda begins: predict_all(
+            assembled.machine, assembled.instructions, begins, bus=BUSES[style.port]
+        ),
+    )  # fmt: skip
+
+
+def _streamed(program: ir.Module, stream: Stream) -> ir.Module:
+    """`program` with the smallest buffer, from that of `stream` on, that holds its weights."""
+    try:
+        return stream.run(program)
+    except UnsupportedOnOverlay:
+        return _streamed(program, replace(stream, weight_words=2 * stream.weight_words))
 
 
 def random_pipeline(module: ir.Module, seed: int) -> DataflowBuild:
@@ -179,23 +235,30 @@ def run_dataflow(module: ir.Module, inputs: Arrays, build: DataflowBuild, folder
     top = WishboneTop(core=accelerator.core())
     files = emit(top, folder, name=top.module_name)
     simulator = build_simulator(files, top.module_name, port=PortKind.WISHBONE, short_run=True)
-    return _outcome(module, inputs, build.parts, accelerator, simulator, build.times.latency)
+    return _outcome(
+        module, inputs, build.parts, accelerator, simulator,
+        lambda begins: [build.times.latency] * len(begins),
+    )  # fmt: skip
 
 
 def _outcome(
     module: ir.Module, inputs: Arrays, parts: Parts, accelerator: Accelerator, simulator: Path,
-    predicted: int,
+    predict: Callable[[Sequence[int]], list[int]],
 ) -> Outcome:  # fmt: skip
+    """`predict`: cycles of the inferences that begin in these cycles."""
     wanted = reference.run(module, inputs)
     entering = reference.run(parts.before, inputs)
     core = {item.name: entering[item.name] for item in graph.inputs(parts.core)}
-    with VerilatorBus(simulator) as bus:
-        bus.reset()
-        ran = run_machine(accelerator, core, bus, load=True, progress=silent)
+    with tempfile.TemporaryDirectory() as name:
+        if isinstance(accelerator, Overlay) and accelerator.assembled.machine.streams:
+            assert write_external(accelerator.assembled.image, Path(name)) <= MEMORY_WORDS
+        with VerilatorBus(simulator, folder=Path(name)) as bus:
+            bus.reset()
+            ran = run_machine(accelerator, core, bus, load=True, progress=silent)
     shapes = {name: array.shape for name, array in reference.run(parts.core, core).items()}
     leaving = {name: array.reshape(shapes[name]) for name, array in ran.outputs.items()}
     after_inputs = {item.name for item in graph.inputs(parts.after)}
     given = {n: a for n, a in {**entering, **leaving}.items() if n in after_inputs}
     found = reference.run(parts.after, given)
     wrong = [name for name, array in found.items() if (array != wanted[name]).any()]
-    return Outcome(tuple(wrong), predicted, ran.cycles)
+    return Outcome(tuple(wrong), tuple(predict(ran.begins)), ran.cycles)

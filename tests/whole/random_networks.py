@@ -23,9 +23,9 @@ class _Network:
         """Uniform, both ends included."""
         return int(self.random.integers(low, high + 1))
 
-    def activation(self) -> QuantParams:
+    def activation(self, widths: tuple[int, ...] = (2, 3, 4, 8, 8, 8)) -> QuantParams:
         """A random quantized type: 2 to 8 bits, any zero point."""
-        bits = int(self.random.choice([2, 3, 4, 8, 8, 8]))
+        bits = int(self.random.choice(widths))
         low, high = -(1 << bits - 1), (1 << bits - 1) - 1
         scale = float(2.0 ** self.random.uniform(-6, 0))
         return QuantParams((scale,), self.integer(low, high), bits, low, high)
@@ -43,9 +43,14 @@ class _Network:
     def bias(self, outputs: int) -> ir.Value:
         return self.builder.constant(self.random.integers(-2000, 2001, size=outputs))
 
-    def requantize(self, acc: ir.Value, spread: float, per_channel: bool = True) -> ir.Value:
-        """Scale sums of about `spread` down to the range of a random type."""
-        params = self.activation()
+    def requantize(
+        self, acc: ir.Value, spread: float, per_channel: bool = True, every_code: bool = False
+    ) -> ir.Value:
+        """Scale sums of about `spread` down to the range of a random type.
+
+        With `every_code` it has 8 bits, of which no code is clamped or replaced.
+        """
+        params = self.activation((8,)) if every_code else self.activation()
         shape = shape_of(acc)
         count = shape[1] if per_channel and self.random.random() < 0.7 else 1
         wanted = (params.qmax - params.qmin) / spread * 2.0 ** self.random.uniform(-1, 1, count)
@@ -54,13 +59,13 @@ class _Network:
         shifts = np.clip(bits - 1 - np.floor(np.log2(wanted)), 1, furthest).astype(int)
         multipliers = np.clip(np.rint(wanted * 2.0**shifts), 1, (1 << bits) - 1).astype(int)
         low, high = params.qmin, params.qmax
-        if self.random.random() < 0.4:
+        if not every_code and self.random.random() < 0.4:
             low = params.zero_point
         result = self.builder.requantize(
             acc, params, multiplier=multipliers.tolist(), shift=shifts.tolist(), axis=1,
             clamp_min=low, clamp_max=high, rounding=rounding,
         )  # fmt: skip
-        if self.random.random() < 0.15:
+        if not every_code and self.random.random() < 0.15:
             result = self.table(result)
         return result
 
@@ -91,15 +96,50 @@ class _Network:
                 self.random.choice([g for g in range(1, channels + 1) if not channels % g])
             )
             outputs = groups * self.integer(1, 3)
-        weight = self.weight((outputs, channels // groups, *kernel))
-        acc = self.builder.conv2d(
-            value, weight, self.bias(outputs), stride=stride, padding=padding, dilation=dilation,
+        return self.convolved(
+            value, outputs, kernel, stride=stride, padding=padding, dilation=dilation,
             groups=groups,
+        )  # fmt: skip
+
+    def convolved(
+        self, value: ir.Value, outputs: int, kernel: list[int], *, padding: list[int],
+        stride: list[int] | None = None, dilation: list[int] | None = None, groups: int = 1,
+        every_code: bool = False,
+    ) -> ir.Value:  # fmt: skip
+        """A convolution of random weights, requantized."""
+        inputs = shape_of(value)[1] // groups
+        weight = self.weight((outputs, inputs, *kernel))
+        acc = self.builder.conv2d(
+            value, weight, self.bias(outputs), stride=stride or [1, 1], padding=padding,
+            dilation=dilation or [1, 1], groups=groups,
         )  # fmt: skip
         params = quant_params(weight.type)
         assert params is not None, "weights are quantized"
-        taps = kernel[0] * kernel[1] * channels / groups
-        return self.requantize(acc, float(np.sqrt(taps)) * 80 * params.qmax + 2000)
+        taps = kernel[0] * kernel[1] * inputs
+        spread = float(np.sqrt(taps)) * 80 * params.qmax + 2000
+        return self.requantize(acc, spread, every_code=every_code)
+
+    def residual(self, value: ir.Value) -> ir.Value:
+        """A sum with a convolution that clamps nothing, which a machine may make at once."""
+        inner = self.same_size(value, self.integer(1, 16)) if self.integer(0, 1) else value
+        made = self.same_size(inner, shape_of(value)[1], every_code=True)
+        fitting = [v for v in self.values if shape_of(v) == shape_of(made)]
+        other = fitting[self.integer(0, len(fitting) - 1)]
+        pair = (made, other) if self.integer(0, 1) else (other, made)
+        if self.roundings and self.integer(0, 1):
+            return self.scaled_add(*pair)
+        factors = self.integer(1, 127), self.integer(1, 127)
+        acc = self.builder.add(*pair, *factors)
+        return self.requantize(acc, 255.0 * sum(factors), per_channel=False)
+
+    def same_size(self, value: ir.Value, outputs: int, every_code: bool = False) -> ir.Value:
+        """A convolution whose result has as many pixels as `value`."""
+        kernel = [self.integer(1, 3), self.integer(1, 3)]
+        before = [self.integer(0, size - 1) for size in kernel]
+        after = [size - 1 - first for size, first in zip(kernel, before, strict=True)]
+        return self.convolved(
+            value, outputs, kernel, padding=[*before, *after], every_code=every_code
+        )
 
     def add(self, value: ir.Value) -> ir.Value:
         same = [v for v in self.values if shape_of(v) == shape_of(value)]
@@ -170,8 +210,13 @@ def needs_wide_machine(seed: int) -> bool:
     return seed % 3 > 0
 
 
+def has_residuals(seed: int) -> bool:
+    """Whether the network of this seed may have sums that convolutions make."""
+    return seed % 4 == 1
+
+
 def random_network(seed: int) -> ir.Module:
-    """A quantized module of 2 to 7 layers with residuals, groups, padding, tables, pooling."""
+    """A quantized module of 2 to 9 layers with residuals, groups, padding, tables, pooling."""
     random = np.random.default_rng(seed)
     shape = (
         1,
@@ -187,6 +232,8 @@ def random_network(seed: int) -> ir.Module:
     network.values.append(network.conv(builder.inputs[0]))
     steps = (network.conv, network.conv, network.add, network.add, network.pool, network.concat,
              network.pad, network.table)  # fmt: skip
+    if has_residuals(seed):
+        steps += (network.residual,) * len(steps)
     for index in range(int(random.integers(1, 6))):
         value = network.values[-1]
         step = steps[int(random.integers(len(steps)))]

@@ -24,6 +24,7 @@ TILES = (
     Tile(4, 8, 1), Tile(8, 8, 2), Tile(16, 32, 4), Tile(8, 16, 8), Tile(2, 8, 2),
     Tile(4, 16, 4, engine="dsp", pixels=4, banks=4), Tile(2, 8, 1, engine="dsp", pixels=2, banks=8),
     Tile(8, 16, 8, engine="dsp", pixels=4, banks=8), Tile(4, 8, 2, engine="dsp", pixels=8, banks=8),
+    Tile(8, 8, 2, engine="dsp", pixels=4, banks=8, fused_adds=1),
 )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Networks whose weights come from external memory: reference = functional model = RTL, with the
 cycles that are predicted for that memory, on both buses.
 
-With BITWRIGHT_ACCEPTANCE set all four machines and more networks, else two.
+With BITWRIGHT_ACCEPTANCE set all machines and more networks, else two.
 """
 
 import os
@@ -22,6 +22,7 @@ from bitwright.hwgen.simulated_system import SimulatedSystem
 from bitwright.hwgen.tops import Axi4LiteTop, WishboneTop
 from bitwright.ir import graph, reference
 from bitwright.ir.builder import Builder
+from bitwright.ir.instructions import Opcode
 from bitwright.ir.machine import DSP
 from bitwright.ir.types import QuantParams
 from bitwright.passes.allocate import Allocate
@@ -42,6 +43,8 @@ DEPTHS = Allocate(
     act_words=4096, in_words=512, out_words=1024, param_words=1024, program_words=4096, tables=8
 )
 PLANES = Tile(8, 16, 2, acc_bits=32, multiplier_bits=31)
+ADDS = Tile(8, 8, 2, acc_bits=32, multiplier_bits=31, engine=DSP, pixels=2, banks=4,
+            multiplier_blocks=32, fused_adds=1)  # fmt: skip
 PRODUCTS = Tile(4, 8, 2, acc_bits=32, multiplier_bits=31, engine=DSP, pixels=2, banks=4,
                 multiplier_blocks=24)  # fmt: skip
 MACHINES: dict[str, tuple[Tile, Stream, Bus]] = {
@@ -50,6 +53,12 @@ MACHINES: dict[str, tuple[Tile, Stream, Bus]] = {
     ),
     "planes, sdram, axi4": (
         PLANES, Stream(weight_words=256, memory="sdram", memory_mhz=80), "axi4"
+    ),
+    "adds, sdram, wishbone": (
+        ADDS, Stream(weight_words=64, memory="sdram", memory_mhz=133), "wishbone"
+    ),
+    "adds, fixed, axi4": (
+        ADDS, Stream(weight_words=64, memory="fixed", memory_latency=5), "axi4"
     ),
     "products, sdram, wishbone": (
         PRODUCTS, Stream(weight_words=64, memory="sdram", memory_mhz=133), "wishbone"
@@ -60,7 +69,7 @@ MACHINES: dict[str, tuple[Tile, Stream, Bus]] = {
 }  # fmt: skip
 ACCEPTANCE = bool(os.environ.get("BITWRIGHT_ACCEPTANCE"))
 NAMES = tuple(MACHINES) if ACCEPTANCE else tuple(MACHINES)[1:3]
-SEEDS = (0, 9, 11, 14, 15, 16, 19, 34) if ACCEPTANCE else (11, 16)
+SEEDS = (0, 9, 11, 13, 14, 15, 16, 17, 19, 34) if ACCEPTANCE else (11, 13, 16)
 
 
 def many_weights() -> ir.Module:
@@ -93,7 +102,7 @@ def test_networks(name: str, tmp_path: Path) -> None:
         (WishboneTop, PortKind.WISHBONE) if bus == "wishbone" else (Axi4LiteTop, PortKind.AXI4LITE)
     )
     networks = [(seed, random_network(seed)) for seed in SEEDS]
-    waited, simulator = 0, None
+    waited, fused, simulator = 0, 0, None
     for number, module in [(-1, many_weights()), *networks]:
         inputs = random_inputs(module, 1, SAMPLES)
         parts = partition(module)
@@ -122,9 +131,11 @@ def test_networks(name: str, tmp_path: Path) -> None:
             assembled.machine, assembled.instructions, ran.begins, bus=bus
         )
         waited += _waits(assembled, DEPTHS.run(program), bus)
+        fused += sum(item.opcode == Opcode.MATMUL_ADD for item in assembled.instructions)
         if number < 0:
             assert len(assembled.image.weights) > 2 * assembled.machine.weight_words
     assert waited > 0
+    assert bool(fused) == bool(tile.fused_adds)
 
 
 def _waits(assembled: Assembled, on_chip: ir.Module, bus: Bus) -> int:

@@ -308,7 +308,9 @@ def check(machine: Machine, instruction: Instruction) -> None:
             + (instruction[f"n_{kernel}"] - 1) * instruction[f"{axis}_{kernel}"]
         )
         if axis == "x":
-            last += (machine.pixels - 1) * instruction["x_pixel"]
+            every = instruction.window or instruction.columns
+            pixels = machine.pixels if every else instruction.last_pixels
+            last += (pixels - 1) * instruction["x_pixel"]
         if last >= 1 << coordinate_bits(machine) - 1:
             raise InstructionError(
                 f"{name} reaches {axis} = {last}; this machine counts to "

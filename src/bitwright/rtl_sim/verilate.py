@@ -21,9 +21,12 @@ _HARNESS = Path(__file__).parent / "harness"
 _RUNTIME_OBJECTS = ("verilated.o", "verilated_threads.o")
 _KEPT_SIMULATORS = 64
 
+# A clock edge of the whole design would be one function, for which compilers take minutes: more
+# than in proportion to its length. Statements of a function and of a file, at most:
+_SPLIT = ("--output-split-cfuncs", "500", "--output-split", "20000")
 _VERILATOR_FLAGS = (
     "--cc", "--exe", "-Wno-fatal", "-O3", "--x-assign", "fast", "--x-initial", "fast",
-    "--noassert", "--no-timing", "--output-split", "100000",
+    "--noassert", "--no-timing", *_SPLIT,
 )  # fmt: skip
 _MAKE_FLAGS = ("OPT_SLOW=-O0", "OPT_GLOBAL=-O1")
 
