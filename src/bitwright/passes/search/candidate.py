@@ -13,9 +13,16 @@ Parameters = Mapping[str, int | str]
 ROUTABLE = {"lut": 0.78, "ff": 0.75, "bram": 1.0, "dsp": 1.0, "spram": 1.0}
 """Share of each resource that a design may be predicted to take.
 
-Place and route takes as many look-up tables as synthesis counts, within a hundredth (29,873 for an
-overlay of 8 x 8 x 4), and the bus of the board; above about eight tenths of a device it finds no
-way, or a slow one. Memories and multipliers are counted exactly.
+Place and route takes as many look-up tables as synthesis counts, within a few hundredths (37,220
+for 35,982 of an overlay of 8 x 8 x 4), and the bus of the board; above about eight tenths of a
+device it finds no way, or a slow one. Memories and multipliers are counted exactly.
+"""
+
+ROUTED_LUT = 43_000
+"""Look-up tables that an overlay may be predicted to take, however large the device.
+
+Those of 37,000 were routed in ten minutes; ones of 51,000 and more, whose words are chosen among
+more banks all over the device, were not in twenty to thirty.
 """
 
 
@@ -57,8 +64,9 @@ class Shortage:
 
 
 def budget(resources: Resources) -> Resources:
-    """What a design may be predicted to take of a device with `resources`."""
-    return Resources(**{name: int(count * ROUTABLE[name]) for name, count in resources.items()})
+    """What an overlay may be predicted to take of a device with `resources`."""
+    shares = {name: int(count * ROUTABLE[name]) for name, count in resources.items()}
+    return Resources(**shares | {"lut": min(shares["lut"], ROUTED_LUT)})
 
 
 def shortages(need: Resources, have: Resources, *, at_least: bool = False) -> list[Shortage]:
