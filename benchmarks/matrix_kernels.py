@@ -2,10 +2,11 @@
 
 `python benchmarks/matrix_kernels.py` multiplies a vector, or `--rows` of them, by matrices of 1 to
 8 bit weights: ours on floats in groups of 128 as language models have it (quantization of the rows
-inside), ours on int8 with one scale and a requantized int8 result (one row only), both checked
-against the reference; ONNX Runtime's MatMulNBits (groups of 128, int8 inside), and ggml's types
-where `llama-cpp-python` is installed, all on floats. All run in turns; medians, the fastest of all
-calls and ratios to ours on floats are printed. `--far` takes matrices that no cache holds. Peers:
+inside), ours on int8 with one scale and a requantized int8 result, both checked against the
+reference; ONNX Runtime's MatMulNBits (groups of 128, int8 inside), and ggml's types where
+`llama-cpp-python` is installed, all on floats; beside 8 bits its QLinearMatMul, int8 as ours.
+All run in turns; medians, the fastest of all calls and ratios to ours on floats are printed. `--far`
+takes matrices that no cache holds. Peers:
 `pip install onnxruntime`; `CC=clang CXX=clang++ pip install llama-cpp-python`.
 """
 
@@ -43,11 +44,13 @@ WIDTHS = {"1": (-1, 1, 2), "ternary": (-1, 1, 1), "2": (-2, 1, 1), "3": (-4, 3, 
           "5": (-16, 15, 1), "6": (-32, 31, 1), "7": (-64, 63, 1), "8": (-127, 127, 1)}  # fmt: skip
 
 
-def ours(width: str, outputs: int, depth: int, matrices: int, folder: Path) -> Callable[[], Any]:
+def ours(
+    width: str, rows: int, outputs: int, depth: int, matrices: int, folder: Path
+) -> Callable[[], Any]:
     """A call that multiplies by every matrix; the first call's results are checked."""
     rng = np.random.default_rng(0)
     least, most, step = WIDTHS[width]
-    builder = Builder([("x", (1, depth), X)])
+    builder = Builder([("x", (rows, depth), X)])
     shift = int(16 + np.log2(max(-least, 1) * depth**0.5))
     results: list[tuple[str, Any]] = []
     for number in range(matrices):
@@ -59,7 +62,7 @@ def ours(width: str, outputs: int, depth: int, matrices: int, folder: Path) -> C
         results.append((f"y{number}", scaled))
     module = builder.finish(results)
     library = load_library(build_library(module, folder).library)
-    x = rng.integers(-128, 128, (1, depth)).astype(np.int8)
+    x = rng.integers(-128, 128, (rows, depth)).astype(np.int8)
     bound = library.bound([x])
     bound()
     wanted = reference.run(module, {"x": x})
@@ -101,7 +104,6 @@ def onnxruntime_bits(
     bits: int, rows: int, outputs: int, depth: int, matrices: int
 ) -> Callable[[], Any]:
     """MatMulNBits with int8 arithmetic, one thread."""
-    import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
 
     rng = np.random.default_rng(0)
@@ -118,10 +120,39 @@ def onnxruntime_bits(
             "MatMulNBits", ["x", f"b{n}", f"s{n}"], [f"y{n}"], domain="com.microsoft",
             K=depth, N=outputs, bits=bits, block_size=GROUP, accuracy_level=4,
         ))  # fmt: skip
+    x = rng.normal(0, 1, (rows, depth)).astype(np.float32)
+    return _session(nodes, constants, TensorProto.FLOAT, x, outputs)
+
+
+def onnxruntime_int8(rows: int, outputs: int, depth: int, matrices: int) -> Callable[[], Any]:
+    """QLinearMatMul, one thread: unsigned activations and signed weights, its fast way."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    given = {"sx": np.float32(0.5), "zx": np.uint8(125), "sw": np.float32(0.25), "zw": np.int8(0),
+             "sy": np.float32(1e4), "zy": np.uint8(133)}  # fmt: skip
+    constants = [numpy_helper.from_array(np.array(value), name) for name, value in given.items()]
+    nodes: list[Any] = []
+    for n in range(matrices):
+        weight = rng.integers(-127, 128, (depth, outputs)).astype(np.int8)
+        constants.append(numpy_helper.from_array(weight, f"w{n}"))
+        names = ["x", "sx", "zx", f"w{n}", "sw", "zw", "sy", "zy"]
+        nodes.append(helper.make_node("QLinearMatMul", names, [f"y{n}"]))
+    x = rng.integers(0, 256, (rows, depth)).astype(np.uint8)
+    return _session(nodes, constants, TensorProto.UINT8, x, outputs)
+
+
+def _session(
+    nodes: list[Any], constants: list[Any], kind: int, x: Any, outputs: int
+) -> Callable[[], Any]:
+    """A call of a graph of products of `x`, whose results are y0, y1 and so on."""
+    import onnxruntime
+    from onnx import helper
+
     shape = helper.make_tensor_value_info
     graph = helper.make_graph(
-        nodes, "nbits", [shape("x", TensorProto.FLOAT, [rows, depth])],
-        [shape(f"y{n}", TensorProto.FLOAT, [rows, outputs]) for n in range(matrices)], constants,
+        nodes, "products", [shape("x", kind, x.shape)],
+        [shape(f"y{n}", kind, [len(x), outputs]) for n in range(len(nodes))], constants,
     )  # fmt: skip
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
@@ -130,8 +161,7 @@ def onnxruntime_bits(
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, ["CPUExecutionProvider"]
     )
-    given = {"x": rng.normal(0, 1, (rows, depth)).astype(np.float32)}
-    return lambda: session.run(None, given)
+    return lambda: session.run(None, {"x": x})
 
 
 class Ggml:
@@ -288,10 +318,11 @@ def main() -> None:
         rows = options.rows
         with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
             calls = [ours_in_groups(width, rows, outputs, depth, matrices, Path(first))]
-            names = ["ours on floats"]
-            if rows == 1:
-                calls.append(ours(width, outputs, depth, matrices, Path(second)))
-                names.append("ours on int8")
+            calls.append(ours(width, rows, outputs, depth, matrices, Path(second)))
+            names = ["ours on floats", "ours on int8"]
+            if bits == 8:
+                calls.append(onnxruntime_int8(rows, outputs, depth, matrices))
+                names.append("ONNX Runtime int8")
             if bits in (2, 4, 8):
                 calls.append(onnxruntime_bits(bits, rows, outputs, depth, matrices))
                 names.append("ONNX Runtime")
