@@ -5,8 +5,8 @@
 inside), ours on int8 with one scale and a requantized int8 result, both checked against the
 reference; ONNX Runtime's MatMulNBits (groups of 128, int8 inside), and ggml's types where
 `llama-cpp-python` is installed, all on floats; beside 8 bits its QLinearMatMul, int8 as ours.
-All run in turns; medians, the fastest of all calls and ratios to ours on floats are printed. `--far`
-takes matrices that no cache holds. Peers:
+All run in turns; medians, the fastest of all calls and ratios to ours on floats are printed.
+`--far` takes matrices that no cache holds. Peers:
 `pip install onnxruntime`; `CC=clang CXX=clang++ pip install llama-cpp-python`.
 """
 
