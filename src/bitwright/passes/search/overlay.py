@@ -114,6 +114,8 @@ class Found:
 
     def _limits(self, shape: Shape, candidate: Candidate) -> Iterator[str]:
         for name, larger in _larger(shape).items():
+            if larger == shape:  # it has the most pixels there can be
+                continue
             fits = self.machines.get(larger)
             if fits is not None and fits.cycles >= candidate.cycles:
                 yield f"{name}: no faster"
@@ -246,7 +248,7 @@ def _shapes(array: Array, fixed: Mapping[str, int | str]) -> list[Shape]:
 
 
 def _larger(shape: Shape) -> dict[str, Shape]:
-    """The machines with twice as much of one thing, and what that is."""
+    """The machines with twice as much of one thing, or the most there can be, and what that is."""
     array, requant, side = shape
     lanes, rows, pixels = 2 * array.lanes, 2 * array.rows, min(2 * array.pixels, MAX_PIXELS)
     wide = array._replace(lanes=lanes, rows=max(array.rows, lanes))
