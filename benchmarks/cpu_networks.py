@@ -41,7 +41,7 @@ Call = Callable[[], Any]
 
 
 def measure(
-    first: Call, second: Call, rounds: int, pause: float
+    first: Call, second: Call, rounds: int, threads: int
 ) -> tuple[list[float], list[float]]:
     """Seconds of a call of each in every round, in which they run in turns."""
     times: tuple[list[float], list[float]] = ([], [])
@@ -52,8 +52,8 @@ def measure(
         counts.append(max(1, int(TURN / (time.perf_counter() - start))))
     for _ in range(rounds):
         for taken, call, calls in zip(times, (first, second), counts, strict=True):
-            if pause:
-                time.sleep(pause)
+            if threads > 1:
+                time.sleep(PAUSE)
                 call()
             start = time.perf_counter()
             for _ in range(calls):
@@ -86,7 +86,7 @@ def tiny(name: str, data: Path, folder: Path, threads: int, rounds: int) -> None
     peer.allocate_tensors()
     detail = peer.get_input_details()[0]
     peer.set_tensor(detail["index"], x.reshape(detail["shape"]))
-    times = measure(ours, peer.invoke, rounds, PAUSE * (threads > 1))
+    times = measure(ours, peer.invoke, rounds, threads)
     if not np.array_equal(ours.outputs[0].ravel(), golden["y"][0].ravel()):
         raise SystemExit(f"{name}: the library's output is not the golden one")
     report(name, *times, "LiteRT")
@@ -171,7 +171,7 @@ def large(folder: Path, threads: int, rounds: int) -> None:
     library.threads = threads
     ours = library.bound([codes])
     peers = partial(peer.run, None, {"x": x[:1]})
-    times = measure(ours, peers, rounds, PAUSE * (threads > 1))
+    times = measure(ours, peers, rounds, threads)
     report("ResNet-50", *times, "ORT   ")
 
 
