@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 MULTIPLIER = "MULT18X18D"
+BLOCK_RAM = "DP16KD"
 Cell = dict[str, Any]
 
 

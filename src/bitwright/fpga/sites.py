@@ -1,4 +1,4 @@
-"""Sites of an ECP5's multiplier blocks, chosen before place and route.
+"""Sites of an ECP5's multiplier blocks and block RAMs, chosen before place and route.
 
 The blocks stand in a few rows across the whole device. nextpnr moves cells one by one, and once
 most sites are taken no block finds a way past the others: it stays far from its neighbours, and
@@ -6,14 +6,16 @@ the wires from it, up to the device's width long, crowd the rows of blocks until
 
 Here the blocks alone are arranged. The netlist is read as a net of springs; all other cells are
 eliminated from it, exactly, and what is left says how strongly each two blocks pull at each
-other. Blocks go to sites such that the sum of pull times squared distance is small: a quadratic
-assignment.
+other. Blocks go to sites of their kind such that the sum of pull times squared distance is small:
+a quadratic assignment, first of the multipliers, then of the RAMs around them, then of both.
 """
 
 import json
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +23,16 @@ from scipy import sparse
 from scipy.optimize import quadratic_assignment
 from scipy.sparse import linalg
 
-from bitwright.fpga.cells import MULTIPLIER
+from bitwright.fpga.cells import BLOCK_RAM, MULTIPLIER, Cell
+
+Matrix = NDArray[np.float64]
 
 _SITE = "BEL"  # the attribute by which nextpnr is told where a cell goes
 _MAX_PINS = 64  # nets of more pins reach everywhere, and say nothing about neighbours
 _TO_GROUND = 1e-4  # so that cells that no block is wired to have a place
 _STARTS = 3  # random arrangements to begin with
+_AT_ONCE = 64  # blocks whose pull is computed together
+_GAIN = 1e-7  # of the sum, which a swap has to take off
 _COLUMNS = {
     "12k": (4, 13, 22, 33, 42, 51, 60),
     "25k": (4, 13, 22, 33, 42, 51, 60),
@@ -34,12 +40,42 @@ _COLUMNS = {
     "85k": (4, 13, 22, 31, 40, 49, 58, 69, 78, 87, 96, 105, 114),
 }
 """Size of the device to where its groups of four blocks begin in each row."""
-_ROWS = {"12k": (13,), "25k": (13,), "45k": (22, 46), "85k": (10, 34, 58)}
-_IN_GROUP = (0, 1, 4, 5)  # offsets of the four blocks, which are also their numbers
+
+
+class _Kind(NamedTuple):
+    """Blocks whose sites are alike: rows of each size of device, and of the blocks of a group the
+    offset and the number."""
+
+    name: str
+    rows: Mapping[str, tuple[int, ...]]
+    group: tuple[tuple[int, int], ...]
+
+    def sites(self, size: str) -> list[tuple[int, int, str]]:
+        """Column, row and name of each."""
+        return [
+            (column + offset, row, f"X{column + offset}/Y{row}/{self.name}{number}")
+            for row in self.rows[size]
+            for column in _COLUMNS[size]
+            for offset, number in self.group
+        ]
+
+
+_KINDS = {
+    MULTIPLIER: _Kind(
+        "MULT18_",
+        {"12k": (13,), "25k": (13,), "45k": (22, 46), "85k": (10, 34, 58)},
+        ((0, 0), (1, 1), (4, 4), (5, 5)),
+    ),
+    BLOCK_RAM: _Kind(
+        "EBR",
+        {"12k": (25, 37), "25k": (25, 37), "45k": (10, 34, 58), "85k": (22, 46, 70, 82)},
+        ((0, 0), (2, 1), (4, 2), (6, 3)),
+    ),
+}
 
 
 def assign(netlist: Path, device: str) -> int:
-    """Give every multiplier block of a netlist of yosys its site, in place.
+    """Give every multiplier block and block RAM of a netlist of yosys its site, in place.
 
     Args:
         netlist: JSON file with one top module.
@@ -47,36 +83,36 @@ def assign(netlist: Path, device: str) -> int:
             behind its last hyphen is the size, and devices of one size have their blocks alike.
 
     Returns:
-        The number of blocks that have a site now: none where there are fewer than two, or more
-        than the device has. The same netlist gets the same sites.
+        The number of blocks that have a site now: of each kind none where there are fewer than
+        two, or more than the device has. The same netlist gets the same sites.
     """
     design: dict[str, Any] = json.loads(netlist.read_text())
-    cells: dict[str, Any] = next(
-        module["cells"]
+    module: dict[str, Any] = next(
+        module
         for module in design["modules"].values()
         if int(module["attributes"].get("top", "0"), 2)
     )
-    blocks = [cell for cell in cells.values() if cell["type"] == MULTIPLIER]
+    cells: list[Cell] = list(module["cells"].values())
     size = device.rpartition("-")[2]
-    sites = [
-        (column + offset, row, offset)
-        for row in _ROWS[size]
-        for column in _COLUMNS[size]
-        for offset in _IN_GROUP
-    ]
-    if not 2 <= len(blocks) <= len(sites):
+    blocks: list[int] = []
+    parts: list[tuple[range, list[tuple[int, int, str]]]] = []
+    for kind, layout in _KINDS.items():
+        mine = [number for number, cell in enumerate(cells) if cell["type"] == kind]
+        sites = layout.sites(size)
+        if 2 <= len(mine) <= len(sites):
+            parts.append((range(len(blocks), len(blocks) + len(mine)), sites))
+            blocks += mine
+    if not blocks:
         return 0
-    pull = np.zeros((len(sites), len(sites)))
-    pull[: len(blocks), : len(blocks)] = _pull(list(cells.values()))
-    order = _arranged(pull, np.array([site[:2] for site in sites], float))
-    for block, index in zip(blocks, order, strict=False):
-        x, y, number = sites[index]
-        block["attributes"][_SITE] = f"X{x}/Y{y}/MULT18_{number}"
+    pull = _pull(cells, np.array(blocks))
+    for (mine, sites), order in zip(parts, _arranged(pull, parts), strict=True):
+        for block, index in zip(mine, order, strict=False):
+            cells[blocks[block]]["attributes"][_SITE] = sites[index][2]
     netlist.write_text(json.dumps(design))
     return len(blocks)
 
 
-def _pull(cells: list[dict[str, Any]]) -> NDArray[np.float64]:
+def _pull(cells: list[Cell], blocks: NDArray[np.intp]) -> NDArray[np.float64]:
     """Stiffness between each two blocks, with all other cells where they like to be."""
     nets: dict[int, set[int]] = defaultdict(set)
     for number, cell in enumerate(cells):
@@ -97,10 +133,8 @@ def _pull(cells: list[dict[str, Any]]) -> NDArray[np.float64]:
     between = sparse.coo_array((stiffness, (a.astype(int), b.astype(int))), shape=(nodes, nodes))
     between = (between + between.T).tocsr()
     laplacian = (sparse.diags_array(between.sum(axis=1) + _TO_GROUND) - between).tocsr()
-    is_block = np.zeros(nodes, bool)
-    is_block[[n for n, cell in enumerate(cells) if cell["type"] == MULTIPLIER]] = True
-    others, blocks = np.flatnonzero(~is_block), np.flatnonzero(is_block)
-    coupling = laplacian[others][:, blocks].toarray()
+    others = np.setdiff1d(np.arange(nodes), blocks)
+    coupling = laplacian[others][:, blocks].tocsc()
     # Symmetric, positive definite: no pivoting, and an order that keeps the factors small.
     factors = linalg.splu(
         laplacian[others][:, others].tocsc(),
@@ -108,32 +142,63 @@ def _pull(cells: list[dict[str, Any]]) -> NDArray[np.float64]:
         diag_pivot_thresh=0.0,
         options={"SymmetricMode": True},
     )
-    pull = coupling.T @ factors.solve(coupling) - laplacian[blocks][:, blocks].toarray()
+    pull = -laplacian[blocks][:, blocks].toarray()
+    for first in range(0, len(blocks), _AT_ONCE):
+        columns = slice(first, first + _AT_ONCE)
+        pull[:, columns] += coupling.T @ factors.solve(coupling[:, columns].toarray())
     np.fill_diagonal(pull, 0)
     return np.maximum((pull + pull.T) / 2, 0)
 
 
-def _arranged(pull: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.intp]:
-    """For each block the index of its place."""
+def _arranged(
+    pull: Matrix, parts: Sequence[tuple[range, Sequence[tuple[int, int, str]]]]
+) -> list[NDArray[np.intp]]:
+    """For each block of each part (its numbers and its sites) the index of its site."""
+    counts = [len(sites) for _, sites in parts]
+    begins = np.cumsum([0, *counts])
+    whole = np.zeros((begins[-1], begins[-1]))  # with a block that nothing pulls at on each site
+    real = np.concatenate([b + np.arange(len(m)) for b, (m, _) in zip(begins, parts, strict=False)])
+    whole[np.ix_(real, real)] = pull / pull.sum() if pull.any() else pull
+    places = np.array([site[:2] for _, sites in parts for site in sites], float)
     distance = ((places[:, None] - places[None]) ** 2).sum(axis=2)
-    scaled = pull / pull.sum() if pull.any() else pull
+    order = np.arange(0)
+    for end in begins[1:]:
+        order = _assigned(whole[:end, :end], distance[:end, :end], order)
+    order = _swapped(whole, distance, order, np.repeat(np.arange(len(parts)), counts))
+    return [order[a:b] - a for a, b in pairwise(begins)]
+
+
+def _assigned(pull: Matrix, distance: Matrix, known: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The best of some arrangements in which the first blocks stay where they are known to be."""
     found = [
         quadratic_assignment(
-            scaled,
+            pull,
             distance,
             method="faq",
-            options={"rng": np.random.default_rng(start), "P0": "randomized"},
+            options={
+                "rng": np.random.default_rng(start),
+                "P0": "randomized",
+                "partial_match": np.column_stack((np.arange(len(known)), known)),
+            },
         )
         for start in range(_STARTS)
     ]
-    best = min(found, key=lambda result: result.fun)
-    swapped = quadratic_assignment(
-        scaled,
-        distance,
-        method="2opt",
-        options={
-            "rng": np.random.default_rng(0),
-            "partial_guess": np.column_stack((np.arange(len(places)), best.col_ind)),
-        },
-    )
-    return swapped.col_ind
+    return min(found, key=lambda result: result.fun).col_ind
+
+
+def _swapped(
+    pull: Matrix, distance: Matrix, order: NDArray[np.intp], kinds: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """`order` after swaps of two blocks of one kind, the best one first, until none helps."""
+    order = order.copy()
+    other_kind = kinds[:, None] != kinds
+    while True:
+        here = distance[np.ix_(order, order)]
+        force = pull @ here
+        own = np.diag(force)
+        change = force + force.T - own[:, None] - own + 2 * pull * here
+        change[other_kind] = 0
+        a, b = np.unravel_index(np.argmin(change), change.shape)
+        if change[a, b] > -_GAIN * (pull * here).sum():
+            return order
+        order[[a, b]] = order[[b, a]]

@@ -16,7 +16,7 @@ from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import ChannelOp, Opcode
 from bitwright.ir.machine import WINDOW_TAPS, Machine
 
-WEIGHTS = operands.LATENCY - 2  # cycles from a step to its weight address
+WEIGHTS = operands.LATENCY - 3  # cycles from a step to its weight address
 OTHERS = operands.LATENCY + 1
 
 
@@ -98,7 +98,7 @@ class Datapath(wiring.Component):
         ]
         short = term_latency(machine, Opcode.CHANNELWISE) - 1
         long = term_latency(machine, Opcode.MATMUL) - 1
-        peak = operands.LATENCY + 2
+        peak = operands.LATENCY + 1
         m.d.comb += [
             lanes.maximum.eq(maximum),
             lanes.peak_valid.eq(flags[peak].valid),
@@ -161,14 +161,16 @@ class Datapath(wiring.Component):
         m.d.comb += self.weight_address.eq(address)
         row_size = 8 * machine.lanes
         size = WINDOW_TAPS * row_size
+        # A block RAM takes half of a cycle: a register before anything else.
+        word = registered(m, self.weight_data, "weight_word")
         first = Signal(size, name="first_weights", reset_less=True)
         others = Signal(machine.weight_bits - size, name="other_weights", reset_less=True)
         chosen = Signal(size, name="chosen_weights")
-        m.d.comb += chosen.eq(self.weight_data)
+        m.d.comb += chosen.eq(word)
         with m.Switch(self._kernel_row(m)):
             for number in range(1, machine.window_rows):
                 with m.Case(number):
-                    m.d.comb += chosen.eq(self.weight_data.word_select(number, size))
+                    m.d.comb += chosen.eq(word.word_select(number, size))
         keeps_first = Signal(reset_less=True)
         keeps_others = Signal(reset_less=True)
         kept = [keeps_first, *[keeps_others] * (WINDOW_TAPS - 1)]
@@ -176,7 +178,7 @@ class Datapath(wiring.Component):
             keeps_first.eq(~maximum),
             keeps_others.eq(matmul | is_window),
             first.eq(chosen & Cat(keep.replicate(row_size) for keep in kept)),
-            others.eq(self.weight_data[size:]),
+            others.eq(word[size:]),
         ]
         return Cat(first, others)
 
@@ -189,7 +191,7 @@ class Datapath(wiring.Component):
             first = (self.acc_op == AccOp.LOAD) | ~counts
             m.d.sync += row.eq(Mux(first, 0, row + 1))
         found: Value = row
-        for cycle in range(WEIGHTS):
+        for cycle in range(WEIGHTS + 1):
             later = Signal.like(row, name=f"kernel_row{cycle}", reset_less=True)
             m.d.sync += later.eq(found)
             found = later
@@ -204,7 +206,7 @@ def resources(machine: Machine) -> dict[str, Structure]:
         lut={"others": others, "datapaths": 8, "kernel_rows": machine.window_rows * row * 2 // 3},
         ff={
             "others": others,
-            "weights": machine.weight_bits,
+            "weights": 2 * machine.weight_bits,
             "addresses": (WEIGHTS - 1) * address_bits(machine.weight_words),
             "flags": 6 * term_latency(machine, Opcode.MATMUL),
         },

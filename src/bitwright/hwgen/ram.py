@@ -10,6 +10,9 @@ from bitwright.hwgen.isa import address_bits
 from bitwright.ir.machine import MachineError
 
 RAM_MODULE = "bitwright_ram"
+LARGE = 1 << 18  # bits of a memory that columns are for
+COLUMN_BITS, DEEP, WIDE = 9, 2048, 512  # an ECP5's block as narrow column, depth of a wide block
+MORE = 1.2  # times the blocks
 EXTERNAL = "external"  # the contents of a simulated external memory
 COPY_SUFFIX = "_copy"  # ends the name of a register that tools must not merge with its equals
 
@@ -18,10 +21,24 @@ COPY_SUFFIX = "_copy"  # ends the name of a register that tools must not merge w
 class RamPlatform(Protocol):
     """An Amaranth platform on which `Ram` is an instance of the Verilog module `bitwright_ram`."""
 
-    def ram_init_file(self, contents: str, width: int) -> str:
-        """Path of the `$readmemh` file for the memory called `contents` of words of `width`
-        bits, or "" for none."""
+    def ram_init_file(self, contents: str, first: int, width: int) -> str:
+        """Path of the `$readmemh` file for `width` bits from bit `first` on of the words of the
+        memory called `contents`, or "" for none."""
         ...
+
+
+def columns(width: int, depth: int) -> list[int]:
+    """Widths of the parts of a memory that are memories of their own to synthesis.
+
+    Synthesis makes a memory of the fewest blocks, wide ones behind each other, with a choice among
+    them for each bit. Where blocks that are narrow and deep are hardly more, a large memory has a
+    column for each: fewer wires come from it.
+    """
+    parts = -(-width // COLUMN_BITS)
+    deep, least = parts * -(-depth // DEEP), parts * -(-depth // WIDE) / (DEEP // WIDE)
+    if width * depth < LARGE or deep > MORE * least:
+        return [width]
+    return [min(COLUMN_BITS, width - first) for first in range(0, width, COLUMN_BITS)]
 
 
 class Ram(wiring.Component):
@@ -60,19 +77,23 @@ class Ram(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         if isinstance(platform, RamPlatform):
-            m.submodules.ram = Instance(
-                RAM_MODULE,
-                p_WIDTH=self.width,
-                p_DEPTH=self.depth,
-                p_ADDRESS=address_bits(self.depth),
-                p_INIT_FILE=platform.ram_init_file(self.contents, self.width),
-                i_clk=ClockSignal(),
-                i_read_address=self.read_address,
-                o_read_data=self.read_data,
-                i_write_enable=self.write_enable,
-                i_write_address=self.write_address,
-                i_write_data=self.write_data,
-            )
+            first = 0
+            for number, width in enumerate(columns(self.width, self.depth)):
+                bits = slice(first, first + width)
+                m.submodules[f"ram{number or ''}"] = Instance(
+                    RAM_MODULE,
+                    p_WIDTH=width,
+                    p_DEPTH=self.depth,
+                    p_ADDRESS=address_bits(self.depth),
+                    p_INIT_FILE=platform.ram_init_file(self.contents, first, width),
+                    i_clk=ClockSignal(),
+                    i_read_address=self.read_address,
+                    o_read_data=self.read_data[bits],
+                    i_write_enable=self.write_enable,
+                    i_write_address=self.write_address,
+                    i_write_data=self.write_data[bits],
+                )
+                first += width
             return m
         m.submodules.ram = ram = memory.Memory(shape=self.width, depth=self.depth, init=[])
         read, write = ram.read_port(), ram.write_port()

@@ -15,6 +15,7 @@ from pathlib import Path
 from bitwright.errors import BitwrightError
 from bitwright.hwgen import core
 from bitwright.hwgen.ports import axi4lite, uart, wishbone
+from bitwright.hwgen.ram import columns
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import Machine
 from bitwright.targets.target import Resources
@@ -71,12 +72,15 @@ class FamilyError(BitwrightError):
 
 def block_rams(family: str, width: int, depth: int) -> int:
     """Block RAMs of one memory."""
-    return _BLOCK_RAMS[family].fit(width, depth)[0]
+    return sum(_BLOCK_RAMS[family].fit(bits, depth)[0] for bits in columns(width, depth))
 
 
 def memory_glue(family: str, shapes: Iterable[tuple[int, int]]) -> Structure:
     """What chooses among rows of blocks, in memories that are deeper than one row."""
-    rows = [(width, _BLOCK_RAMS[family].fit(width, depth)[1]) for width, depth in shapes]
+    rows = [
+        (bits, _BLOCK_RAMS[family].fit(bits, depth)[1])
+        for width, depth in shapes for bits in columns(width, depth)
+    ]  # fmt: skip
     return Structure(
         lut={
             "choices": sum(width * (count - 1) for width, count in rows) * 3 / 4,

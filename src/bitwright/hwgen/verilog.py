@@ -70,15 +70,16 @@ class VerilogPlatform:
     """The platform for which memories are instances of `bitwright_ram`."""
 
     init: bool = False
-    widths: dict[str, int] = field(default_factory=dict[str, int])
+    files: dict[str, tuple[str, int, int]] = field(default_factory=dict[str, tuple[str, int, int]])
 
-    def ram_init_file(self, contents: str, width: int) -> str:
+    def ram_init_file(self, contents: str, first: int, width: int) -> str:
         if contents == EXTERNAL:
             return f"{contents}.hex"
         if not self.init or contents not in CONTENTS:
             return ""
-        self.widths[contents] = width
-        return f"{contents}.hex"
+        name = f"{contents}_{first}.hex" if first else f"{contents}.hex"
+        self.files[name] = contents, first, width
+        return name
 
 
 def lint_arguments(*, pipeline: bool = False, memory: bool = False) -> list[str]:
@@ -121,8 +122,8 @@ def emit(
         for source in sources:
             shutil.copyfile(source, path / source.name)
         if init_image is not None:
-            for contents, width in platform.widths.items():
-                _write_contents(Path(init_image), path, contents, width)
+            for file, (contents, first, width) in platform.files.items():
+                _write_contents(Path(init_image) / f"{contents}.hex", path / file, first, width)
     except OSError as error:
         raise VerilogError(
             f"Verilog of {name} cannot be written to {path}: {error}; choose another folder"
@@ -175,12 +176,11 @@ def _without_idle_inputs(text: str) -> str:
     )  # fmt: skip
 
 
-def _write_contents(image: Path, folder: Path, contents: str, width: int) -> None:
-    """One memory's file, each word cut to the bits that the memory keeps."""
+def _write_contents(image: Path, file: Path, first: int, width: int) -> None:
+    """One memory's file: of each word so many bits."""
     keep, digits = (1 << width) - 1, (width + 3) // 4
-    words = [int(line, 16) & keep for line in (image / f"{contents}.hex").read_text().split()]
-    lines = "".join(f"{word:0{digits}x}\n" for word in words)
-    (folder / f"{contents}.hex").write_text(lines, encoding="ascii")
+    words = [int(line, 16) >> first & keep for line in image.read_text().split()]
+    file.write_text("".join(f"{word:0{digits}x}\n" for word in words), encoding="ascii")
 
 
 def _modules(text: str) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Channelwise sums of several columns: rows of windows, with random pauses between steps."""
+"""Channelwise sums of several columns, rows of windows, and maxima; pauses between steps."""
 
 import random
 
@@ -44,3 +44,34 @@ async def rows(dut: object) -> None:
         expected = window.golden(columns, weights)
         got = np.array(found)[window.CARRIED :]  # sum i of tile t: the window at t * pixels + i - 2
         np.testing.assert_array_equal(got[: len(expected)], expected)
+
+
+@cocotb.test()
+async def maxima(dut: object) -> None:
+    pins, machine = Pins(dut, "window"), MACHINES["window"]
+    lanes, count = machine.lanes, machine.pixels + window.CARRIED
+    await pins.start(
+        products=0, activations=0, peak_valid=0, peak_first=0, maximum=1, op=AccOp.LOAD, valid=0
+    )
+    steps: list[str] = []  # of each cycle: "first" of a tile, "more", or "" for a pause
+    for _ in range(60):
+        steps += ["first", *(random.choice(("", "more", "more")) for _ in range(5)), ""]
+    steps += [""] * (dsp.PRODUCTS + 2)
+    shape = (len(steps), machine.pixels, lanes)
+    words = np.array([random_byte() for _ in range(np.prod(shape))]).reshape(shape)
+    largest = np.zeros(shape[1:], int)
+    expected: list[np.ndarray] = []  # after each cycle's step
+    for cycle, word in enumerate(words):
+        pins["activations"] = pack(word.ravel().tolist(), 8)
+        pins["peak_valid"], pins["peak_first"] = bool(steps[cycle - 1]), steps[cycle - 1] == "first"
+        pins["valid"] = bool(steps[cycle - dsp.PRODUCTS])
+        await pins.settled()
+        done = cycle - dsp.PRODUCTS - 2
+        if done >= 0 and steps[done]:
+            sums = unpack(pins["sums"], machine.acc_bits, count * lanes)
+            got = np.reshape(sums, (count, lanes))[window.CARRIED :]
+            np.testing.assert_array_equal(got, expected[done])
+        await pins.edge()
+        if steps[cycle]:
+            largest = word if steps[cycle] == "first" else np.maximum(largest, word)
+        expected.append(largest)

@@ -157,7 +157,7 @@ class _Factor:
             self.later = copy(self)
             for part in ("once", "negative"):
                 own: Signal = getattr(self, part)
-                setattr(self.later, part, registered(m, own, f"{own.name}_later"))
+                setattr(self.later, part, registered(m, own, f"{own.name}{COPY_SUFFIX}"))
 
     def times(
         self, m: Module, platform: object, name: str, digit: Value, bits: int = 10,

@@ -20,6 +20,7 @@ from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from bitwright.hwgen.address import AccOp
+from bitwright.hwgen.delayed import registered
 from bitwright.hwgen.engines import dsp
 from bitwright.hwgen.ram import COPY_SUFFIX
 from bitwright.hwgen.requantize import add_with_carry
@@ -46,7 +47,7 @@ class Window(wiring.Component):
     Members:
         products: of the array, [pixel][row][lane]; `activations`: the operands, `dsp.PRODUCTS`
             cycles before their products.
-        peak_valid, peak_first: with the operands of a maximum, two cycles later.
+        peak_valid, peak_first: with the operands of a maximum, a cycle later.
         maximum: what is done; holds still while steps are on their way. The products of a maximum
             are 0, and but for a window those of rows 1 and 2.
         op, valid: of the step whose products are there in this cycle; an `AccOp`.
@@ -76,7 +77,16 @@ class Window(wiring.Component):
         machine = self.machine
         for lane in range(machine.lanes):
             control = _Control(m, self.op, self.valid, lane)
-            peaks = [self._peak(m, pixel, lane) for pixel in range(machine.pixels)]
+            keeps, valid, first = (
+                registered(m, value, f"{name}{lane}{COPY_SUFFIX}")
+                for name, value in (
+                    ("keeps", self.maximum), ("peak_valid", self.peak_valid),
+                    ("peak_first", self.peak_first),
+                )
+            )  # fmt: skip
+            peaks = [
+                self._peak(m, pixel, lane, keeps, valid, first) for pixel in range(machine.pixels)
+            ]
             for number in range(machine.pixels + CARRIED):
                 taps = [
                     self.products[pixel][tap][lane]
@@ -90,21 +100,22 @@ class Window(wiring.Component):
                 self._add(m, number, lane, term | peak, control)
         return m
 
-    def _peak(self, m: Module, pixel: int, lane: int) -> Value:
-        """The largest activation since the first; 0 without `maximum`; beside the term."""
-        early = Signal(signed(8), name=f"early{pixel}_{lane}", reset_less=True)
-        a = Signal(signed(8), name=f"activation{pixel}_{lane}{COPY_SUFFIX}", reset_less=True)
+    def _peak(
+        self, m: Module, pixel: int, lane: int, keeps: Value, valid: Value, first: Value
+    ) -> Value:
+        """The largest activation since the first; 0 without `keeps`; beside the term."""
+        early = registered(m, self.activations[pixel][lane], f"early{pixel}_{lane}")
+        a = registered(m, early, f"activation{pixel}_{lane}{COPY_SUFFIX}")
         largest = Signal(signed(8), name=f"largest{pixel}_{lane}", reset_less=True)
-        m.d.sync += [early.eq(self.activations[pixel][lane]), a.eq(early)]
-        with m.If(~self.maximum):
+        less = Signal(signed(9), name=f"less{pixel}_{lane}")  # its sign ends one carry chain
+        m.d.comb += less.eq(largest - a)
+        with m.If(~keeps):
             m.d.sync += largest.eq(0)
-        with m.Elif(self.peak_valid & (self.peak_first | (a > largest))):
+        with m.Elif(valid & (first | less[-1])):
             m.d.sync += largest.eq(a)
         value: Signal = largest
         for cycle in range(dsp.PRODUCTS + 1 - 3):
-            later = Signal(signed(8), name=f"largest{pixel}_{lane}_{cycle}", reset_less=True)
-            m.d.sync += later.eq(value)
-            value = later
+            value = registered(m, value, f"largest{pixel}_{lane}_{cycle}")
         return value
 
     def _add(self, m: Module, number: int, lane: int, term: Value, control: "_Control") -> None:
