@@ -10,8 +10,8 @@ from bitwright.ir.machine import MachineError
 
 NAMES = (
     "lanes", "rows", "requant_lanes", "requant_pixels", "acc_bits", "multiplier_bits", "engine",
-    "pixels", "banks", "multiplier_blocks", "act_words", "in_words", "out_words", "weight_words",
-    "param_words", "program_words",
+    "pixels", "banks", "multiplier_blocks", "weight_columns", "act_words", "in_words", "out_words",
+    "weight_words", "param_words", "program_words",
 )  # fmt: skip
 
 
@@ -53,6 +53,10 @@ NAMES = (
         (
             {"engine": "dsp", "pixels": 4, "banks": 4, "multiplier_blocks": 65},
             "multiplier_blocks is 65; expected 0 to 64, the pairs of products of the engine dsp",
+        ),
+        (
+            {"weight_columns": 5},
+            "weight_columns is 5; expected 0 to 4, the columns of 9 bits of a weight word of 32",
         ),
         ({"fused_adds": 2}, "fused_adds is 2; expected 0 or 1"),
         (

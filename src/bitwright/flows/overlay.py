@@ -24,6 +24,7 @@ from bitwright.hwgen.spent import spent
 from bitwright.hwgen.tops import Axi4LiteTop, UartTop, WishboneTop
 from bitwright.hwgen.verilog import emit
 from bitwright.ir import graph, serialize
+from bitwright.ir.checks import ints
 from bitwright.ir.machine import DSP, NO_MEMORY, Machine, MachineError, burst_weights
 from bitwright.ir.types import shape_of
 from bitwright.passes.allocate import Allocate
@@ -45,6 +46,7 @@ from bitwright.targets.target import FpgaTarget, Resources
 DEPTHS = ("act_words", "in_words", "out_words", "weight_words", "param_words", "program_words")
 _MEMORIES = (*DEPTHS, "tables")
 _STREAM = ("weight_words", "memory", "memory_latency", "memory_mhz")
+_MADE = ("multiplier_blocks", "weight_columns")
 _REQUANT = ("requant_lanes", "requant_pixels")
 _NEEDED = (*_MEMORIES, "acc_bits", "multiplier_bits")
 
@@ -82,6 +84,13 @@ class OverlayMaker:
         """See `Maker`."""
         kinds = {operation.operation.name for operation in graph.operations(self._split)}
         return bool(kinds & {"bw.add", "bw.scaled_add"})
+
+    @property
+    def stride(self) -> int:
+        """See `Maker`."""
+        operations = (operation.attributes for operation in graph.operations(self._split))
+        strides = [s for found in operations if "stride" in found for s in ints(found["stride"])]
+        return max((stride & -stride for stride in strides), default=1)
 
     @property
     def _streams(self) -> bool:
@@ -132,9 +141,9 @@ class OverlayMaker:
 
     def build(self, machine: Machine) -> OverlayBuild:
         """The program for a machine that was found; its memories are sized anew."""
-        fixed = {**self._fixed, "multiplier_blocks": machine.multiplier_blocks}
+        made = {name: getattr(machine, name) for name in _MADE}
         requant = {name: getattr(machine, name) for name in _REQUANT}
-        parts, legal, program = self._program(Array.of(machine), requant, fixed)
+        parts, legal, program = self._program(Array.of(machine), requant, self._fixed | made)
         assembled = assemble(program)
         machine = assembled.machine
         prediction = predict(machine, assembled.instructions)
@@ -144,7 +153,7 @@ class OverlayMaker:
         self, array: Array, requant: dict[str, int], fixed: dict[str, Any]
     ) -> tuple[Parts, ir.Module, ir.Module]:
         parts, legal, _ = self._prepared(array.lanes)
-        rest = _only(("acc_bits", "multiplier_bits", "multiplier_blocks"), fixed)
+        rest = _only(("acc_bits", "multiplier_bits", *_MADE), fixed)
         tile = Tile(**requant, **array._asdict(), **rest)
         program = tile.run(legal)
         if self._streams:

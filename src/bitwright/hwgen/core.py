@@ -30,7 +30,7 @@ from bitwright.hwgen.isa import MATRIX, PIXEL_FIELDS, address_bits, field_layout
 from bitwright.hwgen.operands import Operands
 from bitwright.hwgen.output import OutputStage
 from bitwright.hwgen.prefetch import WeightStreamer
-from bitwright.hwgen.ram import Ram
+from bitwright.hwgen.ram import Ram, parts
 from bitwright.hwgen.sequencer import Fetch, Sequencer
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import ChannelOp, Opcode
@@ -263,8 +263,9 @@ class Core(wiring.Component):
         """
         machine = self.machine
         m.submodules.weights = weights = Ram(
-            width=machine.weight_bits, depth=machine.weight_words, contents="weights"
-        )
+            width=machine.weight_bits, depth=machine.weight_words, contents="weights",
+            columns=machine.weight_columns,
+        )  # fmt: skip
         m.submodules.params = params = Ram(
             width=machine.param_bits, depth=machine.param_words, contents="params"
         )
@@ -563,11 +564,12 @@ def resources(machine: Machine) -> dict[str, Structure]:
                field_layout(machine, output.FIELDS), handover.output_layout(machine)]  # fmt: skip
     fields = sum(layout.size for layout in layouts)
     word, banks = machine.activation_bits, machine.banks
+    weights = parts(machine.weight_bits, machine.weight_columns)
     memories = (
         *((word, operands.bank_depth(machine, machine.act_words)),) * banks,
         *((word, bank_words(operands.bank_depth(machine, machine.in_words))),) * banks,
         *((word, bank_words(result_depth(machine))),) * machine.requant_pixels,
-        (machine.weight_bits, machine.weight_words),
+        *((bits, machine.weight_words) for bits in weights),
         (machine.param_bits, machine.param_words),
         (program_bits(machine), machine.program_words),
     )

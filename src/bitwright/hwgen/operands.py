@@ -10,7 +10,7 @@ from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import Machine
 
 FIELDS = ("src_space", "pad_value", "width", "s_pixel", "x_pixel")
-LATENCY = 5  # cycles from a step to its words
+LATENCY = 6  # cycles from a step to its words
 
 
 def bank_depth(machine: Machine, words: int) -> int:
@@ -28,7 +28,7 @@ class Operands(wiring.Component):
         fields: hold still while steps are on their way.
         source, column, row_outside: of `LoopNest`; with `fused_adds` also other, other_source: word
             `other_source + p` is read then, which is never padding.
-        address: what each bank reads, `LATENCY - 3` cycles after its step.
+        address: what each bank reads, `LATENCY - 4` cycles after its step.
         main, first: what the banks of the two memories answer a cycle later.
         words: int8 per pixel and lane, `LATENCY` cycles after the step.
     """
@@ -100,11 +100,11 @@ class Operands(wiring.Component):
     ) -> None:
         machine = self.machine
         bank: Value = place[: self._bank_bits]
-        for cycle in range(3):
+        for cycle in range(4):
             later = Signal(self._bank_bits, name=f"bank{pixel}_{cycle}", reset_less=True)
             m.d.sync += later.eq(bank)
             bank = later
-        for cycle in (2, 3):
+        for cycle in (2, 3, 4):
             later = Signal(name=f"outside{pixel}_{cycle}", reset_less=True)
             m.d.sync += later.eq(outside)
             outside = later
@@ -114,12 +114,15 @@ class Operands(wiring.Component):
         m.d.comb += self.words[pixel].eq(word)
 
     def _read(self, m: Module) -> list[Signal]:
-        """The answers of the banks, one register later, of the memory that the step reads."""
+        """The answers of the banks, two registers later, of the memory that the step reads.
+
+        A block RAM takes half of a cycle, and the choice among those of a deep bank the other one.
+        """
         found: list[Signal] = []
         for bank in range(self.machine.banks):
-            read = Signal(self.machine.activation_bits, name=f"read{bank}", reset_less=True)
-            m.d.sync += read.eq(Mux(self.fields.src_space, self.first[bank], self.main[bank]))
-            found.append(read)
+            first = registered(m, self.first[bank], f"read_first{bank}")
+            main = registered(m, self.main[bank], f"read_main{bank}")
+            found.append(registered(m, Mux(self.fields.src_space, first, main), f"read{bank}"))
         return found
 
 
@@ -155,6 +158,6 @@ def resources(machine: Machine) -> Structure:
             "places": pixels * (source + column),
             "multiples": (pixels - 1) * source,
             "rows": banks * row,
-            "words": (pixels + banks) * word,
+            "words": (pixels + 3 * banks) * word,
         },
     )

@@ -7,12 +7,9 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from bitwright.hwgen.isa import address_bits
-from bitwright.ir.machine import MachineError
+from bitwright.ir.machine import COLUMN_BITS, MachineError
 
 RAM_MODULE = "bitwright_ram"
-LARGE = 1 << 18  # bits of a memory that columns are for
-COLUMN_BITS, DEEP, WIDE = 9, 2048, 512  # an ECP5's block as narrow column, depth of a wide block
-MORE = 1.2  # times the blocks
 EXTERNAL = "external"  # the contents of a simulated external memory
 COPY_SUFFIX = "_copy"  # ends the name of a register that tools must not merge with its equals
 
@@ -27,18 +24,10 @@ class RamPlatform(Protocol):
         ...
 
 
-def columns(width: int, depth: int) -> list[int]:
-    """Widths of the parts of a memory that are memories of their own to synthesis.
-
-    Synthesis makes a memory of the fewest blocks, wide ones behind each other, with a choice among
-    them for each bit. Where blocks that are narrow and deep are hardly more, a large memory has a
-    column for each: fewer wires come from it.
-    """
-    parts = -(-width // COLUMN_BITS)
-    deep, least = parts * -(-depth // DEEP), parts * -(-depth // WIDE) / (DEEP // WIDE)
-    if width * depth < LARGE or deep > MORE * least:
-        return [width]
-    return [min(COLUMN_BITS, width - first) for first in range(0, width, COLUMN_BITS)]
+def parts(width: int, columns: int) -> list[int]:
+    """Widths of a memory's `columns`, and of the rest."""
+    found = [min(COLUMN_BITS, width - COLUMN_BITS * number) for number in range(columns)]
+    return [*found, width - sum(found)] if sum(found) < width else found
 
 
 class Ram(wiring.Component):
@@ -49,12 +38,13 @@ class Ram(wiring.Component):
 
     Args:
         contents: name of what it holds; names the power-up file.
+        columns: so many columns of bits are memories of their own to synthesis.
 
     Members:
         read_address, read_data, write_enable, write_address, write_data.
     """
 
-    def __init__(self, *, width: int, depth: int, contents: str = "") -> None:
+    def __init__(self, *, width: int, depth: int, contents: str = "", columns: int = 0) -> None:
         if width < 1 or depth < 1:
             raise MachineError(
                 f"Ram {contents or '(unnamed)'} has width {width} and depth {depth}; expected both "
@@ -63,6 +53,7 @@ class Ram(wiring.Component):
         self.width = width
         self.depth = depth
         self.contents = contents
+        self._parts = parts(width, columns)
         bits = address_bits(depth)
         super().__init__(
             {
@@ -78,7 +69,7 @@ class Ram(wiring.Component):
         m = Module()
         if isinstance(platform, RamPlatform):
             first = 0
-            for number, width in enumerate(columns(self.width, self.depth)):
+            for number, width in enumerate(self._parts):
                 bits = slice(first, first + width)
                 m.submodules[f"ram{number or ''}"] = Instance(
                     RAM_MODULE,

@@ -15,7 +15,6 @@ from pathlib import Path
 from bitwright.errors import BitwrightError
 from bitwright.hwgen import core
 from bitwright.hwgen.ports import axi4lite, uart, wishbone
-from bitwright.hwgen.ram import columns
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import Machine
 from bitwright.targets.target import Resources
@@ -72,15 +71,12 @@ class FamilyError(BitwrightError):
 
 def block_rams(family: str, width: int, depth: int) -> int:
     """Block RAMs of one memory."""
-    return sum(_BLOCK_RAMS[family].fit(bits, depth)[0] for bits in columns(width, depth))
+    return _BLOCK_RAMS[family].fit(width, depth)[0]
 
 
 def memory_glue(family: str, shapes: Iterable[tuple[int, int]]) -> Structure:
     """What chooses among rows of blocks, in memories that are deeper than one row."""
-    rows = [
-        (bits, _BLOCK_RAMS[family].fit(bits, depth)[1])
-        for width, depth in shapes for bits in columns(width, depth)
-    ]  # fmt: skip
+    rows = [(width, _BLOCK_RAMS[family].fit(width, depth)[1]) for width, depth in shapes]
     return Structure(
         lut={
             "choices": sum(width * (count - 1) for width, count in rows) * 3 / 4,

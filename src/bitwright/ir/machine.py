@@ -18,6 +18,7 @@ TABLE_ENTRIES = 256
 MAX_WORDS = 1 << 20  # the host's window of 16 MB, at 16 bytes a word
 MAX_TABLES = 256
 MAX_PIXELS = 8
+COLUMN_BITS = 9  # of a column of the weight memory: an ECP5's block RAM of 2048 words
 NO_MEMORY, FIXED_MEMORY, SDRAM_MEMORY = MEMORIES = ("none", "fixed", "sdram")
 MEMORY_BITS = 32  # of a word of external memory
 BURST_WORDS = 64  # words of external memory that are asked for at once
@@ -71,6 +72,8 @@ class Machine:
             banks; a power of two, at least `pixels`.
         multiplier_blocks: pairs of products that the `dsp` engine makes in multiplier blocks; the
             others are made of look-up tables.
+        weight_columns: of 9 bits of a weight word that are a memory each, of narrow and deep block
+            RAMs; of the rest synthesis makes the fewest blocks it can, with more wires.
         act_words: depth of the activation memory, in words of `lanes` bytes.
         in_words, out_words: depth of one of the two input (output) banks.
         weight_words: depth of the weight memory, in words of `weight_bits`.
@@ -96,6 +99,7 @@ class Machine:
     pixels: int = 1
     banks: int = 1
     multiplier_blocks: int = 0
+    weight_columns: int = 0
     act_words: int
     in_words: int
     out_words: int
@@ -179,6 +183,13 @@ class Machine:
             raise MachineError(
                 f"Machine parameter multiplier_blocks is {self.multiplier_blocks}; expected 0 to "
                 f"{self.product_pairs}, the pairs of products of the engine {self.engine}"
+            )
+
+        most = -(-self.weight_bits // COLUMN_BITS)
+        if not 0 <= self.weight_columns <= most:
+            raise MachineError(
+                f"Machine parameter weight_columns is {self.weight_columns}; expected 0 to {most}, "
+                f"the columns of {COLUMN_BITS} bits of a weight word of {self.weight_bits}"
             )
 
     def _check_memory(self) -> None:

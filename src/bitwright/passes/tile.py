@@ -47,6 +47,7 @@ class Tile:
         acc_bits: accumulator width; 0 takes what the widest proven sum needs.
         multiplier_bits: of the output stage; 0 takes what the program needs.
         engine, pixels, banks, multiplier_blocks: the matrix engine.
+        weight_columns: of the weight memory.
         fused_adds: 1 lets convolutions add another tensor to their results.
     """
 
@@ -60,6 +61,7 @@ class Tile:
     pixels: int = 1
     banks: int = 1
     multiplier_blocks: int = 0
+    weight_columns: int = 0
     fused_adds: int = 0
 
     def __post_init__(self) -> None:
@@ -70,7 +72,8 @@ class Tile:
             acc_bits=self.acc_bits or MIN_ACC_BITS,
             multiplier_bits=self.multiplier_bits or NARROW_MULTIPLIER_BITS,
             engine=self.engine, pixels=self.pixels, banks=self.banks,
-            multiplier_blocks=self.multiplier_blocks, fused_adds=self.fused_adds,
+            multiplier_blocks=self.multiplier_blocks, weight_columns=self.weight_columns,
+            fused_adds=self.fused_adds,
             act_words=2, in_words=2, out_words=2,
             weight_words=2, param_words=2, program_words=2,
         )  # fmt: skip

@@ -64,6 +64,7 @@ class Array:
     pixels: int = 1
     banks: int = 1
     multiplier_blocks: int = 0
+    weight_columns: int = 0
     fused_adds: int = 0
 
     @property
@@ -427,7 +428,8 @@ class Program:
                 "multiplier_bits": attribute(multiplier_bits), "engine": attribute(array.engine),
                 "pixels": attribute(array.pixels), "banks": attribute(array.banks),
                 "multiplier_blocks": attribute(array.multiplier_blocks),
-                **({"fused_adds": attribute(1)} if array.fused_adds else {}),
+                **{name: attribute(getattr(array, name))
+                   for name in ("weight_columns", "fused_adds") if getattr(array, name)},
             })  # fmt: skip
             with ir.InsertionPoint(program.body):
                 for buffer in self.all_buffers:

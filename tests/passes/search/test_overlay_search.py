@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bitwright.errors import BitwrightError
-from bitwright.ir.machine import ENGINES, Machine, MachineError
+from bitwright.ir.machine import ENGINES, Machine, MachineError, least_banks
 from bitwright.passes.search.overlay import Array, Found, Price, Shape, search
 from bitwright.targets.target import Resources
 
@@ -23,8 +23,8 @@ class Unwritable(BitwrightError):
 class FakeMaker:
     """A model of 20 x 20 products in which everything is a formula; it notes what it made."""
 
-    def __init__(self, adds: bool = False) -> None:
-        self.adds = adds
+    def __init__(self, adds: bool = False, stride: int = 4) -> None:
+        self.adds, self.stride = adds, stride
         self.made: list[Array] = []
 
     def least(self, array: Array) -> Machine:
@@ -113,6 +113,14 @@ def test_sums_are_fused_where_the_model_has_them(found: Found) -> None:
     assert set(search(FakeMaker(adds=True), {"fused_adds": 0}, HAVE).machines) == set(
         found.machines
     )
+
+
+def test_no_more_banks_than_strides_ask_for() -> None:
+    every, fewer = FakeMaker(), FakeMaker(stride=1)
+    search(every, {}, HAVE)
+    search(fewer, {}, HAVE)
+    least = {array for array in every.made if array.banks == least_banks(array.pixels)}
+    assert set(fewer.made) == least < set(every.made)
 
 
 def test_programs_are_only_made_where_the_least_machine_fits() -> None:

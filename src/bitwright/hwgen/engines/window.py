@@ -107,11 +107,11 @@ class Window(wiring.Component):
         early = registered(m, self.activations[pixel][lane], f"early{pixel}_{lane}")
         a = registered(m, early, f"activation{pixel}_{lane}{COPY_SUFFIX}")
         largest = Signal(signed(8), name=f"largest{pixel}_{lane}", reset_less=True)
-        less = Signal(signed(9), name=f"less{pixel}_{lane}")  # its sign ends one carry chain
-        m.d.comb += less.eq(largest - a)
+        unused, less = Signal(8, name=f"unused{pixel}_{lane}"), Signal(name=f"less{pixel}_{lane}")
+        m.d.comb += Cat(unused, less).eq(largest - a)  # the sign: one carry chain
         with m.If(~keeps):
             m.d.sync += largest.eq(0)
-        with m.Elif(valid & (first | less[-1])):
+        with m.Elif(valid & (first | less)):
             m.d.sync += largest.eq(a)
         value: Signal = largest
         for cycle in range(dsp.PRODUCTS + 1 - 3):

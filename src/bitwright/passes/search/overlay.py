@@ -9,12 +9,14 @@ What only the hardware generator knows (programs in its words, cycles, resources
 `Maker`, which the flow has.
 """
 
+from bisect import bisect
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, Self
 
 from bitwright.errors import BitwrightError
 from bitwright.ir.machine import (
+    COLUMN_BITS,
     ENGINES,
     MAX_PIXELS,
     WEIGHT_SERIAL,
@@ -29,6 +31,7 @@ from bitwright.targets.target import Resources
 
 MOST = 1024  # lanes or rows, more than any device has room for
 USUAL = 8
+IN_WIDE = 4  # columns of weights that one wide block RAM holds
 STEP = "choose a machine"
 
 
@@ -69,10 +72,15 @@ class Maker(Protocol):
 
     Attributes:
         adds: the model has sums of tensors, which a machine may add to results on their way.
+        stride: the greatest power of two in a stride of the model; more than so many times the
+            least banks are of no use.
     """
 
     @property
     def adds(self) -> bool: ...
+
+    @property
+    def stride(self) -> int: ...
 
     def least(self, array: Array) -> Machine:
         """A machine that takes no more of anything than the model's own of this array."""
@@ -187,10 +195,22 @@ def _price(
 def _with_blocks(
     maker: Maker, machine: Machine, fixed: Mapping[str, int | str], have: Resources
 ) -> Machine:
-    """`machine` with as many products in multiplier blocks as are fixed, or as `have` has."""
+    """`machine` with as many products in multiplier blocks as are fixed, or as `have` has; and with
+    as many columns of weights as it has block RAMs for, where they take fewer LUT."""
     free = have.dsp - maker.resources(replace(machine, multiplier_blocks=0)).dsp
     blocks = int(fixed.get("multiplier_blocks", max(0, min(free, machine.product_pairs))))
-    return replace(machine, multiplier_blocks=blocks)
+    machine = replace(machine, multiplier_blocks=blocks)
+    if "weight_columns" in fixed:
+        return machine
+
+    def made(columns: int) -> Resources:
+        return maker.resources(replace(machine, weight_columns=columns))
+
+    most = machine.weight_bits // COLUMN_BITS // IN_WIDE * IN_WIDE
+    if made(most).lut >= made(0).lut:
+        return machine
+    fits = bisect(range(0, most + 1, IN_WIDE), have.bram, key=lambda columns: made(columns).bram)
+    return replace(machine, weight_columns=max(fits - 1, 0) * IN_WIDE)
 
 
 def _options(fixed: Mapping[str, int | str], name: str, most: int) -> list[Any]:
@@ -215,6 +235,7 @@ def _arrays(maker: Maker, fixed: Mapping[str, int | str]) -> list[Array]:
     kinds = [
         valid[0]._replace(engine=str(engine), pixels=int(a), banks=b)
         for engine in engines for a in pixels for b in banks
+        if "banks" in fixed or b <= least_banks(int(a)) * maker.stride
     ]  # fmt: skip
     kept = [array for array in kinds if _takes(maker, array)]
     if not kept:
