@@ -2,12 +2,14 @@
 
 from typing import Protocol
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Instance, Module, Mux, Signal, Value, signed
 from amaranth.hdl._ast import Assign
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from bitwright.hwgen.delayed import delayed, registered
+from bitwright.hwgen.gated_add import gated_add
+from bitwright.hwgen.ram import RamPlatform
 from bitwright.hwgen.serial_product import SerialProduct
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import Rounding
@@ -15,6 +17,11 @@ from bitwright.ir.machine import SHIFT_BITS, WIDE_MULTIPLIER_BITS
 
 WINDOW_BITS = 10  # of the shifted product, half bit included: enough to know every int8 clamp
 HALF_WORD = 16  # multipliers are 16 x 16, their operands of equal signedness
+BLOCK_BITS = 18  # of an unsigned operand of a large multiplier block
+MOST_TABLE_BITS = 4  # of an accumulator, beside those that two large blocks multiply
+SMALL_BLOCKS = ("ice40",)  # families of 16 x 16
+HALF_PLACE = 30  # of the first of two roundings
+CHOOSE_MODULE = "bitwright_choose"
 
 
 class Widths(Protocol):
@@ -37,6 +44,17 @@ def latency(multiplier_bits: int, product: type[SerialProduct] | None = None) ->
 
 def _product_cycles(multiplier_bits: int) -> int:
     return 3 if multiplier_bits == WIDE_MULTIPLIER_BITS else 2
+
+
+def _table_bits(acc_bits: int) -> int:
+    """Highest bits of an accumulator that a product of two blocks multiplies in tables."""
+    return max(acc_bits - BLOCK_BITS, 2)
+
+
+def blocks(acc_bits: int, multiplier_bits: int, family: str) -> int:
+    """Multiplier blocks of a requantizer that takes a channel in every cycle."""
+    small = family in SMALL_BLOCKS or _table_bits(acc_bits) > MOST_TABLE_BITS
+    return 4 if small and multiplier_bits == WIDE_MULTIPLIER_BITS else 2
 
 
 class Requantizer(wiring.Component):
@@ -104,7 +122,7 @@ class Requantizer(wiring.Component):
             if wide:
                 early = delayed(m, self._rounds_twice(self.shift), 2, "twice")
                 twice = delayed(m, early, 2, "twice_late")
-                product = self._wide_product(m, biased, multiplier, early)
+                product = self._wide_product(m, platform, biased, multiplier, early)
             else:
                 product = self._product(m, biased, multiplier)
 
@@ -204,8 +222,75 @@ class Requantizer(wiring.Component):
         m.d.sync += product.eq(Cat(low[:low_bits], upper))
         return product
 
-    def _wide_product(self, m: Module, acc: Signal, multiplier: Signal, half: Value) -> Value:
-        """acc * m + half * 2^30 in three cycles, as four products; `half` comes a cycle late."""
+    def _wide_product(
+        self, m: Module, platform: object, acc: Signal, multiplier: Signal, half: Value
+    ) -> Value:
+        """acc * m + half * 2^30 in three cycles; `half` comes a cycle late."""
+        product = Signal(signed(len(acc) + len(multiplier)), reset_less=True)
+        if _table_bits(len(acc)) > MOST_TABLE_BITS:
+            m.d.comb += product.eq(self._four_blocks(m, acc, multiplier, half))
+        elif not isinstance(platform, RamPlatform):
+            m.d.comb += product.eq(self._two_blocks(m, platform, acc, multiplier, half))
+        else:
+            m.submodules.product = Instance(
+                CHOOSE_MODULE,
+                p_WIDTH=len(product),
+                i_in_large=self._two_blocks(m, platform, acc, multiplier, half),
+                i_in_small=self._four_blocks(m, acc, multiplier, half),
+                o_chosen=product,
+            )
+        return product
+
+    def _two_blocks(
+        self, m: Module, platform: object, acc: Signal, multiplier: Signal, half: Value
+    ) -> Value:
+        """As two products of blocks, and the multiples that the highest bits choose, of tables.
+
+        The top bit is negative: -(m << n) is ~(m << n), and 1 that the last adder takes.
+        """
+        bits, count = len(acc), len(multiplier)
+        high_bits = _table_bits(bits)
+        low, high = acc[: bits - high_bits], acc[bits - high_bits :]
+        m_low, m_high = multiplier[:-BLOCK_BITS], multiplier[-BLOCK_BITS:]
+        low_low = Signal(HALF_PLACE + 1, reset_less=True)
+        low_high = Signal(len(low) + len(m_high), reset_less=True)
+        m.d.sync += [low_low.eq(low * m_low), low_high.eq(low * m_high)]
+        top_low = low_low[HALF_PLACE]
+        rounded = Cat(low_low[len(m_low) : HALF_PLACE], top_low ^ half, top_low & half)
+        bottom = registered(m, low_low[: len(m_low)], "bottom")
+        below = Signal(len(low_high), reset_less=True)
+        m.d.sync += below.eq(low_high + rounded)
+
+        def inverted(value: Value, places: int) -> Value:
+            return (~Cat(Const(0, places), value, Const(0, 1))).as_signed()
+
+        pair = signed(count + 3)
+        second = multiplier << 1 if high_bits > 2 else inverted(multiplier, 1)
+        total = gated_add(m, platform, "lowest", multiplier, high[0], second, high[1], pair)
+        above = registered(m, total, "multiple")
+        top = registered(m, high[-1], "top")
+        if high_bits == 3:
+            last = inverted(registered(m, multiplier, "multiplier_later"), 2)
+            above = gated_add(
+                m, platform, "highest", above, Const(1), last, top, signed(count + high_bits)
+            )
+        elif high_bits == 4:
+            total = gated_add(
+                m, platform, "highest", multiplier, high[2], inverted(multiplier, 1), high[3], pair
+            )
+            last = Cat(top, top, registered(m, total, "highest_multiple")).as_signed()
+            above = (above + last)[: count + high_bits].as_signed()
+        above, top = registered(m, above, "above"), registered(m, top, "top_later")
+
+        product = Signal(signed(bits + count), reset_less=True)
+        upper = Signal(signed(count + high_bits))
+        known = len(low) - len(m_low)  # bits of `below` that are as they are in the product
+        m.d.comb += add_with_carry(upper, above, Cat(below[known:], Const(0, 1)), top)
+        m.d.sync += product.eq(Cat(bottom, below[:known], upper))
+        return product
+
+    def _four_blocks(self, m: Module, acc: Signal, multiplier: Signal, half: Value) -> Value:
+        """As four products of blocks."""
         bits, count = self.machine.acc_bits, len(multiplier)
         low_bits = min(HALF_WORD, bits - 8)
         high_bits = bits - low_bits
@@ -297,7 +382,11 @@ def resources(machine: Widths, channels: int) -> Structure:
         return Structure(
             lut={"wide": 320 * channels, "wide_acc_bits": 5 * channels * bits},
             ff={"wide": 308 * channels, "wide_acc_bits": 5 * channels * bits, "wide_high": high},
-            dsp=4 * channels,
+            dsp=channels * blocks(bits, machine.multiplier_bits, ""),
+            dsp_of={
+                family: channels * blocks(bits, machine.multiplier_bits, family)
+                for family in SMALL_BLOCKS
+            },
         )
     return Structure(
         lut={"narrow": 145 * channels, "narrow_acc_bits": 5 * channels * bits},
