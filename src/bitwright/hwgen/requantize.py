@@ -7,6 +7,7 @@ from amaranth.hdl._ast import Assign
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from bitwright.hwgen.add import add
 from bitwright.hwgen.delayed import delayed, registered
 from bitwright.hwgen.gated_add import gated_add
 from bitwright.hwgen.ram import RamPlatform
@@ -22,6 +23,7 @@ MOST_TABLE_BITS = 4  # of an accumulator, beside those that two large blocks mul
 SMALL_BLOCKS = ("ice40",)  # families of 16 x 16
 HALF_PLACE = 30  # of the first of two roundings
 CHOOSE_MODULE = "bitwright_choose"
+NEVER = Const(0)
 
 
 class Widths(Protocol):
@@ -99,13 +101,10 @@ class Requantizer(wiring.Component):
         bits, wide = self.machine.acc_bits, self.machine.wide
 
         # bias
-        biased = Signal(signed(bits), reset_less=True)
-        inverted = Signal(signed(bits))
-        total = Signal(bits)
-        m.d.comb += [
-            inverted.eq(self.acc ^ self.negate.replicate(bits)),
-            add_with_carry(total, inverted, self.bias, self.negate),
-        ]
+        total = add(
+            m, platform, "bias_adder", self.acc, self.bias, width=bits, a_control=self.negate,
+            carry=self.negate,
+        )  # fmt: skip
 
         # product; TFLITE rounds it twice where the shift is 32 or more
         twice = Const(0)
@@ -115,7 +114,7 @@ class Requantizer(wiring.Component):
                 twice = self._rounds_twice(shift)
         else:
             multiplier = delayed(m, self.multiplier, 1, "multiplier")
-            m.d.sync += biased.eq(total)
+            biased = registered(m, total, "biased")
             shift = delayed(
                 m, self.shift, 1 + _product_cycles(self.machine.multiplier_bits), "shift"
             )
@@ -132,14 +131,12 @@ class Requantizer(wiring.Component):
         rest: Value = Const(0)
         for step, high in enumerate((4, 2, 0)):
             amount = delayed(m, shift[high : high + 2], step, f"shift_{high}")
-            stages = (2 << high, amount[1]), (1 << high, amount[0])
-            narrow, outside, lost = _narrow_shift(m, value, stages)
+            narrow, outside, lost = _narrow_shift(m, value, amount, 1 << high)
             if wide:
                 # what the first of two roundings drops is no part of the second one's remainder
-                first = lost[0] & ~twice if step == 0 else lost[0]
-                dropped = Signal(name=f"rest_{high}", reset_less=True)
-                m.d.sync += dropped.eq(rest | first | lost[1])
-                rest = dropped
+                if step == 0:
+                    lost = [(lost[0] | lost[1]) & ~twice, lost[2]]
+                rest = registered(m, Cat(rest, *lost).any(), f"rest_{high}")
             value_step = Signal(signed(len(narrow)), name=f"window_{high}", reset_less=True)
             over_step = Signal(name=f"window_{high}_over", reset_less=True)
             m.d.sync += [value_step.eq(narrow), over_step.eq(outside | over)]
@@ -147,8 +144,7 @@ class Requantizer(wiring.Component):
         window, window_over = value, over
 
         # saturate, round, zero point
-        body, sign = Signal(WINDOW_BITS - 1), window[-1]
-        extreme = Cat(Const(0, 1), (~sign).replicate(WINDOW_BITS - 2))
+        body, sign = window[:-1], window[-1]
         place = Signal(signed(WINDOW_BITS))
         placed = Signal(signed(WINDOW_BITS), reset_less=True)
         up = body[0]
@@ -165,14 +161,12 @@ class Requantizer(wiring.Component):
                 with m.Case(Rounding.TFLITE):
                     m.d.comb += tie_up.eq(~sign | ~twice)
             up = up & (tie_up | rest)
-        m.d.comb += [
-            body.eq(Mux(window_over, extreme, window[:-1])),
-            add_with_carry(place, Cat(body[1:], sign).as_signed(), self.zero_point, up),
-        ]
+        m.d.comb += add_with_carry(place, window[1:].as_signed(), self.zero_point, up)
         m.d.sync += placed.eq(place)
 
         # clamp
-        code = clamped(m, placed, self.clamp_min, self.clamp_max)
+        over, negative = registered(m, window_over, "over"), registered(m, sign, "negative")
+        code = clamped(m, placed, self.clamp_min, self.clamp_max, over=over, negative=negative)
         entry = registered(m, flip_sign(code), "entry")
         m.d.comb += self.entry.eq(entry)
         return m
@@ -261,24 +255,22 @@ class Requantizer(wiring.Component):
         below = Signal(len(low_high), reset_less=True)
         m.d.sync += below.eq(low_high + rounded)
 
-        def inverted(value: Value, places: int) -> Value:
-            return (~Cat(Const(0, places), value, Const(0, 1))).as_signed()
-
-        pair = signed(count + 3)
-        second = multiplier << 1 if high_bits > 2 else inverted(multiplier, 1)
-        total = gated_add(m, platform, "lowest", multiplier, high[0], second, high[1], pair)
-        above = registered(m, total, "multiple")
-        top = registered(m, high[-1], "top")
+        pair, twice = signed(count + 3), multiplier << 1
+        lowest = gated_add(
+            m, platform, "lowest", multiplier, high[0], twice, high[1], pair,
+            invert_b=high_bits == 2,
+        )  # fmt: skip
+        above, top = registered(m, lowest, "multiple"), registered(m, high[-1], "top")
         if high_bits == 3:
-            last = inverted(registered(m, multiplier, "multiplier_later"), 2)
+            later = registered(m, multiplier, "multiplier_later")
             above = gated_add(
-                m, platform, "highest", above, Const(1), last, top, signed(count + high_bits)
+                m, platform, "highest", above, Const(1), later << 2, top, pair, invert_b=True
             )
         elif high_bits == 4:
-            total = gated_add(
-                m, platform, "highest", multiplier, high[2], inverted(multiplier, 1), high[3], pair
+            highest = gated_add(
+                m, platform, "highest", multiplier, high[2], twice, high[3], pair, invert_b=True
             )
-            last = Cat(top, top, registered(m, total, "highest_multiple")).as_signed()
+            last = Cat(top, top, registered(m, highest, "highest_multiple")).as_signed()
             above = (above + last)[: count + high_bits].as_signed()
         above, top = registered(m, above, "above"), registered(m, top, "top_later")
 
@@ -332,10 +324,16 @@ def flip_sign(value: Value) -> Value:
     return Cat(value[:7], ~value[7])
 
 
-def clamped(m: Module, value: Value, low: Value, high: Value, name: str = "code") -> Value:
-    """`value` between two int8 bounds, a cycle later: compared in one cycle, chosen in the next."""
-    below = registered(m, value < low, f"{name}_below")
-    above = registered(m, value > high, f"{name}_above")
+def clamped(
+    m: Module, value: Value, low: Value, high: Value, name: str = "code",
+    *, over: Value = NEVER, negative: Value = NEVER,
+) -> Value:  # fmt: skip
+    """`value` between two int8 bounds, a cycle later: compared in one cycle, chosen in the next.
+
+    With `over` it is beyond one of them whatever `value` says, with `negative` the lower.
+    """
+    below = registered(m, Mux(over, negative, value < low), f"{name}_below")
+    above = registered(m, Mux(over, ~negative, high < value), f"{name}_above")
     inside = registered(m, value[:8].as_signed(), f"{name}_inside")
     code = Signal(signed(8), name=name)
     m.d.comb += code.eq(Mux(below, low, Mux(above, high, inside)))
@@ -349,23 +347,26 @@ def add_with_carry(total: Value, a: Value, b: Value, carry: Value) -> Assign:
 
 
 def _narrow_shift(
-    m: Module, value: Value, stages: tuple[tuple[int, Value], ...]
+    m: Module, value: Value, amount: Value, unit: int
 ) -> tuple[Value, Value, list[Value]]:
-    """Arithmetic right shift by the sum of the chosen stages (descending powers of two).
+    """Arithmetic right shift by `amount` (two bits) times `unit`, a power of two.
 
-    Each stage keeps only the bits that can still end in the lowest `WINDOW_BITS`, and the sign on
-    top; the second result tells that a lost bit differed from the sign, so that the value is
-    outside of the window. The third: for each stage, whether it shifted a 1 out at the bottom.
+    Keeps only the bits that the shifts by less than `unit` can still bring into the lowest
+    `WINDOW_BITS`, and the sign on top; the second result tells that a lost bit differed from the
+    sign, so that the value is outside of the window. The third: for each unit at the bottom,
+    whether it was shifted out and had a 1.
     """
     body, sign = value[:-1], value[-1]
-    lost, rests = Const(0), list[Value]()
-    for amount, chosen in stages:
-        keep = min(len(body), WINDOW_BITS + amount - 2)
-        narrow = Signal(keep, name=f"shifted{amount}")
-        moved = Cat(body[amount : amount + keep], sign.replicate(max(amount + keep - len(body), 0)))
+    kept = WINDOW_BITS + unit - 2
+    lost = Const(0)
+    for units, place in enumerate(range(kept, len(body), unit)):
+        lost |= (amount <= units) & _differs(body[place : place + unit], sign)
+    rests = [(amount > n) & body[n * unit : (n + 1) * unit].any() for n in range(3)]
+    for places, chosen in ((2 * unit, amount[1]), (unit, amount[0])):
+        keep = min(len(body), kept + places - unit)
+        narrow = Signal(keep, name=f"shifted{places}")
+        moved = Cat(body[places : places + keep], sign.replicate(max(places + keep - len(body), 0)))
         m.d.comb += narrow.eq(Mux(chosen, moved, body[:keep]))
-        lost |= Mux(chosen, _differs(body[amount + keep :], sign), _differs(body[keep:], sign))
-        rests.append(chosen & body[:amount].any())
         body = narrow
     return Cat(body, sign), lost, rests
 
