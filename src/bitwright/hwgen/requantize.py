@@ -255,9 +255,9 @@ class Requantizer(wiring.Component):
         below = Signal(len(low_high), reset_less=True)
         m.d.sync += below.eq(low_high + rounded)
 
-        pair, twice = signed(count + 3), multiplier << 1
+        pair, double = signed(count + 3), multiplier << 1
         lowest = gated_add(
-            m, platform, "lowest", multiplier, high[0], twice, high[1], pair,
+            m, platform, "lowest", multiplier, high[0], double, high[1], pair,
             invert_b=high_bits == 2,
         )  # fmt: skip
         above, top = registered(m, lowest, "multiple"), registered(m, high[-1], "top")
@@ -268,7 +268,7 @@ class Requantizer(wiring.Component):
             )
         elif high_bits == 4:
             highest = gated_add(
-                m, platform, "highest", multiplier, high[2], twice, high[3], pair, invert_b=True
+                m, platform, "highest", multiplier, high[2], double, high[3], pair, invert_b=True
             )
             last = Cat(top, top, registered(m, highest, "highest_multiple")).as_signed()
             above = (above + last)[: count + high_bits].as_signed()
@@ -291,7 +291,7 @@ class Requantizer(wiring.Component):
         low_low = Signal(low_bits + HALF_WORD, reset_less=True)
         low_high = Signal(low_bits + len(m_high), reset_less=True)
         high_low = Signal(signed(high_bits + HALF_WORD), reset_less=True)
-        high_high = Signal(signed(high_bits + HALF_WORD), reset_less=True)
+        high_high = Signal(signed(high_bits + len(m_high)), reset_less=True)
         missing = Signal(signed(high_bits), reset_less=True)
         # The lowest product is needed a cycle later. Its operands wait, not its result: yosys 0.70
         # loses the product where two registers follow a multiplier of the iCE40.
@@ -304,7 +304,7 @@ class Requantizer(wiring.Component):
             missing.eq(Mux(m_low[-1], high, 0)),
         ]
         middle = Signal(signed(2 * HALF_WORD + 2), reset_less=True)
-        top = Signal(signed(high_bits + HALF_WORD), reset_less=True)
+        top = Signal(signed(high_bits + len(m_high)), reset_less=True)
         m.d.sync += [
             middle.eq((low_high << HALF_WORD - low_bits) + high_low + (half << 30 - low_bits)),
             top.eq(high_high + missing),
@@ -358,10 +358,11 @@ def _narrow_shift(
     """
     body, sign = value[:-1], value[-1]
     kept = WINDOW_BITS + unit - 2
+    least = amount.any(), amount[1], amount.all()  # 1, 2, 3
     lost = Const(0)
-    for units, place in enumerate(range(kept, len(body), unit)):
-        lost |= (amount <= units) & _differs(body[place : place + unit], sign)
-    rests = [(amount > n) & body[n * unit : (n + 1) * unit].any() for n in range(3)]
+    for further, place in zip(least, range(kept, len(body), unit), strict=False):
+        lost |= ~further & _differs(body[place : place + unit], sign)
+    rests = [least[n] & body[n * unit : (n + 1) * unit].any() for n in range(3)]
     for places, chosen in ((2 * unit, amount[1]), (unit, amount[0])):
         keep = min(len(body), kept + places - unit)
         narrow = Signal(keep, name=f"shifted{places}")
@@ -372,25 +373,35 @@ def _narrow_shift(
 
 
 def _differs(bits: Value, sign: Value) -> Value:
-    return (bits ^ sign.replicate(len(bits))).any() if len(bits) else Const(0)
+    return (bits ^ sign.replicate(len(bits))).any()
 
 
 def resources(machine: Widths, channels: int) -> Structure:
     """So many channels, each with its multipliers."""
     bits = machine.acc_bits
     high = channels * (bits - min(HALF_WORD, bits - 8))
+    count = blocks(bits, machine.multiplier_bits, "ecp5")
     if machine.wide:
+        tables = channels * (_table_bits(bits) if count == 2 else 0)
+        four = channels if count == 4 else 0
+        later = channels if count == 2 and _table_bits(bits) > 2 else 0
         return Structure(
-            lut={"wide": 320 * channels, "wide_acc_bits": 5 * channels * bits},
-            ff={"wide": 308 * channels, "wide_acc_bits": 5 * channels * bits, "wide_high": high},
-            dsp=channels * blocks(bits, machine.multiplier_bits, ""),
+            lut={
+                "wide": 205 * channels, "wide_acc_bits": 4 * channels * bits,
+                "wide_tables": 34 * tables, "wide_four": 115 * four,
+            },
+            ff={
+                "wide": 310 * channels, "wide_acc_bits": 5 * channels * bits,
+                "wide_tables": 30 * later, "wide_high": high if four else 0,
+            },
+            dsp=channels * count,
             dsp_of={
                 family: channels * blocks(bits, machine.multiplier_bits, family)
                 for family in SMALL_BLOCKS
             },
-        )
+        )  # fmt: skip
     return Structure(
-        lut={"narrow": 145 * channels, "narrow_acc_bits": 5 * channels * bits},
+        lut={"narrow": 153 * channels, "narrow_acc_bits": 4 * channels * bits},
         ff={"narrow": 167 * channels, "narrow_acc_bits": 3 * channels * bits, "narrow_high": high},
-        dsp=2 * channels,
+        dsp=channels * count,
     )
