@@ -3,25 +3,25 @@
 from pathlib import Path
 
 import pytest
-from amaranth.back import verilog
 from amaranth.hdl import Value
 
 from bitwright import targets
 from bitwright.fpga import flow, netlist
 from bitwright.hwgen.requantize import Requantizer
+from bitwright.hwgen.verilog import emit
 from bitwright.ir.machine import Machine
 
 pytestmark = pytest.mark.slow
 
 
-def _rtl(acc_bits: int) -> str:
+def _rtl(acc_bits: int, folder: Path) -> str:
     """Module `cells`: random bits to a wide requantizer's pins, its entry to the results."""
     machine = Machine(
         lanes=4, rows=8, acc_bits=acc_bits, multiplier_bits=31, act_words=2, in_words=2,
         out_words=2, weight_words=2, param_words=2, program_words=2,
     )  # fmt: skip
     unit = Requantizer(machine=machine)
-    text = verilog.convert(unit, name="requantizer", emit_src=False)
+    text = "".join(path.read_text() for path in emit(unit, folder, name="requantizer"))
     pins, bit = "", 0
     for name in unit.signature.members:
         width = len(Value.cast(getattr(unit, name)))
@@ -35,13 +35,19 @@ def _rtl(acc_bits: int) -> str:
     )
 
 
-@pytest.mark.parametrize(("board", "acc_bits"), [("icebreaker", 20), ("ulx3s-85f", 32)])
-def test_four_products_a_channel(tmp_path: Path, bench, board: str, acc_bits: int) -> None:
+@pytest.mark.parametrize(
+    ("board", "acc_bits", "blocks"),
+    [("icebreaker", 20, 4), ("ulx3s-85f", 21, 2), ("ulx3s-85f", 22, 2),
+     ("ulx3s-85f", 32, 4)],
+)  # fmt: skip
+def test_products_of_a_channel(
+    tmp_path: Path, bench, board: str, acc_bits: int, blocks: int
+) -> None:
     target = targets.get_fpga(board)
-    text = _rtl(acc_bits)
+    text = _rtl(acc_bits, tmp_path / "rtl")
     source = tmp_path / "cells.v"
     source.write_text(text)
     report = flow.synthesise([source], "cells", target, tmp_path / "synthesis")
-    assert report.resources.dsp == 4
+    assert report.resources.dsp == blocks
     sources = netlist.simulation_sources(report, target)
     assert bench(text, sources, "cells", 1, cycles=200_000) == set()

@@ -42,7 +42,7 @@ PRODUCTS = replace(MACHINE, engine="dsp", pixels=4, banks=8, multiplier_blocks=3
 ADDS = replace(
     MACHINE, lanes=8, engine="dsp", pixels=2, banks=4, multiplier_blocks=20, fused_adds=1
 )  # fmt: skip
-PAIRS = replace(PRODUCTS, requant_pixels=2, out_words=51)
+PAIRS = replace(PRODUCTS, requant_pixels=2, out_words=51, multiplier_bits=31, acc_bits=21)
 DESIGNS: dict[str, Callable[[], wiring.Component]] = {
     "bitwright_wb": lambda: WishboneTop(core=Core(machine=MACHINE)),
     **{

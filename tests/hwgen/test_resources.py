@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bitwright.hwgen.requantize import blocks
 from bitwright.hwgen.resources import FamilyError, block_rams, estimate, price
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import Machine
@@ -90,6 +91,20 @@ def test_memories_and_multipliers_are_counted():
     unit = Structure(memories=((36, 512), (18, 1025)), dsp=3)
     found = price({"unknown": unit}, "ecp5")
     assert (found.bram, found.dsp) == (1 + 2, 3)
+
+
+def test_blocks_of_a_family():
+    unit = Structure(dsp=2, dsp_of={"ice40": 4})
+    assert [price({"unknown": unit}, family).dsp for family in FAMILIES] == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("acc_bits", "multiplier_bits", "family", "count"),
+    [(16, 16, "ecp5", 2), (32, 16, "ice40", 2), (16, 31, "ecp5", 2), (22, 31, "ecp5", 2),
+     (23, 31, "ecp5", 4), (16, 31, "ice40", 4)],
+)  # fmt: skip
+def test_blocks_of_a_requantizer(acc_bits, multiplier_bits, family, count):
+    assert blocks(acc_bits, multiplier_bits, family) == count
 
 
 def test_an_unknown_family(small_machine):

@@ -157,17 +157,19 @@ class RandomProgram:
             "dst_base": self._used[space], "dst_word_stride": stride_words,
             "dst_words": words, "dst_words_last": words_last,
             "clamp_min": min(low, 0), "clamp_max": max(high, 0), "zero_point": pick(-128, 127),
-            "rounding": 0, "table_enable": pick(0, 1) if machine.tables else 0,
+            "rounding": pick(0, 3) if machine.wide else 0,
+            "table_enable": pick(0, 1) if machine.tables else 0,
             "table": pick(0, machine.tables - 1) if machine.tables else 0, "handover": 0,
         }  # fmt: skip
         self._weights += [
             int.from_bytes(rng.bytes(machine.weight_bits // 8), "little") for _ in range(steps)
         ]
-        limit = 1 << (machine.acc_bits - 4)
+        limit, most = 1 << (machine.acc_bits - 4), (1 << machine.multiplier_bits) - 1
+        shift = machine.multiplier_bits - 2
         self._params += pack_params(
             machine,
             [
-                (pick(-limit, limit - 1), pick(1, 65535), pick(14, 24))
+                (pick(-limit, limit - 1), pick(1, most), pick(shift, shift + 10))
                 for _ in range(group_count * machine.requant_lanes)
             ],
         )

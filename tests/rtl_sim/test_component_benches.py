@@ -87,8 +87,10 @@ UNITS = {
     "dsp": Dsp(machine=PRODUCTS),
     "window": Window(machine=PRODUCTS),
     "requantizer": Requantizer(machine=MACHINE),
-    "requantizer_wide": Requantizer(machine=dataclasses.replace(WIDE, acc_bits=20)),
-    "requantizer_widest": Requantizer(machine=WIDEST),
+    **{
+        f"requantizer_{bits}": Requantizer(machine=dataclasses.replace(WIDE, acc_bits=bits))
+        for bits in (20, 21, 22, 32)  # 2, 3 and 4 bits in tables; four blocks
+    },
     "output": OutputStage(machine=MACHINE),
     "output_wide": OutputStage(machine=WIDE),
     "output_widest": OutputStage(machine=WIDEST),

@@ -27,8 +27,8 @@ NARROW = Machine(
     weight_words=512, param_words=256, program_words=512,
 )  # fmt: skip
 WIDE = Machine(
-    lanes=16, rows=32, requant_lanes=4, acc_bits=24, act_words=256, in_words=75, out_words=128,
-    weight_words=256, param_words=128, tables=1, program_words=512,
+    lanes=16, rows=32, requant_lanes=4, acc_bits=21, multiplier_bits=31, act_words=256,
+    in_words=75, out_words=128, weight_words=256, param_words=128, tables=1, program_words=512,
 )  # fmt: skip
 SQUARE = Machine(
     lanes=8, rows=8, requant_lanes=8, acc_bits=32, act_words=300, in_words=80, out_words=150,

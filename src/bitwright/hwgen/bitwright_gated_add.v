@@ -1,10 +1,11 @@
-// sum = (a_on ? a : 0) + (b_on ? b : 0), modulo 2^WIDTH.
+// sum = (a_on ? a : 0) + (b_on ? b : 0), modulo 2^WIDTH; of ~b where NOT_B is set.
 // With BITWRIGHT_ECP5 defined it is one look-up table a bit: that of a carry cell has four inputs,
 // which take both bits and both switches. Synthesis by itself uses another table for each switch.
 `default_nettype none
 
 module bitwright_gated_add #(
-    parameter WIDTH = 8
+    parameter WIDTH = 8,
+    parameter NOT_B = 0
 ) (
     input wire [WIDTH-1:0] a,
     input wire [WIDTH-1:0] b,
@@ -13,6 +14,8 @@ module bitwright_gated_add #(
     output wire [WIDTH-1:0] sum
 );
 `ifdef BITWRIGHT_ECP5
+    // (A & B) ^ (C & D), or of ~C; its lowest four bits, A & B, are the carry where that is 0
+    localparam [15:0] BIT = NOT_B != 0 ? 16'h8788 : 16'h7888;
     localparam PAIRS = (WIDTH + 1) / 2;
     wire [2*PAIRS-1:0] wide_a = a;
     wire [2*PAIRS-1:0] wide_b = b;
@@ -23,10 +26,7 @@ module bitwright_gated_add #(
     genvar pair;
     generate
         for (pair = 0; pair < PAIRS; pair = pair + 1) begin : pairs
-            // INIT: (A & B) ^ (C & D); its lowest four bits, A & B, are the carry where that is 0
-            CCU2C #(
-                .INIT0(16'h7888), .INIT1(16'h7888), .INJECT1_0("NO"), .INJECT1_1("NO")
-            ) adder (
+            CCU2C #(.INIT0(BIT), .INIT1(BIT), .INJECT1_0("NO"), .INJECT1_1("NO")) adder (
                 .CIN(carry[pair]),
                 .A0(wide_a[2*pair]), .B0(a_on), .C0(wide_b[2*pair]), .D0(b_on),
                 .A1(wide_a[2*pair+1]), .B1(a_on), .C1(wide_b[2*pair+1]), .D1(b_on),
@@ -35,7 +35,8 @@ module bitwright_gated_add #(
         end
     endgenerate
 `else
-    assign sum = (a & {WIDTH{a_on}}) + (b & {WIDTH{b_on}});
+    wire [WIDTH-1:0] second = NOT_B != 0 ? ~b : b;
+    assign sum = (a & {WIDTH{a_on}}) + (second & {WIDTH{b_on}});
 `endif
 endmodule
 

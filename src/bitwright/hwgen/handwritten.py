@@ -1,4 +1,4 @@
-"""The Verilog modules that are written by hand: memories, and adders that fit an FPGA's cells."""
+"""The Verilog modules that are written by hand: memories, and what fits the cells of an FPGA."""
 
 import re
 from pathlib import Path
@@ -7,6 +7,7 @@ MODULES = (
     "bitwright_ram",
     "bitwright_add",
     "bitwright_adders",
+    "bitwright_choose",
     "bitwright_count7",
     "bitwright_gated_add",
     "bitwright_lutram",

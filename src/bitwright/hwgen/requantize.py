@@ -2,12 +2,15 @@
 
 from typing import Protocol
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Instance, Module, Mux, Signal, Value, signed
 from amaranth.hdl._ast import Assign
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from bitwright.hwgen.add import add
 from bitwright.hwgen.delayed import delayed, registered
+from bitwright.hwgen.gated_add import gated_add
+from bitwright.hwgen.ram import RamPlatform
 from bitwright.hwgen.serial_product import SerialProduct
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import Rounding
@@ -15,6 +18,12 @@ from bitwright.ir.machine import SHIFT_BITS, WIDE_MULTIPLIER_BITS
 
 WINDOW_BITS = 10  # of the shifted product, half bit included: enough to know every int8 clamp
 HALF_WORD = 16  # multipliers are 16 x 16, their operands of equal signedness
+BLOCK_BITS = 18  # of an unsigned operand of a large multiplier block
+MOST_TABLE_BITS = 4  # of an accumulator, beside those that two large blocks multiply
+SMALL_BLOCKS = ("ice40",)  # families of 16 x 16
+HALF_PLACE = 30  # of the first of two roundings
+CHOOSE_MODULE = "bitwright_choose"
+NEVER = Const(0)
 
 
 class Widths(Protocol):
@@ -37,6 +46,17 @@ def latency(multiplier_bits: int, product: type[SerialProduct] | None = None) ->
 
 def _product_cycles(multiplier_bits: int) -> int:
     return 3 if multiplier_bits == WIDE_MULTIPLIER_BITS else 2
+
+
+def _table_bits(acc_bits: int) -> int:
+    """Highest bits of an accumulator that a product of two blocks multiplies in tables."""
+    return max(acc_bits - BLOCK_BITS, 2)
+
+
+def blocks(acc_bits: int, multiplier_bits: int, family: str) -> int:
+    """Multiplier blocks of a requantizer that takes a channel in every cycle."""
+    small = family in SMALL_BLOCKS or _table_bits(acc_bits) > MOST_TABLE_BITS
+    return 4 if small and multiplier_bits == WIDE_MULTIPLIER_BITS else 2
 
 
 class Requantizer(wiring.Component):
@@ -81,13 +101,10 @@ class Requantizer(wiring.Component):
         bits, wide = self.machine.acc_bits, self.machine.wide
 
         # bias
-        biased = Signal(signed(bits), reset_less=True)
-        inverted = Signal(signed(bits))
-        total = Signal(bits)
-        m.d.comb += [
-            inverted.eq(self.acc ^ self.negate.replicate(bits)),
-            add_with_carry(total, inverted, self.bias, self.negate),
-        ]
+        total = add(
+            m, platform, "bias_adder", self.acc, self.bias, width=bits, a_control=self.negate,
+            carry=self.negate,
+        )  # fmt: skip
 
         # product; TFLITE rounds it twice where the shift is 32 or more
         twice = Const(0)
@@ -97,14 +114,14 @@ class Requantizer(wiring.Component):
                 twice = self._rounds_twice(shift)
         else:
             multiplier = delayed(m, self.multiplier, 1, "multiplier")
-            m.d.sync += biased.eq(total)
+            biased = registered(m, total, "biased")
             shift = delayed(
                 m, self.shift, 1 + _product_cycles(self.machine.multiplier_bits), "shift"
             )
             if wide:
                 early = delayed(m, self._rounds_twice(self.shift), 2, "twice")
                 twice = delayed(m, early, 2, "twice_late")
-                product = self._wide_product(m, biased, multiplier, early)
+                product = self._wide_product(m, platform, biased, multiplier, early)
             else:
                 product = self._product(m, biased, multiplier)
 
@@ -114,14 +131,12 @@ class Requantizer(wiring.Component):
         rest: Value = Const(0)
         for step, high in enumerate((4, 2, 0)):
             amount = delayed(m, shift[high : high + 2], step, f"shift_{high}")
-            stages = (2 << high, amount[1]), (1 << high, amount[0])
-            narrow, outside, lost = _narrow_shift(m, value, stages)
+            narrow, outside, lost = _narrow_shift(m, value, amount, 1 << high)
             if wide:
                 # what the first of two roundings drops is no part of the second one's remainder
-                first = lost[0] & ~twice if step == 0 else lost[0]
-                dropped = Signal(name=f"rest_{high}", reset_less=True)
-                m.d.sync += dropped.eq(rest | first | lost[1])
-                rest = dropped
+                if step == 0:
+                    lost = [(lost[0] | lost[1]) & ~twice, lost[2]]
+                rest = registered(m, Cat(rest, *lost).any(), f"rest_{high}")
             value_step = Signal(signed(len(narrow)), name=f"window_{high}", reset_less=True)
             over_step = Signal(name=f"window_{high}_over", reset_less=True)
             m.d.sync += [value_step.eq(narrow), over_step.eq(outside | over)]
@@ -129,8 +144,7 @@ class Requantizer(wiring.Component):
         window, window_over = value, over
 
         # saturate, round, zero point
-        body, sign = Signal(WINDOW_BITS - 1), window[-1]
-        extreme = Cat(Const(0, 1), (~sign).replicate(WINDOW_BITS - 2))
+        body, sign = window[:-1], window[-1]
         place = Signal(signed(WINDOW_BITS))
         placed = Signal(signed(WINDOW_BITS), reset_less=True)
         up = body[0]
@@ -147,14 +161,12 @@ class Requantizer(wiring.Component):
                 with m.Case(Rounding.TFLITE):
                     m.d.comb += tie_up.eq(~sign | ~twice)
             up = up & (tie_up | rest)
-        m.d.comb += [
-            body.eq(Mux(window_over, extreme, window[:-1])),
-            add_with_carry(place, Cat(body[1:], sign).as_signed(), self.zero_point, up),
-        ]
+        m.d.comb += add_with_carry(place, window[1:].as_signed(), self.zero_point, up)
         m.d.sync += placed.eq(place)
 
         # clamp
-        code = clamped(m, placed, self.clamp_min, self.clamp_max)
+        over, negative = registered(m, window_over, "over"), registered(m, sign, "negative")
+        code = clamped(m, placed, self.clamp_min, self.clamp_max, over=over, negative=negative)
         entry = registered(m, flip_sign(code), "entry")
         m.d.comb += self.entry.eq(entry)
         return m
@@ -204,8 +216,73 @@ class Requantizer(wiring.Component):
         m.d.sync += product.eq(Cat(low[:low_bits], upper))
         return product
 
-    def _wide_product(self, m: Module, acc: Signal, multiplier: Signal, half: Value) -> Value:
-        """acc * m + half * 2^30 in three cycles, as four products; `half` comes a cycle late."""
+    def _wide_product(
+        self, m: Module, platform: object, acc: Signal, multiplier: Signal, half: Value
+    ) -> Value:
+        """acc * m + half * 2^30 in three cycles; `half` comes a cycle late."""
+        product = Signal(signed(len(acc) + len(multiplier)), reset_less=True)
+        if _table_bits(len(acc)) > MOST_TABLE_BITS:
+            m.d.comb += product.eq(self._four_blocks(m, acc, multiplier, half))
+        elif not isinstance(platform, RamPlatform):
+            m.d.comb += product.eq(self._two_blocks(m, platform, acc, multiplier, half))
+        else:
+            m.submodules.product = Instance(
+                CHOOSE_MODULE,
+                p_WIDTH=len(product),
+                i_in_large=self._two_blocks(m, platform, acc, multiplier, half),
+                i_in_small=self._four_blocks(m, acc, multiplier, half),
+                o_chosen=product,
+            )
+        return product
+
+    def _two_blocks(
+        self, m: Module, platform: object, acc: Signal, multiplier: Signal, half: Value
+    ) -> Value:
+        """As two products of blocks, and the multiples that the highest bits choose, of tables.
+
+        The top bit is negative: -(m << n) is ~(m << n), and 1 that the last adder takes.
+        """
+        bits, count = len(acc), len(multiplier)
+        high_bits = _table_bits(bits)
+        low, high = acc[: bits - high_bits], acc[bits - high_bits :]
+        m_low, m_high = multiplier[:-BLOCK_BITS], multiplier[-BLOCK_BITS:]
+        low_low = Signal(HALF_PLACE + 1, reset_less=True)
+        low_high = Signal(len(low) + len(m_high), reset_less=True)
+        m.d.sync += [low_low.eq(low * m_low), low_high.eq(low * m_high)]
+        top_low = low_low[HALF_PLACE]
+        rounded = Cat(low_low[len(m_low) : HALF_PLACE], top_low ^ half, top_low & half)
+        bottom = registered(m, low_low[: len(m_low)], "bottom")
+        below = Signal(len(low_high), reset_less=True)
+        m.d.sync += below.eq(low_high + rounded)
+
+        pair, double = signed(count + 3), multiplier << 1
+        lowest = gated_add(
+            m, platform, "lowest", multiplier, high[0], double, high[1], pair,
+            invert_b=high_bits == 2,
+        )  # fmt: skip
+        above, top = registered(m, lowest, "multiple"), registered(m, high[-1], "top")
+        if high_bits == 3:
+            later = registered(m, multiplier, "multiplier_later")
+            above = gated_add(
+                m, platform, "highest", above, Const(1), later << 2, top, pair, invert_b=True
+            )
+        elif high_bits == 4:
+            highest = gated_add(
+                m, platform, "highest", multiplier, high[2], double, high[3], pair, invert_b=True
+            )
+            last = Cat(top, top, registered(m, highest, "highest_multiple")).as_signed()
+            above = (above + last)[: count + high_bits].as_signed()
+        above, top = registered(m, above, "above"), registered(m, top, "top_later")
+
+        product = Signal(signed(bits + count), reset_less=True)
+        upper = Signal(signed(count + high_bits))
+        known = len(low) - len(m_low)  # bits of `below` that are as they are in the product
+        m.d.comb += add_with_carry(upper, above, Cat(below[known:], Const(0, 1)), top)
+        m.d.sync += product.eq(Cat(bottom, below[:known], upper))
+        return product
+
+    def _four_blocks(self, m: Module, acc: Signal, multiplier: Signal, half: Value) -> Value:
+        """As four products of blocks."""
         bits, count = self.machine.acc_bits, len(multiplier)
         low_bits = min(HALF_WORD, bits - 8)
         high_bits = bits - low_bits
@@ -214,7 +291,7 @@ class Requantizer(wiring.Component):
         low_low = Signal(low_bits + HALF_WORD, reset_less=True)
         low_high = Signal(low_bits + len(m_high), reset_less=True)
         high_low = Signal(signed(high_bits + HALF_WORD), reset_less=True)
-        high_high = Signal(signed(high_bits + HALF_WORD), reset_less=True)
+        high_high = Signal(signed(high_bits + len(m_high)), reset_less=True)
         missing = Signal(signed(high_bits), reset_less=True)
         # The lowest product is needed a cycle later. Its operands wait, not its result: yosys 0.70
         # loses the product where two registers follow a multiplier of the iCE40.
@@ -227,7 +304,7 @@ class Requantizer(wiring.Component):
             missing.eq(Mux(m_low[-1], high, 0)),
         ]
         middle = Signal(signed(2 * HALF_WORD + 2), reset_less=True)
-        top = Signal(signed(high_bits + HALF_WORD), reset_less=True)
+        top = Signal(signed(high_bits + len(m_high)), reset_less=True)
         m.d.sync += [
             middle.eq((low_high << HALF_WORD - low_bits) + high_low + (half << 30 - low_bits)),
             top.eq(high_high + missing),
@@ -247,10 +324,16 @@ def flip_sign(value: Value) -> Value:
     return Cat(value[:7], ~value[7])
 
 
-def clamped(m: Module, value: Value, low: Value, high: Value, name: str = "code") -> Value:
-    """`value` between two int8 bounds, a cycle later: compared in one cycle, chosen in the next."""
-    below = registered(m, value < low, f"{name}_below")
-    above = registered(m, value > high, f"{name}_above")
+def clamped(
+    m: Module, value: Value, low: Value, high: Value, name: str = "code",
+    *, over: Value = NEVER, negative: Value = NEVER,
+) -> Value:  # fmt: skip
+    """`value` between two int8 bounds, a cycle later: compared in one cycle, chosen in the next.
+
+    With `over` it is beyond one of them whatever `value` says, with `negative` the lower.
+    """
+    below = registered(m, Mux(over, negative, value < low), f"{name}_below")
+    above = registered(m, Mux(over, ~negative, high < value), f"{name}_above")
     inside = registered(m, value[:8].as_signed(), f"{name}_inside")
     code = Signal(signed(8), name=name)
     m.d.comb += code.eq(Mux(below, low, Mux(above, high, inside)))
@@ -264,43 +347,61 @@ def add_with_carry(total: Value, a: Value, b: Value, carry: Value) -> Assign:
 
 
 def _narrow_shift(
-    m: Module, value: Value, stages: tuple[tuple[int, Value], ...]
+    m: Module, value: Value, amount: Value, unit: int
 ) -> tuple[Value, Value, list[Value]]:
-    """Arithmetic right shift by the sum of the chosen stages (descending powers of two).
+    """Arithmetic right shift by `amount` (two bits) times `unit`, a power of two.
 
-    Each stage keeps only the bits that can still end in the lowest `WINDOW_BITS`, and the sign on
-    top; the second result tells that a lost bit differed from the sign, so that the value is
-    outside of the window. The third: for each stage, whether it shifted a 1 out at the bottom.
+    Keeps only the bits that the shifts by less than `unit` can still bring into the lowest
+    `WINDOW_BITS`, and the sign on top; the second result tells that a lost bit differed from the
+    sign, so that the value is outside of the window. The third: for each unit at the bottom,
+    whether it was shifted out and had a 1.
     """
     body, sign = value[:-1], value[-1]
-    lost, rests = Const(0), list[Value]()
-    for amount, chosen in stages:
-        keep = min(len(body), WINDOW_BITS + amount - 2)
-        narrow = Signal(keep, name=f"shifted{amount}")
-        moved = Cat(body[amount : amount + keep], sign.replicate(max(amount + keep - len(body), 0)))
+    kept = WINDOW_BITS + unit - 2
+    least = amount.any(), amount[1], amount.all()  # 1, 2, 3
+    lost = Const(0)
+    for further, place in zip(least, range(kept, len(body), unit), strict=False):
+        lost |= ~further & _differs(body[place : place + unit], sign)
+    rests = [least[n] & body[n * unit : (n + 1) * unit].any() for n in range(3)]
+    for places, chosen in ((2 * unit, amount[1]), (unit, amount[0])):
+        keep = min(len(body), kept + places - unit)
+        narrow = Signal(keep, name=f"shifted{places}")
+        moved = Cat(body[places : places + keep], sign.replicate(max(places + keep - len(body), 0)))
         m.d.comb += narrow.eq(Mux(chosen, moved, body[:keep]))
-        lost |= Mux(chosen, _differs(body[amount + keep :], sign), _differs(body[keep:], sign))
-        rests.append(chosen & body[:amount].any())
         body = narrow
     return Cat(body, sign), lost, rests
 
 
 def _differs(bits: Value, sign: Value) -> Value:
-    return (bits ^ sign.replicate(len(bits))).any() if len(bits) else Const(0)
+    return (bits ^ sign.replicate(len(bits))).any()
 
 
 def resources(machine: Widths, channels: int) -> Structure:
     """So many channels, each with its multipliers."""
     bits = machine.acc_bits
     high = channels * (bits - min(HALF_WORD, bits - 8))
+    count = blocks(bits, machine.multiplier_bits, "ecp5")
     if machine.wide:
+        tables = channels * (_table_bits(bits) if count == 2 else 0)
+        four = channels if count == 4 else 0
+        later = channels if count == 2 and _table_bits(bits) > 2 else 0
         return Structure(
-            lut={"wide": 320 * channels, "wide_acc_bits": 5 * channels * bits},
-            ff={"wide": 308 * channels, "wide_acc_bits": 5 * channels * bits, "wide_high": high},
-            dsp=4 * channels,
-        )
+            lut={
+                "wide": 205 * channels, "wide_acc_bits": 4 * channels * bits,
+                "wide_tables": 34 * tables, "wide_four": 115 * four,
+            },
+            ff={
+                "wide": 310 * channels, "wide_acc_bits": 5 * channels * bits,
+                "wide_tables": 30 * later, "wide_high": high if four else 0,
+            },
+            dsp=channels * count,
+            dsp_of={
+                family: channels * blocks(bits, machine.multiplier_bits, family)
+                for family in SMALL_BLOCKS
+            },
+        )  # fmt: skip
     return Structure(
-        lut={"narrow": 145 * channels, "narrow_acc_bits": 5 * channels * bits},
+        lut={"narrow": 153 * channels, "narrow_acc_bits": 4 * channels * bits},
         ff={"narrow": 167 * channels, "narrow_acc_bits": 3 * channels * bits, "narrow_high": high},
-        dsp=2 * channels,
+        dsp=channels * count,
     )

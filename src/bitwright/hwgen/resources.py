@@ -129,7 +129,7 @@ def price(units: Mapping[str, Structure], family: str) -> Resources:
         lut=round(sums["lut"]),
         ff=round(sums["ff"]),
         bram=sum(block_rams(family, *shape) for shape in memories),
-        dsp=sum(unit.dsp for unit in units.values()),
+        dsp=sum(unit.dsp_of.get(family, unit.dsp) for unit in units.values()),
     )
 
 

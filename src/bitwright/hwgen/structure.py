@@ -13,12 +13,14 @@ class Structure:
             tells: the bits of an adder, of a register, twice the bits of a choice of four. What
             each part really costs, as a factor, is fitted to syntheses (`costs/`).
         dsp: multiplier blocks.
+        dsp_of: the same of families that take another number, by their names.
         memories: (width, depth) of each.
     """
 
     lut: Mapping[str, float] = field(default_factory=dict[str, float])
     ff: Mapping[str, float] = field(default_factory=dict[str, float])
     dsp: int = 0
+    dsp_of: Mapping[str, int] = field(default_factory=dict[str, int])
     memories: tuple[tuple[int, int], ...] = ()
 
 

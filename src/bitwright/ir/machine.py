@@ -62,8 +62,9 @@ class Machine:
         requant_pixels: pixels of a tile that the output stage takes side by side: 1, or 2 for
             `dsp`.
         acc_bits: accumulator width, 16 to 32.
-        multiplier_bits: width of the output stage's multipliers: 16 rounds half up only, 31 (two
-            more multiplier blocks a requantize lane) has every rounding.
+        multiplier_bits: width of the output stage's multipliers: 16 rounds half up only, 31 (with
+            two more multiplier blocks a requantize lane, but not on ECP5 for up to 22 acc_bits)
+            has every rounding.
         engine: matrix engine: `weightserial` (one bit of every weight a cycle) or `dsp` (whole
             weights of 8 bits, in multiplier blocks).
         pixels: neighbouring pixels that are computed side by side, with the same weights: 2 to 8

@@ -43,10 +43,10 @@ def operands(machine: Machine, target: int) -> tuple[int, int, int, int]:
     return signed(value - bias, acc_bits), bias, multiplier, shift
 
 
-async def channels(pins: Pins, machine: Machine, rounding: Rounding) -> None:
+async def channels(pins: Pins, machine: Machine, rounding: Rounding, *, rounds: int) -> None:
     latency, bits = requantize.latency(machine.multiplier_bits), machine.acc_bits
     ties = 0
-    for _ in range(40):
+    for _ in range(rounds):
         zero = random.choice((-128, 0, 127, random.randint(-128, 127)))
         low, high = sorted(random.choice((-128, 127, random.randint(-128, 127))) for _ in range(2))
         negate = random.getrandbits(1)
@@ -80,13 +80,13 @@ NAMES = ("acc", "bias", "multiplier", "shift", "negate", "zero_point", "clamp_mi
 async def narrow(dut: object) -> None:
     pins = Pins(dut, "requantizer")
     await pins.start(**dict.fromkeys(NAMES, 0))
-    await channels(pins, MACHINES["requantizer"], Rounding.HALF_UP)
+    await channels(pins, MACHINES["requantizer"], Rounding.HALF_UP, rounds=40)
 
 
 @cocotb.test()
 @cocotb.parametrize(rounding=list(Rounding))
 async def wide(dut: object, rounding: Rounding) -> None:
-    for unit in ("requantizer_wide", "requantizer_widest"):
+    for unit in (name for name in MACHINES if name.startswith("requantizer_")):
         pins = Pins(dut, unit)
         await pins.start(**dict.fromkeys(NAMES, 0), rounding=rounding)
-        await channels(pins, MACHINES[unit], rounding)
+        await channels(pins, MACHINES[unit], rounding, rounds=20)

@@ -6,6 +6,7 @@ registers and memories that the structure has, with what control takes beside th
 
 import numpy as np
 
+from bitwright.hwgen import requantize
 from bitwright.hwgen.dataflow import lanes as lane_terms
 from bitwright.hwgen.dataflow import latencies
 from bitwright.hwgen.dataflow.finish import field_values, stored_bits
@@ -14,6 +15,7 @@ from bitwright.hwgen.dataflow.memories import blocks, ram_in_block, ram_luts, ro
 from bitwright.hwgen.dataflow.schedule import StageTimes
 from bitwright.hwgen.serial_product import DigitSerial, SharedBlock
 from bitwright.ir.dataflow import (
+    REQUANTIZED_BITS,
     AddStage,
     ChannelwiseStage,
     MatrixStage,
@@ -46,8 +48,7 @@ def resources(
         times: of the schedule, for the depth of the buffers; without it a window's rows are
             assumed, a pixel for an addition's operands.
     """
-    del family  # both have look-up tables of four inputs
-    parts = [_engine(pipeline, stage), _sums(stage), _finish(stage)]
+    parts = [_engine(pipeline, stage), _sums(stage), _finish(stage, family)]
     for number, own in enumerate(reads(pipeline, stage)):
         depth = _rows_deep(stage, own) if times is None else times.buffers[number].words
         parts.append(_window(own, pipeline.tensor(stage.sources[number]).bits, depth))
@@ -183,12 +184,12 @@ def _sums(stage: Stage) -> _Counts:
     return lut + held, bits * latencies.keep(stage), 0, 0
 
 
-def _finish(stage: Stage) -> _Counts:
+def _finish(stage: Stage, family: str) -> _Counts:
     output, lanes = stage.output, stage.fold.out_lanes
     words, acc = stage.result.channels // lanes, stage.acc_bits
     parameters = _rom(stored_bits(field_values(output, acc), lanes), words)
     if isinstance(output, Requantize):
-        return _total(parameters, *[_requantizer(stage, output)] * lanes)
+        return _total(parameters, *[_requantizer(stage, output, family)] * lanes)
     if isinstance(output, Thresholds):
         search = [
             _rom(acc + 1, words << step)
@@ -199,11 +200,12 @@ def _finish(stage: Stage) -> _Counts:
     return _total(parameters, (lanes * acc, lanes * acc, 0, 0))
 
 
-def _requantizer(stage: Stage, output: Requantize) -> _Counts:
+def _requantizer(stage: Stage, output: Requantize, family: str) -> _Counts:
     unit = latencies.product(output, latencies.pace(stage))
     bits, acc = latencies.multiplier_bits(output), stage.acc_bits
     lut, ff = _PRODUCT_LUTS[unit]
-    dsp = {None: 4 if latencies.wide(output) else 2, SharedBlock: 1, DigitSerial: 0}[unit]
+    whole = requantize.blocks(max(acc, REQUANTIZED_BITS), bits, family)
+    dsp = {None: whole, SharedBlock: 1, DigitSerial: 0}[unit]
     if unit is DigitSerial:
         lut, ff = 2 * _adder(acc + 4) + bits, 2 * acc + 2 * bits
     table = (0, 0, 0, 0)
