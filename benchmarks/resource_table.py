@@ -27,7 +27,7 @@ from bitwright.fpga.report import synthesised_resources
 from bitwright.hwgen.core import Core
 from bitwright.hwgen.tops import Axi4LiteTop, UartTop, WishboneTop
 from bitwright.hwgen.verilog import emit
-from bitwright.ir.machine import DSP, WEIGHT_SERIAL, Machine, least_banks
+from bitwright.ir.machine import COLUMN_BITS, DSP, WEIGHT_SERIAL, Machine, least_banks
 from bitwright.targets.target import Family
 
 TABLE = Path(__file__).with_name("resource_table.jsonl")
@@ -59,6 +59,7 @@ def _machine(rng: random.Random, engine: str, lanes: int, rows: int, pixels: int
 
     banks = least_banks(pixels) * rng.choice((1, 2)) if pixels > 1 else 1
     pairs = pixels * rows * lanes // 2 if engine == DSP else 0
+    columns = rows * lanes * (8 if engine == DSP else 1) // COLUMN_BITS
     return Machine(
         lanes=lanes,
         rows=rows,
@@ -76,6 +77,7 @@ def _machine(rng: random.Random, engine: str, lanes: int, rows: int, pixels: int
         param_words=words(32, 2048),
         tables=rng.choice((0, 0, 1, 2, 3)),
         program_words=words(128, 2048),
+        weight_columns=rng.choice((0, 0, columns // 2, columns)),
     )
 
 
