@@ -112,7 +112,7 @@ def build_bitstream(
     synthesis = _synthesise(runner, [*sources, board], TOP, target)
     check_fits(machine_top, synthesis.resources, target)
     if ecp5:
-        with runner.step("sites of multiplier blocks"):
+        with runner.step("sites of blocks"):
             sites.assign(runner.folder / "netlist.json", target.device_option)
     best = None
     for attempt in range(seed, seed + attempts):
