@@ -41,13 +41,15 @@ module {TOP} (
     wire locked;
 
 {_clock(target, plan)}
-    // Reset begins at once and ends in step with the clock, four cycles after the clock is stable.
+    // Reset ends in step with the clock, six cycles after the clock is stable. The last two
+    // registers have room to come near what they reset.
     wire reset_request = {pressed} | ~locked;
     reg [3:0] reset_chain = 4'b1111;
     always @(posedge clk or posedge reset_request)
         if (reset_request) reset_chain <= 4'b1111;
         else reset_chain <= {{reset_chain[2:0], 1'b0}};
-    wire rst = reset_chain[3];
+    reg rst_before = 1'b1, rst = 1'b1;
+    always @(posedge clk) {{rst, rst_before}} <= {{rst_before, reset_chain[3]}};
 
     reg [HEARTBEAT_BITS - 1:0] heartbeat = 0;
     always @(posedge clk) heartbeat <= heartbeat + 1'b1;
