@@ -170,7 +170,8 @@ def main() -> None:
 def _exact(line: Line, cell: str) -> bool:
     found = units(line).values()
     if cell == "dsp":
-        return sum(unit.dsp for unit in found) == line["whole"].get("dsp", 0)
+        blocks = sum(unit.dsp_of.get(line["family"], unit.dsp) for unit in found)
+        return blocks == line["whole"].get("dsp", 0)
     shapes = [shape for unit in found for shape in unit.memories]
     blocks = sum(resources.block_rams(line["family"], *shape) for shape in shapes)
     return blocks == line["whole"].get("bram", 0)

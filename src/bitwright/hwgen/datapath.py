@@ -202,8 +202,9 @@ def resources(machine: Machine) -> dict[str, Structure]:
     """The engine, the window, the tile's sums, and the weights' way to the engine."""
     row = WINDOW_TAPS * 8 * machine.lanes
     others = machine.pixels * machine.activation_bits if machine.fused_adds else 0
+    choice = machine.window_rows if machine.window_rows > 2 else 1
     between = Structure(
-        lut={"others": others, "datapaths": 8, "kernel_rows": machine.window_rows * row * 2 // 3},
+        lut={"others": others, "datapaths": 8, "kernel_rows": choice * row},
         ff={
             "others": others,
             "weights": 2 * machine.weight_bits,

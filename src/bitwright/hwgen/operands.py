@@ -151,7 +151,7 @@ def resources(machine: Machine) -> Structure:
             "rows": banks * (pixels - 1) * (row + 2),
             "reads": banks * word,
             "words": 2 * pixels * word,
-            "choices": pixels * (banks - 1) * word * 2 // 3,
+            "choices": pixels * word * -(-2 * (banks - 1) // 3),
         },
         ff={
             "others": others,

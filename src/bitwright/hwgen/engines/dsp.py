@@ -245,7 +245,7 @@ def resources(machine: Machine) -> Structure:
     return Structure(
         lut={
             "block_pairs": 50 * machine.multiplier_blocks,
-            "table_products": 78 * of_tables,
+            "table_products": 75 * of_tables,
             "factors": (10 if of_tables else 0) * pixels * lanes,
             "packed": 10 * packed,
             "trees": trees,

@@ -128,11 +128,12 @@ def resources(machine: Machine) -> Structure:
     """Per pixel and row an accumulator, and a copy that is loaded or shifted."""
     bits, sums = machine.acc_bits, machine.pixels * machine.rows
     copies = -(-sums // ROWS_PER_COPY)
+    apart = (machine.pixels - 1) // 2  # pixels whose sums may be one or two apart
     return Structure(
         lut={
             "adders": 2 * sums * bits,
             "copies": (sums - machine.requant_lanes * machine.requant_pixels) * bits,
-            "lanes": machine.pixels * machine.lanes * bits,
+            "lanes": (2 * machine.pixels + apart) * machine.lanes * bits,
             "controls": 8 * copies,
         },
         ff={"sums": 2 * sums * bits, "controls": 5 * copies},
