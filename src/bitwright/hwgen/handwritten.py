@@ -1,4 +1,5 @@
-"""The Verilog modules that are written by hand: memories, and adders that fit an FPGA's cells."""
+"""The Verilog modules that are written by hand: memories, adders that fit an FPGA's cells, and a chip
+for simulation."""
 
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ MODULES = (
     "bitwright_count7",
     "bitwright_gated_add",
     "bitwright_lutram",
+    "bitwright_sdram_chip",
 )
 
 
