@@ -15,6 +15,7 @@ from bitwright.hwgen.memory_model import (
 from bitwright.hwgen.ports.axi4_master import Axi4Master
 from bitwright.hwgen.ports.memory_port import MemoryPortSignature
 from bitwright.hwgen.ports.wishbone_master import WishboneMaster
+from bitwright.hwgen.sdram import SdramController
 from bitwright.hwgen.stream_buffer import StreamBuffer
 from bitwright.ir.machine import MachineError
 
@@ -69,6 +70,21 @@ SDRAM = {
             "shorter: check the times or raise the clock frequency",
         ),
         (
+            lambda: SdramController(timing=Sdram(**SDRAM | {"columns_per_word": 4})),
+            "SdramController has a timing with columns_per_word = 4; expected 2, which its words of "
+            "32 bits take",
+        ),
+        (
+            lambda: SdramController(timing=Sdram(**SDRAM | {"registers": 4})),
+            "SdramController has a timing with registers = 4; expected 5, which its words of 32 bits "
+            "take",
+        ),
+        (
+            lambda: SdramController(timing=Sdram(**SDRAM | {"t_wr": 3})),
+            "SdramController has cas_latency = 2, t_rfc = 7 and t_wr = 3; expected a latency of 2 or "
+            "3, at least 2, and at most 2",
+        ),
+        (
             lambda: mt48lc16m16(150),
             "The SDRAM MT48LC16M16 has a clock of 150 MHz; expected 20 to 133 MHz",
         ),
@@ -82,6 +98,8 @@ def test_parameters_that_no_unit_has(make, message: str) -> None:
 
 def test_the_sdram_of_the_ulx3s() -> None:
     assert mt48lc16m16(100) == Sdram(**SDRAM)
+    fast = {"cas_latency": 3, "t_rfc": 9, "refresh_interval": 1031}
+    assert mt48lc16m16(133) == Sdram(**SDRAM | fast)
 
 
 def test_a_burst_is_its_beats() -> None:

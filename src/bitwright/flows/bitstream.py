@@ -108,7 +108,7 @@ def _memory(
         raise NoMemoryController(
             f"Build {folder.path} has {size:,} bytes of weights in external memory of the kind "
             f'"{machine.memory}", and {target.name} has {has}; expected a machine whose memory the '
-            f"board has, or with memory = \"none\". Or use the Verilog in {folder.rtl} with a "
+            f'board has, or with memory = "none". Or use the Verilog in {folder.rtl} with a '
             f"controller of your own on its memory port (wbm_* or m_axi_*), which holds "
             f"{folder.image / EXTERNAL_FILE}"
         )

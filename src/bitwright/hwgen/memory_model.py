@@ -228,9 +228,7 @@ def wishbone_transfers(
     memory = MemoryState(timing)
     ends: list[int] = []
     for address, words in commands:
-        ends.append(
-            wishbone_transfer(memory, cycle, address, words, burst_words=burst_words)[-1]
-        )
+        ends.append(wishbone_transfer(memory, cycle, address, words, burst_words=burst_words)[-1])
         cycle = ends[-1] + 1
     return ends
 

@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out, Signature
 
 from bitwright.hwgen.memory_model import REGISTERS, Sdram
 from bitwright.hwgen.ports.wishbone_master import CycleType, burst_signature
+from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import MEMORY_BITS, MachineError
 
 CHIP_BITS = 16
@@ -293,3 +294,8 @@ class SdramController(wiring.Component):
 
 def _waits(sdram: Sdram) -> tuple[int, ...]:
     return sdram.t_wr, sdram.t_rp, sdram.t_rcd, sdram.t_rfc, MODE_CYCLES
+
+
+def resources() -> Structure:
+    """The same at every clock, but for a few bits of its counters."""
+    return Structure(lut={"controllers": 257}, ff={"controllers": 176})

@@ -31,7 +31,6 @@ BLOCK_RAM = BlockRam(
 )
 
 
-
 def _sdram(sites: str) -> tuple[Pin, ...]:
     return tuple(Pin(site=site, io_type=_IO, drive_ma=4) for site in sites.split())
 

@@ -83,6 +83,6 @@ class MemoryWindow(wiring.Component):
 def resources(address_bits: int) -> Structure:
     """The choice between two commands and two answers; a word."""
     return Structure(
-        lut={"windows": 20, "commands": address_bits + MEMORY_BITS},
-        ff={"windows": 4, "words": MEMORY_BITS},
+        lut={"windows": 20, "choices": address_bits + MEMORY_BITS},
+        ff={"windows": 3, "words": MEMORY_BITS},
     )
