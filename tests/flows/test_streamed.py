@@ -95,9 +95,9 @@ def test_a_netlist_with_external_memory_is_not_simulated(build: Path) -> None:
     with pytest.raises(NoMemoryChip) as caught:
         api.simulate(build, DIGITS / "calibration.npz", netlist=True)
     assert str(caught.value) == (
-        f"Build {build} has its weights in external memory (9 cycles to the first word of a burst), "
-        "which the simulation of a netlist does not have; expected a machine without: simulate the "
-        "RTL (without --netlist)"
+        f"Build {build} has its weights in external memory (9 cycles to the first word of a "
+        "burst), which the simulation of a netlist does not have; expected a machine without: "
+        "simulate the RTL (without --netlist)"
     )
 
 
@@ -111,6 +111,7 @@ def test_the_clock_is_that_of_the_memory(tmp_path: Path) -> None:
     with pytest.raises(MemoryClockError) as caught:
         api.bitstream(build, clock=75)
     assert str(caught.value) == (
-        f"Build {build} has weights in external memory with the cycles of a clock of 80 MHz, and the "
-        "clock is 75 MHz; expected more than 79 and at most 80 MHz: compile it again with --clock 75"
+        f"Build {build} has weights in external memory with the cycles of a clock of 80 MHz, and "
+        "the clock is 75 MHz; expected more than 79 and at most 80 MHz: compile it again with "
+        "--clock 75"
     )

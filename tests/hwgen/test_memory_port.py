@@ -71,18 +71,18 @@ SDRAM = {
         ),
         (
             lambda: SdramController(timing=Sdram(**SDRAM | {"columns_per_word": 4})),
-            "SdramController has a timing with columns_per_word = 4; expected 2, which its words of "
-            "32 bits take",
+            "SdramController has a timing with columns_per_word = 4; expected 2, which its words "
+            "of 32 bits take",
         ),
         (
             lambda: SdramController(timing=Sdram(**SDRAM | {"registers": 4})),
-            "SdramController has a timing with registers = 4; expected 5, which its words of 32 bits "
-            "take",
+            "SdramController has a timing with registers = 4; expected 5, which its words of 32 "
+            "bits take",
         ),
         (
             lambda: SdramController(timing=Sdram(**SDRAM | {"t_wr": 3})),
-            "SdramController has cas_latency = 2, t_rfc = 7 and t_wr = 3; expected a latency of 2 or "
-            "3, at least 2, and at most 2",
+            "SdramController has cas_latency = 2, t_rfc = 7 and t_wr = 3; expected a latency of 2 "
+            "or 3, at least 2, and at most 2",
         ),
         (
             lambda: mt48lc16m16(150),
@@ -118,7 +118,7 @@ def test_a_burst_is_its_beats() -> None:
 
 
 def test_a_row_is_opened_once() -> None:
-    # Taken in cycle 0, first beat in 2: row opened (3), registers (5), CAS latency (2), two columns.
+    # Taken in cycle 0, first beat in 2: row (3), registers (5), CAS latency (2), two columns.
     first = 2 + 3 + 5 + 2 + 2
     assert wishbone_transfers(Sdram(**SDRAM), [(0, 16)], burst_words=16) == [first + 15 * 2]
     # A second burst has the latency again, a second row of the bank is opened after the first.

@@ -1,6 +1,6 @@
-"""A machine on a serial line with its own SDRAM controller: the host's driver fills the chip, and values
-and cycles are those of the reference and of the prediction. The chip ends the simulation where one of
-its rules is broken."""
+"""A machine on a serial line with its own SDRAM controller: the host's driver fills the chip, and
+values and cycles are those of the reference and of the prediction. The chip ends the simulation
+where one of its rules is broken."""
 
 import re
 import sys
@@ -73,6 +73,6 @@ def test_from_the_serial_line_to_the_chip(tmp_path: Path) -> None:
         found = re.sub("reads 0x[0-9a-f]{8}", "reads 0x01234567", str(caught.value))
         assert found == (
             "The external memory reads 0x01234567 at byte address 0x2000000; expected 0x04030201, "
-            "which was written: check that the bitstream has a memory controller, its clock and the "
-            "memory chip"
+            "which was written: check that the bitstream has a memory controller, its clock and "
+            "the memory chip"
         )

@@ -89,8 +89,8 @@ def bitstream(
         again = "run" if sdram is None else "compile"
         raise TimingNotMet(
             f"The design runs at up to {made.fmax_mhz:.1f} MHz on {target.name}, the clock is "
-            f"{made.clock_mhz:g} MHz ({attempts} seeds tried from {seed} on); {again} it again with "
-            f"--clock {math.floor(0.97 * made.fmax_mhz)}, or with another --seed"
+            f"{made.clock_mhz:g} MHz ({attempts} seeds tried from {seed} on); {again} it again "
+            f"with --clock {math.floor(0.97 * made.fmax_mhz)}, or with another --seed"
         )
     return report
 

@@ -202,9 +202,9 @@ def _netlist(folder: BuildFolder, report: Report, waves: Waves | None) -> Iterat
     assert isinstance(target, FpgaTarget), "the build says so"
     if report.cycles.memory is not None:
         raise NoMemoryChip(
-            f"Build {folder.path} has its weights in external memory ({report.cycles.memory}), which "
-            f"the simulation of a netlist does not have; expected a machine without: simulate the "
-            f"RTL (without --netlist)"
+            f"Build {folder.path} has its weights in external memory ({report.cycles.memory}), "
+            f"which the simulation of a netlist does not have; expected a machine without: "
+            f"simulate the RTL (without --netlist)"
         )
     netlist, statistics = folder.fpga / "netlist.v", folder.fpga / "statistics.json"
     if not netlist.exists() or not statistics.exists():

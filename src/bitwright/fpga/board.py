@@ -18,8 +18,8 @@ def board_verilog(
 ) -> str:
     """Verilog of `bitwright_board`.
 
-    The machine has the ports `clk`, `rst` (synchronous, high active), `uart_rx`, `uart_tx`, and those
-    of a `UartTop` with external memory where the board's `memory` is used.
+    The machine has the ports `clk`, `rst` (synchronous, high active), `uart_rx`, `uart_tx`, and
+    those of a `UartTop` with external memory where the board's `memory` is used.
     Lights: heartbeat, data from the host, data to the host, machine out of reset.
     """
     chip = target.memory.pins if memory and target.memory is not None else None

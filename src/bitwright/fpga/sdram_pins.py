@@ -1,11 +1,11 @@
 """The pins of an SDRAM chip on an ECP5: a register in every pin, and the chip's clock.
 
-All pins are driven by registers of their own kind in the I/O cells, so the delay from a clock edge to
-the pin is about the same for all, the chip's clock among them. That comes from an output of the PLL
-which leads the machine's clock by `LEAD_NS`. With delays of 3 to 6 ns from the clock to an output and
-from an input to its register together, with 0.7 ns between pins, and with the slowest chips (setup
-1.5 ns, hold 0.8 ns, data 6 ns after the clock at CAS latency 2 and 5.4 ns at 3, held for 2.5 ns),
-a clock period T leaves
+All pins are driven by registers in the I/O cells, so the delay from a clock edge to the pin is
+about the same for all, the chip's clock among them. That clock comes from an output of the PLL
+which leads the machine's by `LEAD_NS`. With 3 to 6 ns from a clock edge to an output and from an
+input to its register together (assumed, the board's wires among them), with 0.7 ns between pins,
+and with the slowest chips (setup 1.5 ns, hold 0.8 ns, data 6 ns after the clock at CAS latency 2
+and 5.4 ns at 3, held for 2.5 ns), a clock period T leaves
 
     commands at the chip, setup   T - lead - 1.5 - 0.7       3.8 ns at 100 MHz, 1.3 ns at 133 MHz
     commands at the chip, hold    lead - 0.8 - 0.7           2.5 ns

@@ -41,7 +41,7 @@ module bitwright_sdram_chip #(
     reg [BANKS-1:0] open;
     // When each of these was last, in cycles.
     reg [63:0] opened [0:BANKS-1], closed [0:BANKS-1], written [0:BANKS-1];
-    reg [63:0] any_opened, refreshed, mode_set;
+    reg [63:0] any_opened, any_closed, refreshed, mode_set;
     reg [63:0] now, refreshes;
     reg [1:0] latency;  // 0: no mode has been set
     reg was_closed;
@@ -61,7 +61,7 @@ module bitwright_sdram_chip #(
             opened[i] = 0; closed[i] = 0; written[i] = 0; row[i] = 0;
         end
         {open, latency, was_closed, reading, writing, out_valid, driving, masked} = 0;
-        {any_opened, refreshed, mode_set, refreshes} = 0;
+        {any_opened, any_closed, refreshed, mode_set, refreshes} = 0;
         now = LONG_AGO;
     end
 
@@ -70,7 +70,10 @@ module bitwright_sdram_chip #(
     endfunction
 
     task broken(input [8*40-1:0] rule);
-        $fatal(1, "SDRAM chip: %0s, in cycle %0d", rule, now - LONG_AGO);
+        if ($test$plusargs("sdram_goes_on"))
+            $display("SDRAM chip: %0s, in cycle %0d", rule, now - LONG_AGO);
+        else
+            $fatal(1, "SDRAM chip: %0s, in cycle %0d", rule, now - LONG_AGO);
     endtask
 
     task write(input [BANK_BITS-1:0] to_bank, input [COLUMN_BITS-1:0] to_column);
@@ -139,14 +142,14 @@ module bitwright_sdram_chip #(
                         open[i] <= 0;
                         closed[i] <= now;
                     end
+                    any_closed <= now;
                     if (writing && (a[10] || ba == bank)) broken("PRECHARGE within a WRITE");
                     was_closed <= was_closed | a[10];
                 end
                 3'b001: begin // REFRESH
                     if (!was_closed) broken("REFRESH before all banks are closed");
                     if (open != 0) broken("REFRESH while a bank is open");
-                    for (i = 0; i < BANKS; i = i + 1)
-                        if (early(closed[i], T_RP)) broken("t_rp before REFRESH");
+                    if (early(any_closed, T_RP)) broken("t_rp before REFRESH");
                     refreshed <= now;
                     refreshes <= refreshes + 1;
                 end

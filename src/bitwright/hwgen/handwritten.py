@@ -1,4 +1,4 @@
-"""The Verilog modules that are written by hand: memories, adders that fit an FPGA's cells, and a chip
+"""The Verilog modules that are written by hand: memories, adders that fit an FPGA's cells, a chip
 for simulation."""
 
 import re

@@ -2,8 +2,8 @@
 them.
 
 The exactness claim for external memory is: these functions equal the simulation of
-`WishboneMaster` with `SimulatedMemory`, and with `SdramController` and a chip, cycle for cycle, where
-the master's data streams never make it wait. Another controller takes other times.
+`WishboneMaster` with `SimulatedMemory`, and with `SdramController` and a chip, cycle for cycle,
+where the master's data streams never make it wait. Another controller takes other times.
 
 Cycle 0 is the first one after reset.
 """
@@ -15,9 +15,8 @@ from math import ceil
 
 from bitwright.ir.machine import BURST_WORDS, FIXED_MEMORY, SDRAM_MHZ, Machine, MachineError
 
-
 REGISTERS = 5
-"""Of `SdramController`: to look up the open row, to compare it, and before, at and behind the pins."""
+"""Of `SdramController`: to look up the open row, to compare it; before, at and behind the pins."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +43,11 @@ class FixedLatency:
 class Sdram:
     """An SDRAM whose rows stay open until another row of their bank, or a refresh, is due.
 
-    A word of the bus is `columns_per_word` columns. A word takes `registers` and `cas_latency` cycles
-    and one per column, read or written; in a burst within a row only the columns. To open a row
-    takes `t_rcd`, to close another one before it `t_rp`. A refresh is due every `refresh_interval`
-    cycles and takes `t_rfc`, and where rows are open `t_wr` and `t_rp` before that, to close them;
-    it begins before the next beat, or at once where none is under way.
+    A word of the bus is `columns_per_word` columns. A word takes `registers` and `cas_latency`
+    cycles and one per column, read or written; in a burst within a row only the columns. To open a
+    row takes `t_rcd`, to close another one before it `t_rp`. A refresh is due every
+    `refresh_interval` cycles and takes `t_rfc`, and where rows are open `t_wr` and `t_rp` before
+    that, to close them; it begins before the next beat, or at once where none is under way.
 
     All times are in cycles.
 
@@ -98,8 +97,9 @@ def mt48lc16m16(clock_mhz: float, *, word_bits: int = 32) -> Sdram:
     """The SDRAM of the ULX3S (32 MiB: 4 banks, 8192 rows, 512 columns of 16 bits).
 
     Boards have chips of several makers. The times are the longest of Micron MT48LC16M16A2-75, ISSI
-    IS42S16160G-7 and Alliance AS4C32M16SB-7 (t_rcd and t_rp 21 ns, t_rfc 66 ns, t_wr two cycles), CAS
-    latency 2 up to 100 MHz, 3 above; 8192 refreshes in 64 ms, for any clock above `clock_mhz - 1`.
+    IS42S16160G-7 and Alliance AS4C32M16SB-7 (t_rcd and t_rp 21 ns, t_rfc 66 ns, t_wr two cycles),
+    CAS latency 2 up to 100 MHz, 3 above; 8192 refreshes in 64 ms, for any clock above
+    `clock_mhz - 1`.
     """
     slowest, fastest = SDRAM_MHZ
     if not slowest <= clock_mhz <= fastest:

@@ -11,7 +11,7 @@ CHIP_MODULE = "bitwright_sdram_chip"
 
 
 class SimulatedSdram(wiring.Component):
-    """The pins' registers and the chip behind them, which ends the simulation where a rule is broken.
+    """The pins' registers and the chip behind them, which ends the simulation at a broken rule.
 
     Args:
         clock_mhz: what the cycles of the simulation stand for.
@@ -23,7 +23,8 @@ class SimulatedSdram(wiring.Component):
     """
 
     def __init__(
-        self, *, clock_mhz: float, timing: Sdram, row_bits: int = ROW_BITS, power_up_us: float = 200,
+        self, *, clock_mhz: float, timing: Sdram, row_bits: int = ROW_BITS,
+        power_up_us: float = 200,
     ) -> None:  # fmt: skip
         self._parameters = {
             "PERIOD": round(1e6 / clock_mhz),

@@ -102,8 +102,8 @@ class Axi4LiteTop(_BusTop):
 class UartTop(wiring.Component):
     """A machine on a serial line, pins `uart_rx` and `uart_tx`.
 
-    Where it has external memory, there are the pins `sdram_*` of a chip too (see `SdramController`),
-    which the host reads and writes from `EXTERNAL_BASE` on.
+    Where it has external memory, there are the pins `sdram_*` of a chip, too (see
+    `SdramController`), which the host reads and writes from `EXTERNAL_BASE` on.
 
     Args:
         core: any component with a `host` port.

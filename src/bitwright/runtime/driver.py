@@ -249,9 +249,9 @@ class MachineDriver:
                 at = int(np.argmax(found != wanted))
                 raise ExternalMemoryError(
                     f"The external memory reads 0x{found[at]:08x} at byte address "
-                    f"{self._memory_base + 4 * (start + at):#x}; expected 0x{wanted[at]:08x}, which "
-                    f"was written: check that the bitstream has a memory controller, its clock and "
-                    f"the memory chip"
+                    f"{self._memory_base + 4 * (start + at):#x}; expected 0x{wanted[at]:08x}, "
+                    f"which was written: check that the bitstream has a memory controller, its "
+                    f"clock and the memory chip"
                 )
             if progress is not None:
                 progress(len(words) + start + len(wanted), 2 * len(words))

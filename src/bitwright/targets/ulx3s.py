@@ -36,7 +36,7 @@ def _sdram(sites: str) -> tuple[Pin, ...]:
 
 
 _CLK, _CKE, _CSN, _RASN, _CASN, _WEN = _sdram("F19 F20 P20 R20 T19 T20")
-# 4 banks of 8192 rows of 512 columns of 16 bits; doc/constraints/ulx3s_v20.lpf of the board's makers
+# 4 banks of 8192 rows of 512 columns of 16 bits; doc/constraints/ulx3s_v20.lpf of the board
 MEMORY = ExternalMemory(
     part="MT48LC16M16A2", kind="sdram", size=32 << 20, clock_mhz=(20, 133),
     pins=SdramPins(

@@ -1,4 +1,4 @@
-"""Transfers from simulated memories and from chips of SDRAM: the words, and the predicted cycles."""
+"""Transfers from simulated memories and SDRAM chips: the words, and the predicted cycles."""
 
 import random
 

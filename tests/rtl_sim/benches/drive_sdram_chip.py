@@ -1,5 +1,5 @@
-"""Commands for the SDRAM chip alone, from BITWRIGHT_COMMANDS: each (levels of rasn, casn, wen; bank;
-address; data or None; cycles until the next one). What the chip gives is logged."""
+"""Commands for the SDRAM chip alone, from BITWRIGHT_COMMANDS: each (levels of rasn, casn, wen;
+bank; address; data or None; cycles until the next one). What the chip gives is logged."""
 
 import json
 import os
