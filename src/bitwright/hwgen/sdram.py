@@ -73,6 +73,9 @@ class SdramController(wiring.Component):
         bus: a master that keeps the rules of registered-feedback bursts; `err` answers addresses
             that the chip does not have.
         chip: the pins.
+
+    Attributes:
+        opened, rows: whether a row of each bank is open, and which.
     """
 
     def __init__(
@@ -94,6 +97,10 @@ class SdramController(wiring.Component):
         self._timing = timing
         self._row_bits = row_bits
         self._power_up = power_up_intervals
+        self.opened = Signal(timing.banks)
+        self.rows = [
+            Signal(row_bits, name=f"row{number}", reset_less=True) for number in range(timing.banks)
+        ]
         super().__init__(
             {
                 "bus": In(burst_signature(data_bits=MEMORY_BITS, address_bits=address_bits)),
@@ -111,11 +118,6 @@ class SdramController(wiring.Component):
         self._bank = bus.adr[in_row:in_bank]
         self._row = bus.adr[in_bank : in_bank + self._row_bits]
         self._beyond = bus.adr[in_bank + self._row_bits :].any()
-        self._opened = Signal(sdram.banks)
-        self._rows = Array(
-            Signal(self._row_bits, name=f"row{number}", reset_less=True)
-            for number in range(sdram.banks)
-        )
         self._wait, self._over = Signal(range(1 + max(_waits(sdram)))), Signal()
         m.d.comb += self._over.eq(self._wait == 0)
         with m.If(~self._over):
@@ -139,11 +141,13 @@ class SdramController(wiring.Component):
             bus.ack.eq(self._arrived & bus.cyc & bus.stb),
             bus.dat_r.eq(Cat(first, chip.d_i)),
         ]
-        with m.FSM():
+        with m.FSM() as states:
             self._initialise(m)
             self._find_row(m)
             self._stream(m)
             self._refresh(m)
+        starts = states.ongoing("POWER UP") | states.ongoing("INITIALISE")
+        m.d.comb += self._ready.eq(~starts)
         self._write(m)
         return m
 
@@ -177,7 +181,7 @@ class SdramController(wiring.Component):
             with m.Else():
                 mode = Const(MODE | sdram.cas_latency << 4)
                 self._command(m, Command.MODE, bank=Const(0), address=mode)
-                m.d.sync += [self._wait.eq(MODE_CYCLES - 1), self._ready.eq(1)]
+                m.d.sync += self._wait.eq(MODE_CYCLES - 1)
                 m.next = "IDLE"
 
     def _find_row(self, m: Module) -> None:
@@ -191,8 +195,8 @@ class SdramController(wiring.Component):
                 m.next = "LOOK"
         with m.State("LOOK"):
             m.d.sync += [
-                mine.eq(Array(self._opened)[self._bank]),
-                hit.eq(self._rows[self._bank] == self._row),
+                mine.eq(Array(self.opened)[self._bank]),
+                hit.eq(Array(self.rows)[self._bank] == self._row),
             ]
             m.next = "DECIDE"
         with m.State("DECIDE"):
@@ -208,13 +212,16 @@ class SdramController(wiring.Component):
             m.next = "IDLE"
         with m.State("CLOSE"):
             self._command(m, Command.PRECHARGE, bank=self._bank, address=Const(0))
-            m.d.sync += self._wait.eq(sdram.t_rp - 1)
+            m.d.sync += [
+                self.opened.bit_select(self._bank, 1).eq(0),
+                self._wait.eq(sdram.t_rp - 1),
+            ]
             m.next = "OPEN"
         with m.State("OPEN"), m.If(self._over):
             self._command(m, Command.ACTIVATE, bank=self._bank, address=self._row)
             m.d.sync += [
-                self._opened.bit_select(self._bank, 1).eq(1),
-                self._rows[self._bank].eq(self._row),
+                self.opened.bit_select(self._bank, 1).eq(1),
+                Array(self.rows)[self._bank].eq(self._row),
                 self._wait.eq(sdram.t_rcd - 1),
             ]
             m.next = "STREAM"
@@ -223,13 +230,13 @@ class SdramController(wiring.Component):
         """The beats of a burst in one row; a beat that is read is asked for ahead of its time."""
         bus = self.bus
         ahead = Signal.like(self._column, reset_less=True)
-        asks, odd = Signal(), Signal()
-        m.d.sync += [odd.eq(0), asks.eq(1), ahead.eq(self._column)]
+        odd = Signal()
+        m.d.sync += [odd.eq(0), ahead.eq(self._column)]
         with m.State("STREAM"):
-            m.d.sync += [odd.eq(self._over & ~odd), asks.eq(asks), ahead.eq(ahead)]
-            with m.If(self._over & ~odd & asks):
+            m.d.sync += [odd.eq(self._over & ~odd), ahead.eq(ahead)]
+            with m.If(self._over & ~odd):
                 m.d.comb += self._enter.eq(1)
-                m.d.sync += [ahead.eq(ahead + 1), asks.eq(~ahead.all())]
+                m.d.sync += ahead.eq(ahead + 1)
                 with m.If(~bus.we):
                     self._command(m, Command.READ, bank=self._bank, address=Cat(Const(0), ahead))
             with m.If(bus.ack & bus.we):
@@ -250,13 +257,13 @@ class SdramController(wiring.Component):
     def _begin_refresh(self, m: Module) -> None:
         m.d.sync += self._pending.eq(0)
         m.next = "REFRESH"
-        with m.If(self._opened.any()):
+        with m.If(self.opened.any()):
             m.d.sync += self._wait.eq(self._timing.t_wr)
             m.next = "CLOSE ALL"
 
     def _close_all(self, m: Module) -> None:
         self._command(m, Command.PRECHARGE, address=Const(1 << ALL_BANKS))
-        m.d.sync += [self._wait.eq(self._timing.t_rp - 1), self._opened.eq(0)]
+        m.d.sync += [self._wait.eq(self._timing.t_rp - 1), self.opened.eq(0)]
 
     def _refresh(self, m: Module) -> None:
         bus = self.bus
@@ -298,4 +305,4 @@ def _waits(sdram: Sdram) -> tuple[int, ...]:
 
 def resources() -> Structure:
     """The same at every clock, but for a few bits of its counters."""
-    return Structure(lut={"controllers": 257}, ff={"controllers": 176})
+    return Structure(lut={"controllers": 251}, ff={"controllers": 174})
