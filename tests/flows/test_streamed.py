@@ -9,9 +9,10 @@ import pytest
 from torch_mlir import ir
 
 from bitwright import api
-from bitwright.flows.bitstream import NoMemoryController
+from bitwright.flows.bitstream import MemoryClockError, NoMemoryController
 from bitwright.flows.choose import Fixed, choose
 from bitwright.flows.overlay import OverlayBuild
+from bitwright.flows.simulate import NoMemoryChip
 from bitwright.fpga.errors import DoesNotFit
 from bitwright.ir.builder import Builder
 from bitwright.ir.types import QuantParams
@@ -44,7 +45,7 @@ def test_what_does_not_fit_on_the_chip_goes_to_external_memory() -> None:
     build = choose(module, BOARD, fixed=Fixed(FEW), clock_mhz=62.5).build
     assert isinstance(build, OverlayBuild)
     machine = build.assembled.machine
-    assert (machine.memory, machine.memory_mhz) == ("sdram", 62)
+    assert (machine.memory, machine.memory_mhz) == ("sdram", 63)
     # 16 bits a cycle are the least time for 300 kB.
     assert 150_000 < build.prediction.total < 200_000
     with pytest.raises(DoesNotFit):
@@ -77,12 +78,40 @@ def test_the_report_says_for_which_memory_the_cycles_are(build: Path) -> None:
     assert "m_axi_arvalid" in tops[1]
 
 
-def test_a_board_without_a_memory_controller_is_refused(build: Path) -> None:
+def test_a_memory_that_the_board_does_not_have_is_refused(build: Path) -> None:
+    size = (build / "image" / "external.bin").stat().st_size
     with pytest.raises(NoMemoryController) as caught:
         api.bitstream(build)
     assert str(caught.value) == (
-        f"Build {build} has its weights in external memory, and there is no memory controller for "
-        f'{BOARD.name}; expected a machine with memory = "none". Use the Verilog in '
-        f"{build / 'rtl'} with a controller of your own on its memory port (wbm_* or m_axi_*), "
-        f"which holds {build / 'image' / 'external.bin'}; or a model or a target that needs none"
+        f'Build {build} has {size:,} bytes of weights in external memory of the kind "fixed", and '
+        f'{BOARD.name} has 33,554,432 bytes of "sdram"; expected a machine whose memory the board '
+        f'has, or with memory = "none". Or use the Verilog in {build / "rtl"} with a controller of '
+        f"your own on its memory port (wbm_* or m_axi_*), which holds "
+        f"{build / 'image' / 'external.bin'}"
+    )
+
+
+def test_a_netlist_with_external_memory_is_not_simulated(build: Path) -> None:
+    with pytest.raises(NoMemoryChip) as caught:
+        api.simulate(build, DIGITS / "calibration.npz", netlist=True)
+    assert str(caught.value) == (
+        f"Build {build} has its weights in external memory (9 cycles to the first word of a "
+        "burst), which the simulation of a netlist does not have; expected a machine without: "
+        "simulate the RTL (without --netlist)"
+    )
+
+
+def test_the_clock_is_that_of_the_memory(tmp_path: Path) -> None:
+    build = tmp_path / "build"
+    machine = {**FEW, "memory": "sdram", "memory_mhz": 80}
+    calibration = DIGITS / "calibration.npz"
+    api.compile_model(
+        DIGITS / "digits.onnx", BOARD.name, calibration, output=build, machine=machine, clock=80
+    )
+    with pytest.raises(MemoryClockError) as caught:
+        api.bitstream(build, clock=75)
+    assert str(caught.value) == (
+        f"Build {build} has weights in external memory with the cycles of a clock of 80 MHz, and "
+        "the clock is 75 MHz; expected more than 79 and at most 80 MHz: compile it again with "
+        "--clock 75"
     )

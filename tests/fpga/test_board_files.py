@@ -1,9 +1,12 @@
 """What is written about a board: its top level and its constraints."""
 
+import pytest
+
 from bitwright import targets
 from bitwright.fpga.board import board_verilog
 from bitwright.fpga.constraints import constraints
 from bitwright.fpga.pll import plan_clock
+from bitwright.fpga.sdram_pins import LEAD_NS, phase_settings
 
 
 def test_lpf() -> None:
@@ -17,6 +20,17 @@ def test_lpf() -> None:
     assert 'IOBUF PORT "reset_button" IO_TYPE=LVCMOS33 PULLMODE=DOWN;' in lines
     assert 'IOBUF PORT "leds[7]" IO_TYPE=LVCMOS33 DRIVE=4;' in lines
     assert lines[-1] == 'FREQUENCY PORT "clock" 25 MHZ;'
+
+
+def test_lpf_with_memory() -> None:
+    target = targets.get_fpga("ulx3s-12f")
+    lines = constraints(target, memory=True).splitlines()
+    assert 'LOCATE COMP "sdram_clk" SITE "F19";' in lines
+    assert 'LOCATE COMP "sdram_a[12]" SITE "G19";' in lines
+    assert 'IOBUF PORT "sdram_d[15]" IO_TYPE=LVCMOS33 DRIVE=4;' in lines
+    assert sum("sdram_" in line for line in lines) == 2 * (1 + 5 + 13 + 2 + 2 + 16)
+    assert len({line.split()[-1] for line in lines if line.startswith("LOCATE")}) == 12 + 39
+    assert not any("sdram" in line for line in constraints(target).splitlines())
 
 
 def test_pcf() -> None:
@@ -46,3 +60,25 @@ def test_board_with_pll() -> None:
     assert "    EHXPLLL #(\n        .CLKI_DIV(1),\n" in text
     assert "    bitwright_other machine (\n" in text
     assert "    wire reset_request = reset_button | ~locked;\n" in text
+
+
+@pytest.mark.parametrize("mhz", [20, 25, 62.5, 80, 100, 133])
+def test_the_clock_of_the_memory_leads(mhz: float) -> None:
+    target = targets.get_fpga("ulx3s-12f")
+    plan = plan_clock(target, mhz, memory=True)
+    settings = dict(phase_settings(plan))
+    base = (dict(plan.dividers)["CLKOS_DIV"] - 1) // 2
+    periods = int(settings["CLKOS2_CPHASE"]) + int(settings["CLKOS2_FPHASE"]) / 8 - base
+    lead = 1000 / plan.output_mhz - 1000 * periods / plan.vco_mhz
+    assert abs(lead - LEAD_NS) <= 1000 / plan.vco_mhz / 16
+    assert settings["CLKOS2_DIV"] == str(dict(plan.dividers)["CLKOS_DIV"])
+    assert int(settings["CLKOS2_CPHASE"]) < 128
+
+
+def test_board_with_memory() -> None:
+    target = targets.get_fpga("ulx3s-12f")
+    text = board_verilog(target, plan_clock(target, 80, memory=True), memory=True)
+    assert ".CLKOS(clk), .CLKOS2(sdram_clock), .LOCK(locked)" in text
+    assert "    inout  wire [15:0] sdram_d,\n" in text
+    assert text.index("wire [12:0] sdram_a_now;") < text.index(".sdram_a(sdram_a_now)")
+    assert "sdram" not in board_verilog(target, plan_clock(target, 80)).lower()

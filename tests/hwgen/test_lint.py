@@ -24,7 +24,7 @@ from bitwright.hwgen.memory_model import FixedLatency, mt48lc16m16
 from bitwright.hwgen.ports.axi4_master import Axi4Master
 from bitwright.hwgen.ports.wishbone_master import WishboneMaster
 from bitwright.hwgen.simulated_memory import SimulatedMemory
-from bitwright.hwgen.simulated_system import SimulatedSystem
+from bitwright.hwgen.simulated_system import SimulatedBoard, SimulatedSystem
 from bitwright.hwgen.tops import Axi4LiteTop, UartTop, WishboneTop
 from bitwright.hwgen.unrolled import Unrolled
 from bitwright.hwgen.verilog import VerilogPlatform, emit, lint_arguments
@@ -59,6 +59,7 @@ DESIGNS: dict[str, Callable[[], wiring.Component]] = {
     "bitwright_products": lambda: WishboneTop(core=Core(machine=PRODUCTS)),
     "bitwright_streamed_wb": lambda: WishboneTop(core=Core(machine=STREAMED)),
     "bitwright_streamed_axil": lambda: Axi4LiteTop(core=Core(machine=STREAMED)),
+    "bitwright_streamed_board": lambda: SimulatedBoard(machine=STREAMED, divisor=12),
     "bitwright_adds": lambda: WishboneTop(core=Core(machine=ADDS)),
     "bitwright_pairs": lambda: WishboneTop(core=Core(machine=PAIRS)),
     "bitwright_uart": lambda: UartTop(core=Core(machine=MACHINE), divisor=12),

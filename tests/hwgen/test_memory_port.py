@@ -15,12 +15,13 @@ from bitwright.hwgen.memory_model import (
 from bitwright.hwgen.ports.axi4_master import Axi4Master
 from bitwright.hwgen.ports.memory_port import MemoryPortSignature
 from bitwright.hwgen.ports.wishbone_master import WishboneMaster
+from bitwright.hwgen.sdram import SdramController
 from bitwright.hwgen.stream_buffer import StreamBuffer
 from bitwright.ir.machine import MachineError
 
 SDRAM = {
-    "banks": 4, "columns": 512, "columns_per_word": 2, "cas_latency": 2, "t_rcd": 2, "t_rp": 2,
-    "t_wr": 2, "t_rfc": 7, "refresh_interval": 781,
+    "banks": 4, "columns": 512, "columns_per_word": 2, "cas_latency": 2, "t_rcd": 3, "t_rp": 3,
+    "t_wr": 2, "t_rfc": 7, "refresh_interval": 773,
 }  # fmt: skip
 
 
@@ -64,9 +65,24 @@ SDRAM = {
         (lambda: Sdram(**SDRAM | {"t_rp": 0}), "Sdram has t_rp = 0; expected at least 1"),
         (lambda: Sdram(**SDRAM | {"banks": 3}), "Sdram has banks = 3; expected a power of two"),
         (
-            lambda: Sdram(**SDRAM | {"refresh_interval": 17}),
-            "Sdram has a refresh every 17 cycles and beats of up to 17; expected the beats to be "
+            lambda: Sdram(**SDRAM | {"refresh_interval": 24}),
+            "Sdram has a refresh every 24 cycles and beats of up to 24; expected the beats to be "
             "shorter: check the times or raise the clock frequency",
+        ),
+        (
+            lambda: SdramController(timing=Sdram(**SDRAM | {"columns_per_word": 4})),
+            "SdramController has a timing with columns_per_word = 4; expected 2, which its words "
+            "of 32 bits take",
+        ),
+        (
+            lambda: SdramController(timing=Sdram(**SDRAM | {"registers": 4})),
+            "SdramController has a timing with registers = 4; expected 5, which its words of 32 "
+            "bits take",
+        ),
+        (
+            lambda: SdramController(timing=Sdram(**SDRAM | {"t_wr": 3})),
+            "SdramController has cas_latency = 2, t_rfc = 7 and t_wr = 3; expected a latency of 2 "
+            "or 3, at least 2, and at most 2",
         ),
         (
             lambda: mt48lc16m16(150),
@@ -82,6 +98,8 @@ def test_parameters_that_no_unit_has(make, message: str) -> None:
 
 def test_the_sdram_of_the_ulx3s() -> None:
     assert mt48lc16m16(100) == Sdram(**SDRAM)
+    fast = {"cas_latency": 3, "t_rfc": 9, "refresh_interval": 1031}
+    assert mt48lc16m16(133) == Sdram(**SDRAM | fast)
 
 
 def test_a_burst_is_its_beats() -> None:
@@ -94,18 +112,18 @@ def test_a_burst_is_its_beats() -> None:
             ends = list[int]()
             for number in range(words):
                 begin = ends[-1] if number else cycle
-                ends.append(beats.beat(begin, address + number, write=False, announced=number > 0))
+                ends.append(beats.beat(begin, address + number, announced=number > 0))
             assert bursts.burst(cycle, address, words) == ends
             cycle = ends[-1] + random.randint(1, 60)
 
 
 def test_a_row_is_opened_once() -> None:
-    # Taken in cycle 0, first beat in 2: row opened (2), CAS latency (2), two columns a word.
-    first = 2 + 2 + 2 + 2
-    assert wishbone_transfers(Sdram(**SDRAM), [(0, 16, False)], burst_words=16) == [first + 15 * 2]
-    # A second burst has the CAS latency again, a second row of the bank is opened after the first.
-    again = first + 15 * 2 + 2 + 2 + 2
-    assert wishbone_transfers(Sdram(**SDRAM), [(0, 17, False)], burst_words=16) == [again]
-    other = first + 3 + 2 + 2 + 2 + 2
-    two = [(0, 1, False), (4 * 256, 1, False)]
+    # Taken in cycle 0, first beat in 2: row (3), registers (5), CAS latency (2), two columns.
+    first = 2 + 3 + 5 + 2 + 2
+    assert wishbone_transfers(Sdram(**SDRAM), [(0, 16)], burst_words=16) == [first + 15 * 2]
+    # A second burst has the latency again, a second row of the bank is opened after the first.
+    again = first + 15 * 2 + 2 + 5 + 2 + 2
+    assert wishbone_transfers(Sdram(**SDRAM), [(0, 17)], burst_words=16) == [again]
+    other = first + 3 + 3 + 3 + 5 + 2 + 2
+    two = [(0, 1), (4 * 256, 1)]
     assert wishbone_transfers(Sdram(**SDRAM), two, burst_words=16) == [first, other]

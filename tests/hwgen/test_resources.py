@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bitwright.hwgen.requantize import blocks
-from bitwright.hwgen.resources import FamilyError, block_rams, estimate, price
+from bitwright.hwgen.resources import BRIDGES, FamilyError, block_rams, estimate, price
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import Machine
 
@@ -113,3 +113,15 @@ def test_an_unknown_family(small_machine):
     assert str(caught.value) == (
         "FPGA family gowin has no resource costs; expected one of ecp5, ice40"
     )
+
+
+def test_the_controller_of_an_sdram_counts_on_a_board():
+    machine = Machine(
+        lanes=8, rows=16, requant_lanes=1, acc_bits=24, act_words=300, in_words=80, out_words=50,
+        weight_words=256, param_words=128, program_words=256, memory="sdram", memory_mhz=80,
+    )  # fmt: skip
+    board, alone = (estimate(machine, "ecp5", bus) for bus in ("uart", ""))
+    bridge = price({"uart": BRIDGES["uart"]()}, "ecp5")
+    # Synthesis alone, yosys 0.70: controller 251 and 174, master 534 and 310, window 82 and 35.
+    assert abs(board.lut - alone.lut - bridge.lut - (251 + 534 + 82)) <= 20
+    assert abs(board.ff - alone.ff - bridge.ff - (174 + 310 + 35)) <= 5

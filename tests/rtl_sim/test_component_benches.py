@@ -19,6 +19,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 from cocotb_tools.runner import Verilog, get_runner
 
+from bitwright.hwgen import handwritten
 from bitwright.hwgen.address import LoopNest
 from bitwright.hwgen.array.bit_machine import BitArray
 from bitwright.hwgen.array.machine import TableArray
@@ -42,11 +43,12 @@ from bitwright.hwgen.ports.wishbone_master import WishboneMaster
 from bitwright.hwgen.ram import Ram
 from bitwright.hwgen.requantize import Requantizer
 from bitwright.hwgen.sequencer import Fetch, Sequencer
+from bitwright.hwgen.simulated_sdram import CHIP_MODULE
 from bitwright.ir.machine import Machine
 from bitwright.rtl_sim import toolchain
 
 sys.path.insert(0, str(Path(__file__).parent / "benches"))
-from memory_systems import BURST_WORDS, TIMINGS, MasterAndMemory
+from memory_systems import BURST_WORDS, CHIPS, TIMINGS, MasterAndChip, MasterAndMemory
 
 MACHINE = Machine(
     lanes=4, rows=16, requant_lanes=2, acc_bits=20, act_words=200, in_words=64, out_words=48,
@@ -105,6 +107,7 @@ UNITS = {
     "wishbone_master": WishboneMaster(burst_words=BURST_WORDS),
     "axi4_master": Axi4Master(burst_words=BURST_WORDS, outstanding=3),
     **{f"memory_{name}": MasterAndMemory(timing) for name, timing in TIMINGS.items()},
+    **{f"chip_{name}": MasterAndChip(TIMINGS[name], mhz) for name, mhz in CHIPS.items()},
 }
 
 
@@ -147,7 +150,7 @@ def bench_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, value in environment.items():
             patch.setenv(name, value)
         get_runner("verilator").build(
-            sources=[Verilog(source)],
+            sources=[Verilog(source), Verilog(handwritten.source(CHIP_MODULE))],
             hdl_toplevel="units",
             build_dir=folder,
             build_args=["-Wno-fatal", "--no-timing", "--output-split", "0"],

@@ -1,5 +1,6 @@
 """From a quantized module to a machine that fits the target, its program and its Verilog."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -16,6 +17,7 @@ from bitwright.hwgen.assemble import Assembled, assemble
 from bitwright.hwgen.core import Core
 from bitwright.hwgen.cycles import Prediction, predict
 from bitwright.hwgen.isa import Image, Instruction
+from bitwright.hwgen.memory_model import Sdram
 from bitwright.hwgen.overlap import hand_over
 from bitwright.hwgen.ram import EXTERNAL
 from bitwright.hwgen.resources import estimate
@@ -213,13 +215,14 @@ def in_memory(
 ) -> Parameters | None:
     """`machine` with its weights in the target's external memory.
 
-    None where the target has none, or `machine` says where weights are.
+    None where the target has none, or `machine` says where weights are. The memory's cycles are
+    for the clock, rounded up (see `mt48lc16m16`).
     """
     memory = target.memory
     if memory is None or "memory" in machine:
         return None
     clock, (slowest, fastest) = clock_mhz or target.default_clock_mhz, memory.clock_mhz
-    mhz = min(max(round(clock), slowest), fastest)
+    mhz = min(max(math.ceil(clock - 1e-6), slowest), fastest)
     return {**machine, "memory": memory.kind, "memory_mhz": mhz}
 
 
@@ -289,13 +292,16 @@ def write_external(image: Image, folder: Path) -> int:
 
 
 def write_board_rtl(
-    folder: BuildFolder, core: wiring.Component, *, clock_hz: int, baud: int
-) -> Path:
-    """Write the serial top with the memories' contents in it; returns its folder."""
-    divisor = serial_divisor(clock_hz, baud)
+    folder: BuildFolder, core: wiring.Component, *, clock_hz: int, baud: int,
+    sdram: Sdram | None = None,
+) -> Path:  # fmt: skip
+    """Write the serial top with the memories' contents in it; returns its folder.
+
+    `sdram`: of a core with external memory, its cycles.
+    """
     image = folder.image if folder.image.exists() else None  # a pipeline has none
-    emit(UartTop(core=core, divisor=divisor), folder.board_rtl, name=UartTop.module_name,
-         init_image=image)  # fmt: skip
+    top = UartTop(core=core, divisor=serial_divisor(clock_hz, baud), sdram=sdram)
+    emit(top, folder.board_rtl, name=UartTop.module_name, init_image=image)
     return folder.board_rtl
 
 

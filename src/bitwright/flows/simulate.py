@@ -52,6 +52,12 @@ class NotForFpga(BitwrightError):
     exit_code = 5
 
 
+class NoMemoryChip(BitwrightError):
+    """A netlist whose external memory is not simulated."""
+
+    exit_code = 5
+
+
 class NotSynthesised(BitwrightError):
     """A build folder without a netlist."""
 
@@ -147,6 +153,7 @@ def simulate(
 
     Raises:
         NotSynthesised: no netlist there yet.
+        NoMemoryChip: with `netlist`, a machine with external memory.
         ResultsDiffer: an element or a cycle count differs (the report is saved before).
     """
     folder, report, program = open_fpga_build(build)
@@ -193,6 +200,12 @@ def _rtl(folder: BuildFolder, program: Program, waves: Waves | None) -> Iterator
 def _netlist(folder: BuildFolder, report: Report, waves: Waves | None) -> Iterator[Bus]:
     target = get(report.target.name)
     assert isinstance(target, FpgaTarget), "the build says so"
+    if report.cycles.memory is not None:
+        raise NoMemoryChip(
+            f"Build {folder.path} has its weights in external memory ({report.cycles.memory}), "
+            f"which the simulation of a netlist does not have; expected a machine without: "
+            f"simulate the RTL (without --netlist)"
+        )
     netlist, statistics = folder.fpga / "netlist.v", folder.fpga / "statistics.json"
     if not netlist.exists() or not statistics.exists():
         raise NotSynthesised(

@@ -1,6 +1,6 @@
 """Pin and clock constraints of a board design, in the words of each family's tools."""
 
-from bitwright.targets.target import BoardPins, FpgaTarget, Pin
+from bitwright.targets.target import BoardPins, FpgaTarget, Pin, SdramPins
 
 
 def file_name(target: FpgaTarget) -> str:
@@ -8,9 +8,11 @@ def file_name(target: FpgaTarget) -> str:
     return "board.lpf" if target.family == "ecp5" else "board.pcf"
 
 
-def constraints(target: FpgaTarget) -> str:
-    """The constraint file of a target."""
+def constraints(target: FpgaTarget, *, memory: bool = False) -> str:
+    """The constraint file of a target, with the pins of its external memory if they are used."""
     ports = _ports(target.pins)
+    if memory and target.memory is not None:
+        ports += _memory_ports(target.memory.pins)
     if target.family == "ecp5":
         return _lpf(target, ports)
     return _pcf(target, ports)
@@ -25,6 +27,17 @@ def _ports(pins: BoardPins) -> list[tuple[str, Pin]]:
         ("uart_tx", pins.uart_tx),
         *leds,
     ]
+
+
+def _memory_ports(pins: SdramPins) -> list[tuple[str, Pin]]:
+    ports = [("sdram_clk", pins.clk)]
+    for name, group in (*pins.outputs(), ("d", pins.d)):
+        single = len(group) == 1
+        ports += [
+            (f"sdram_{name}" + ("" if single else f"[{index}]"), pin)
+            for index, pin in enumerate(group)
+        ]
+    return ports
 
 
 def _lpf(target: FpgaTarget, ports: list[tuple[str, Pin]]) -> str:

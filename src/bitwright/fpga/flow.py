@@ -76,6 +76,7 @@ def build_bitstream(
     attempts: int = 1,
     clock_mhz: float | None = None,
     machine_top: str = MACHINE_TOP,
+    memory: bool = False,
     progress: Progress | None = None,
 ) -> BitstreamReport:
     """Build the board design around the machine in `rtl_folder` (all its `*.v`).
@@ -91,6 +92,7 @@ def build_bitstream(
         clock_mhz: the machine's clock, by default the target's. The machine's RTL must have been
             made for `plan_clock(target, clock_mhz).output_hz`, its serial port depends on it.
         machine_top: name of the machine's module.
+        memory: the machine has the ports of the board's external memory.
         progress: called when a step begins.
 
     Raises `MissingRtl`, `ClockOutOfReach`, `DoesNotFit`, `ToolFailed`, `ToolMissing`,
@@ -100,11 +102,12 @@ def build_bitstream(
     sources = sorted(rtl_folder.glob("*.v"))
     if not sources:
         raise MissingRtl(rtl_folder)
-    plan = plan_clock(target, clock_mhz)
+    plan = plan_clock(target, clock_mhz, memory=memory)
     ecp5 = target.family == "ecp5"
     runner = _Runner(folder, progress, count=_SYNTHESIS_STEPS + ecp5 + attempts + 1)
-    board = runner.write("board.v", board_verilog(target, plan, machine_top=machine_top))
-    runner.write(file_name(target), constraints(target))
+    text = board_verilog(target, plan, machine_top=machine_top, memory=memory)
+    board = runner.write("board.v", text)
+    runner.write(file_name(target), constraints(target, memory=memory))
     bitstream = folder / f"bitwright.{'bit' if ecp5 else 'bin'}"
     for stale in (bitstream, folder / "bitstream.json"):
         stale.unlink(missing_ok=True)

@@ -36,13 +36,17 @@ class ClockPlan:
         return round(self.output_mhz * 1e6)
 
 
-def plan_clock(target: FpgaTarget, clock_mhz: float | None = None) -> ClockPlan:
+def plan_clock(
+    target: FpgaTarget, clock_mhz: float | None = None, *, memory: bool = False
+) -> ClockPlan:
     """Plan the machine's clock: the nearest one not above `clock_mhz` (default: the target's).
+
+    With `memory` it always comes from a loop, which also makes the clock of an external memory.
 
     Raises `ClockOutOfReach` where no dividers come within 2 % below it.
     """
     wanted = target.default_clock_mhz if clock_mhz is None else clock_mhz
-    if wanted == target.board_clock_mhz:
+    if wanted == target.board_clock_mhz and not memory:
         return ClockPlan(input_mhz=wanted, output_mhz=wanted)
     candidates = _ecp5(target) if target.family == "ecp5" else _ice40(target)
     reachable = [

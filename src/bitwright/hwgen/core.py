@@ -263,8 +263,8 @@ class Core(wiring.Component):
         """
         machine = self.machine
         m.submodules.weights = weights = Ram(
-            width=machine.weight_bits, depth=machine.weight_words, contents="weights",
-            columns=machine.weight_columns,
+            width=machine.weight_bits, depth=machine.weight_words,
+            contents="" if machine.streams else "weights", columns=machine.weight_columns,
         )  # fmt: skip
         m.submodules.params = params = Ram(
             width=machine.param_bits, depth=machine.param_words, contents="params"

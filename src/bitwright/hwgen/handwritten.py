@@ -1,4 +1,5 @@
-"""The Verilog modules that are written by hand: memories, and what fits the cells of an FPGA."""
+"""The Verilog modules that are written by hand: memories, what fits the cells of an FPGA, and a chip
+for simulation."""
 
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ MODULES = (
     "bitwright_count7",
     "bitwright_gated_add",
     "bitwright_lutram",
+    "bitwright_sdram_chip",
 )
 
 

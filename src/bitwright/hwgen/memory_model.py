@@ -1,8 +1,9 @@
-"""Exact cycles of transfers from external memory, as `SimulatedMemory` takes them.
+"""Exact cycles of transfers from external memory, as `SimulatedMemory` and `SdramController` take
+them.
 
 The exactness claim for external memory is: these functions equal the simulation of
-`WishboneMaster` with `SimulatedMemory`, cycle for cycle, where the master's data streams never make
-it wait. A real memory behind another controller takes other times.
+`WishboneMaster` with `SimulatedMemory`, and with `SdramController` and a chip, cycle for cycle,
+where the master's data streams never make it wait. Another controller takes other times.
 
 Cycle 0 is the first one after reset.
 """
@@ -13,6 +14,9 @@ from dataclasses import dataclass, field
 from math import ceil
 
 from bitwright.ir.machine import BURST_WORDS, FIXED_MEMORY, SDRAM_MHZ, Machine, MachineError
+
+REGISTERS = 5
+"""Of `SdramController`: to look up the open row, to compare it; before, at and behind the pins."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +43,16 @@ class FixedLatency:
 class Sdram:
     """An SDRAM whose rows stay open until another row of their bank, or a refresh, is due.
 
-    A word of the bus is `columns_per_word` columns. A read word takes `cas_latency` cycles and one
-    per column; in a burst within an open row, and when writing, only the columns. To open a row
-    takes `t_rcd`, to close another one before it `t_rp`, and `t_wr` if that one has been written. A
-    refresh is due every `refresh_interval` cycles, closes all rows and takes `t_rfc`; it begins
-    before the next beat, or at once where none is under way.
+    A word of the bus is `columns_per_word` columns. A word takes `registers` and `cas_latency`
+    cycles and one per column, read or written; in a burst within a row only the columns. To open a
+    row takes `t_rcd`, to close another one before it `t_rp`. A refresh is due every
+    `refresh_interval` cycles and takes `t_rfc`, and where rows are open `t_wr` and `t_rp` before
+    that, to close them; it begins before the next beat, or at once where none is under way.
 
     All times are in cycles.
+
+    Attributes:
+        registers: between the bus and the chip's pins and back.
     """
 
     banks: int
@@ -57,6 +64,7 @@ class Sdram:
     t_wr: int
     t_rfc: int
     refresh_interval: int
+    registers: int = REGISTERS
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -81,16 +89,17 @@ class Sdram:
     @property
     def slowest(self) -> int:
         """Cycles of the slowest beat: a refresh, and a row to open."""
-        access = self.t_rcd + self.cas_latency + self.columns_per_word
+        access = self.t_rcd + self.registers + self.cas_latency + self.columns_per_word
         return self.t_wr + self.t_rp + self.t_rfc + access
 
 
 def mt48lc16m16(clock_mhz: float, *, word_bits: int = 32) -> Sdram:
-    """The SDRAM of the ULX3S (32 MiB: 4 banks, 8192 rows, 512 columns of 16 bits), grade -7E.
+    """The SDRAM of the ULX3S (32 MiB: 4 banks, 8192 rows, 512 columns of 16 bits).
 
-    Micron, "256Mb: x4, x8, x16 SDRAM" (MT48LC16M16A2), tables of electrical characteristics:
-    t_rcd and t_rp 15 ns, t_wr 14 ns, t_rfc 66 ns, 8192 refreshes in 64 ms, CAS latency 2 up to
-    133 MHz.
+    Boards have chips of several makers. The times are the longest of Micron MT48LC16M16A2-75, ISSI
+    IS42S16160G-7 and Alliance AS4C32M16SB-7 (t_rcd and t_rp 21 ns, t_rfc 66 ns, t_wr two cycles),
+    CAS latency 2 up to 100 MHz, 3 above; 8192 refreshes in 64 ms, for any clock above
+    `clock_mhz - 1`.
     """
     slowest, fastest = SDRAM_MHZ
     if not slowest <= clock_mhz <= fastest:
@@ -103,9 +112,10 @@ def mt48lc16m16(clock_mhz: float, *, word_bits: int = 32) -> Sdram:
         return ceil(nanoseconds * clock_mhz / 1000)
 
     return Sdram(
-        banks=4, columns=512, columns_per_word=max(word_bits // 16, 1), cas_latency=2,
-        t_rcd=cycles(15), t_rp=cycles(15), t_wr=cycles(14), t_rfc=cycles(66),
-        refresh_interval=int(64e6 / 8192 * clock_mhz / 1000),
+        banks=4, columns=512, columns_per_word=max(word_bits // 16, 1),
+        cas_latency=2 if clock_mhz <= 100 else 3,
+        t_rcd=cycles(21), t_rp=cycles(21), t_wr=max(cycles(15), 2), t_rfc=cycles(66),
+        refresh_interval=int(64e6 / 8192 * (clock_mhz - 1) / 1000),
     )  # fmt: skip
 
 
@@ -129,11 +139,10 @@ class MemoryState:
 
     timing: MemoryTiming
     _rows: dict[int, int] = field(default_factory=dict[int, int])  # bank to its open row
-    _written: set[int] = field(default_factory=set[int])  # banks whose open row has been written
     _refresh_due: int = 0  # refreshes that have begun
     _idle_from: int = 0  # first cycle after the last beat
 
-    def beat(self, cycle: int, address: int, *, write: bool, announced: bool) -> int:
+    def beat(self, cycle: int, address: int, *, announced: bool) -> int:
         """The cycle in which a beat is acknowledged.
 
         Args:
@@ -143,13 +152,13 @@ class MemoryState:
         """
         if isinstance(self.timing, FixedLatency):
             return cycle + (self.timing.following if announced else self.timing.first)
-        acknowledged = cycle + self._sdram(self.timing, cycle, address, write, announced)
+        acknowledged = cycle + self._sdram(self.timing, cycle, address, announced)
         self._idle_from = acknowledged + 1
         return acknowledged
 
     def burst(self, cycle: int, address: int, words: int) -> list[int]:
         """The cycles in which the beats of a burst of reads are acknowledged; see `beat`."""
-        ends = [self.beat(cycle, address, write=False, announced=False)]
+        ends = [self.beat(cycle, address, announced=False)]
         if isinstance(self.timing, FixedLatency):
             return list(itertools.islice(itertools.count(ends[0], self.timing.following), words))
         sdram = self.timing
@@ -160,47 +169,38 @@ class MemoryState:
         ends += [ends[0] + number * sdram.columns_per_word for number in range(1, quick)]
         self._idle_from = ends[-1] + 1
         for number in range(quick, words):
-            ends.append(self.beat(ends[-1], address + number, write=False, announced=True))
+            ends.append(self.beat(ends[-1], address + number, announced=True))
         return ends
 
-    def _sdram(self, sdram: Sdram, cycle: int, address: int, write: bool, announced: bool) -> int:
+    def _sdram(self, sdram: Sdram, cycle: int, address: int, announced: bool) -> int:
         wait = 0
         while True:
             due = (self._refresh_due + 1) * sdram.refresh_interval
-            begin = due if announced else max(due, self._idle_from)
-            if begin > cycle:
+            begin = cycle if announced else max(due, self._idle_from)
+            if max(begin, due) > cycle:
                 break
-            takes = self._refresh(sdram)
-            wait = takes if announced or begin == cycle else max(0, takes - (cycle - begin - 1))
+            wait = max(0, self._refresh(sdram) - (cycle - begin))
         bank = address // sdram.words_per_row % sdram.banks
         row = address // sdram.words_per_row // sdram.banks
-        hit = self._rows.get(bank) == row
         opening = 0
-        if not hit:
-            opening = sdram.t_rcd
-            if bank in self._rows:
-                opening += sdram.t_rp + (sdram.t_wr if bank in self._written else 0)
-            self._written.discard(bank)
+        if self._rows.get(bank) != row:
+            opening = sdram.t_rcd + (sdram.t_rp if bank in self._rows else 0)
             self._rows[bank] = row
-        if write:
-            self._written.add(bank)
-        streaming = write or (announced and hit and not wait)
-        return wait + opening + (0 if streaming else sdram.cas_latency) + sdram.columns_per_word
+        in_row = announced and not wait and address % sdram.words_per_row
+        latency = 0 if in_row else sdram.registers + sdram.cas_latency
+        return wait + opening + latency + sdram.columns_per_word
 
     def _refresh(self, sdram: Sdram) -> int:
         takes = sdram.t_rfc
         if self._rows:
-            takes += sdram.t_rp
-        if self._written:
-            takes += sdram.t_wr
+            takes += sdram.t_wr + sdram.t_rp
         self._rows.clear()
-        self._written.clear()
         self._refresh_due += 1
         return takes
 
 
 def wishbone_transfer(
-    memory: MemoryState, cycle: int, address: int, words: int, *, write: bool, burst_words: int
+    memory: MemoryState, cycle: int, address: int, words: int, *, burst_words: int
 ) -> list[int]:
     """The cycles in which `WishboneMaster` gets the acknowledgements of a command.
 
@@ -215,24 +215,20 @@ def wishbone_transfer(
     for number in range(words):
         announced = number % burst_words != 0
         start = acknowledged[-1] + (0 if announced else 2) if number else cycle + 2
-        acknowledged.append(memory.beat(start, address + number, write=write, announced=announced))
+        acknowledged.append(memory.beat(start, address + number, announced=announced))
     return acknowledged
 
 
 def wishbone_transfers(
-    timing: MemoryTiming, commands: Iterable[tuple[int, int, bool]], *, burst_words: int,
+    timing: MemoryTiming, commands: Iterable[tuple[int, int]], *, burst_words: int,
     cycle: int = 0,
 ) -> list[int]:  # fmt: skip
-    """Last acknowledgements of commands (address, words, write), of which the first is taken in
+    """Last acknowledgements of commands (address, words), of which the first is taken in
     `cycle` and each other one as soon as it can be."""
     memory = MemoryState(timing)
     ends: list[int] = []
-    for address, words, write in commands:
-        ends.append(
-            wishbone_transfer(memory, cycle, address, words, write=write, burst_words=burst_words)[
-                -1
-            ]
-        )
+    for address, words in commands:
+        ends.append(wishbone_transfer(memory, cycle, address, words, burst_words=burst_words)[-1])
         cycle = ends[-1] + 1
     return ends
 

@@ -13,10 +13,10 @@ from functools import cache
 from pathlib import Path
 
 from bitwright.errors import BitwrightError
-from bitwright.hwgen import core
-from bitwright.hwgen.ports import axi4lite, uart, wishbone
+from bitwright.hwgen import core, prefetch, sdram
+from bitwright.hwgen.ports import axi4lite, memory_window, uart, wishbone, wishbone_master
 from bitwright.hwgen.structure import Structure
-from bitwright.ir.machine import Machine
+from bitwright.ir.machine import SDRAM_MEMORY, Machine
 from bitwright.targets.target import Resources
 
 COSTS_FOLDER = Path(__file__).with_name("costs")
@@ -87,10 +87,18 @@ def memory_glue(family: str, shapes: Iterable[tuple[int, int]]) -> Structure:
 
 
 def structure(machine: Machine, bus: str = "") -> dict[str, Structure]:
-    """The units of a machine behind a bus of `BRIDGES`, or of the core alone."""
+    """The units of a machine behind a bus of `BRIDGES`, or of the core alone.
+
+    On a serial line a machine with an SDRAM has its controller, too.
+    """
     units = core.resources(machine)
     if bus:
         units[bus] = BRIDGES[bus]()
+    if bus == "uart" and machine.memory == SDRAM_MEMORY:
+        sizes = prefetch.memory_signature(machine).parameters
+        units["memory_master"] = wishbone_master.resources(**sizes)
+        units["memory_window"] = memory_window.resources(sizes["address_bits"])
+        units["sdram"] = sdram.resources()
     return units
 
 

@@ -79,16 +79,14 @@ class SimulatedMemory(wiring.Component):
         in_banks = in_row + sdram.banks.bit_length() - 1
         row = address[in_banks:]
         bank = address[in_row:in_banks] if sdram.banks > 1 else 0
-        opened, written = Signal(sdram.banks), Signal(sdram.banks)
+        opened = Signal(sdram.banks)
         rows = Array(Signal(len(row), name=f"row{number}") for number in range(sdram.banks))
 
         timer, pending = Signal(range(sdram.refresh_interval)), Signal()
         refreshing = Signal(range(sdram.t_wr + sdram.t_rp + sdram.t_rfc + 1))
         takes, wait = Signal.like(refreshing), Signal.like(refreshing)
         m.d.comb += [
-            takes.eq(
-                sdram.t_rfc + Mux(opened.any(), sdram.t_rp, 0) + Mux(written.any(), sdram.t_wr, 0)
-            ),
+            takes.eq(sdram.t_rfc + Mux(opened.any(), sdram.t_wr + sdram.t_rp, 0)),
             wait.eq(Mux(pending, takes, refreshing)),
         ]
         refresh = Signal()
@@ -96,30 +94,25 @@ class SimulatedMemory(wiring.Component):
         with m.If(refreshing != 0):
             m.d.sync += refreshing.eq(refreshing - 1)
         with m.If(refresh):
-            m.d.sync += [pending.eq(0), opened.eq(0), written.eq(0), refreshing.eq(takes)]
+            m.d.sync += [pending.eq(0), opened.eq(0), refreshing.eq(takes - 1)]
         with m.If(begin):
             m.d.sync += refreshing.eq(0)
         m.d.sync += timer.eq(timer + 1)
         with m.If(timer == sdram.refresh_interval - 1):
             m.d.sync += [timer.eq(0), pending.eq(1)]
 
-        mine, dirty, hit = Signal(), Signal(), Signal()
+        mine, hit, follows = Signal(), Signal(), Signal()
         m.d.comb += [
             mine.eq(Array(opened)[bank] & ~pending),
-            dirty.eq(Array(written)[bank] & ~pending),
             hit.eq(mine & (rows[bank] == row)),
+            follows.eq(announced & (wait == 0) & (address[:in_row] != 0)),
             delay.eq(
                 wait
                 + sdram.columns_per_word
-                + Mux(self.bus.we | (announced & hit & (wait == 0)), 0, sdram.cas_latency)
+                + Mux(follows, 0, sdram.registers + sdram.cas_latency)
                 + Mux(hit, 0, sdram.t_rcd)
                 + Mux(mine & ~hit, sdram.t_rp, 0)
-                + Mux(dirty & ~hit, sdram.t_wr, 0)
             ),
         ]
         with m.If(begin):
-            m.d.sync += [
-                rows[bank].eq(row),
-                opened.bit_select(bank, 1).eq(1),
-                written.bit_select(bank, 1).eq(self.bus.we | (hit & dirty)),
-            ]
+            m.d.sync += [rows[bank].eq(row), opened.bit_select(bank, 1).eq(1)]

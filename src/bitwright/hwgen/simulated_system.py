@@ -1,14 +1,16 @@
-"""A machine with its external memory, for simulation: the host's bus alone is on its pins."""
+"""Machines with their external memory, for simulation: the host's bus alone is on their pins."""
 
 from amaranth.hdl import Module
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In
+from amaranth.lib.wiring import In, Out
 
-from bitwright.hwgen.memory_model import timing
+from bitwright.hwgen.core import Core
+from bitwright.hwgen.memory_model import Sdram, timing
 from bitwright.hwgen.prefetch import ADDRESS_BITS
 from bitwright.hwgen.simulated_axi4 import SimulatedAxi4
 from bitwright.hwgen.simulated_memory import SimulatedMemory
-from bitwright.hwgen.tops import Axi4LiteTop, WishboneTop
+from bitwright.hwgen.simulated_sdram import SimulatedSdram
+from bitwright.hwgen.tops import SDRAM_PREFIX, Axi4LiteTop, UartTop, WishboneTop
 from bitwright.ir.machine import MEMORY_BITS, Machine
 
 BYTE_BITS = (MEMORY_BITS // 8).bit_length() - 1
@@ -47,4 +49,31 @@ class SimulatedSystem(wiring.Component):
             else:
                 other = getattr(self, name)
             m.d.comb += inner.eq(other) if member.flow == In else other.eq(inner)
+        return m
+
+
+class SimulatedBoard(wiring.Component):
+    """A machine on a serial line with its controller and an SDRAM chip, pins `uart_*`.
+
+    Args:
+        machine: with external memory, of the kind `sdram`.
+        divisor: clock cycles per bit.
+    """
+
+    module_name = "bitwright_board_simulated"
+
+    def __init__(self, *, machine: Machine, divisor: int) -> None:
+        cycles = timing(machine)
+        assert isinstance(cycles, Sdram), "the machine's memory is one"
+        self._top = UartTop(core=Core(machine=machine), divisor=divisor, sdram=cycles)
+        self._chip = SimulatedSdram(timing=cycles, clock_mhz=machine.memory_mhz)
+        super().__init__({"uart_rx": In(1, init=1), "uart_tx": Out(1, init=1)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.top, m.submodules.chip = top, chip = self._top, self._chip
+        m.d.comb += [top.uart_rx.eq(self.uart_rx), self.uart_tx.eq(top.uart_tx)]
+        for name, member in chip.pins.signature.members.items():
+            pin, inner = getattr(top, f"{SDRAM_PREFIX}{name}"), getattr(chip.pins, name)
+            m.d.comb += inner.eq(pin) if member.flow == In else pin.eq(inner)
         return m

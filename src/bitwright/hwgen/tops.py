@@ -10,14 +10,19 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from bitwright.hwgen.memory_model import Sdram
 from bitwright.hwgen.ports.axi4_master import Axi4Master
 from bitwright.hwgen.ports.axi4lite import Axi4LiteBridge
 from bitwright.hwgen.ports.memory_port import ReadPortSignature
+from bitwright.hwgen.ports.memory_window import MemoryWindow
 from bitwright.hwgen.ports.uart import UartBridge
 from bitwright.hwgen.ports.wishbone import WishboneBridge
 from bitwright.hwgen.ports.wishbone_master import WishboneMaster
+from bitwright.hwgen.sdram import SdramController
 from bitwright.ir.machine import BURST_WORDS
 from bitwright.targets.serial_frames import SILENCE_BYTES
+
+SDRAM_PREFIX = "sdram_"
 
 
 class _BusTop(wiring.Component):
@@ -97,25 +102,53 @@ class Axi4LiteTop(_BusTop):
 class UartTop(wiring.Component):
     """A machine on a serial line, pins `uart_rx` and `uart_tx`.
 
+    Where it has external memory, there are the pins `sdram_*` of a chip, too (see
+    `SdramController`), which the host reads and writes from `EXTERNAL_BASE` on.
+
     Args:
         core: any component with a `host` port.
         divisor: clock cycles per bit.
         silence_bytes: see `UartBridge`.
+        sdram: the cycles of that chip.
     """
 
     module_name = "bitwright_uart"
 
     def __init__(
-        self, *, core: wiring.Component, divisor: int, silence_bytes: int = SILENCE_BYTES
-    ) -> None:
+        self, *, core: wiring.Component, divisor: int, silence_bytes: int = SILENCE_BYTES,
+        sdram: Sdram | None = None,
+    ) -> None:  # fmt: skip
         self._core = core
         self._bridge = UartBridge(divisor=divisor, silence_bytes=silence_bytes)
-        super().__init__({"uart_rx": In(1, init=1), "uart_tx": Out(1, init=1)})
+        self._master = _master(core, WishboneMaster)
+        pins: dict[str, wiring.Member] = {}
+        if self._master is not None:
+            assert sdram is not None, "the cycles of its external memory are known"
+            sizes = core.signature.members["memory"].signature.parameters
+            bits = sizes["address_bits"]
+            self._window = MemoryWindow(address_bits=bits, words_bits=sizes["words_bits"])
+            self._controller = SdramController(timing=sdram, address_bits=bits)
+            chip = self._controller.chip.signature.members
+            pins = {f"{SDRAM_PREFIX}{name}": member for name, member in chip.items()}
+        super().__init__({"uart_rx": In(1, init=1), "uart_tx": Out(1, init=1), **pins})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.core = self._core
         m.submodules.bridge = self._bridge
-        wiring.connect(m, self._bridge.host, self._core.host)
         m.d.comb += [self._bridge.rx.eq(self.uart_rx), self.uart_tx.eq(self._bridge.tx)]
+        if self._master is None:
+            wiring.connect(m, self._bridge.host, self._core.host)
+            return m
+        m.submodules.window = window = self._window
+        m.submodules.master = master = self._master
+        m.submodules.controller = controller = self._controller
+        wiring.connect(m, self._bridge.host, window.host)
+        wiring.connect(m, window.core, self._core.host)
+        wiring.connect(m, self._core.memory, window.weights)
+        wiring.connect(m, window.port, master.port)
+        wiring.connect(m, master.bus, controller.bus)
+        for name, member in controller.chip.signature.members.items():
+            pin, inner = getattr(self, f"{SDRAM_PREFIX}{name}"), getattr(controller.chip, name)
+            m.d.comb += inner.eq(pin) if member.flow == In else pin.eq(inner)
         return m

@@ -160,7 +160,7 @@ def _without_idle_inputs(text: str) -> str:
         for port in unused:
             block = re.sub(rf"^  (input|wire) {port};\n", "", block, flags=re.MULTILINE)
             block = re.sub(
-                rf"(?<=[(,]){port}, |(?<=[ (]){port}, |, {port}(?=[,)])", "", block, count=1
+                rf"(?<=[(,]){port}, |(?<=[ (]){port}, |, {port}(?=\s*[,)])", "", block, count=1
             )
         blocks[number] = block
 

@@ -20,6 +20,7 @@ from bitwright.runtime.layout import (
 from bitwright.targets.host_interface import (
     BANKS,
     CONTROL_RUN,
+    EXTERNAL_BASE,
     MACHINE_ID,
     STATUS_COUNT_MASK,
     STATUS_INPUT_FULL_SHIFT,
@@ -119,7 +120,7 @@ class MachineTimeoutError(BitwrightError):
 
 
 class ExternalMemoryError(BitwrightError):
-    """The external memory has answered a read with an error."""
+    """The external memory has answered a read with an error, or does not keep what is written."""
 
     exit_code = 7
 
@@ -200,7 +201,7 @@ class MachineDriver:
     def load_image(self, image: ImageContents, progress: Progress | None = None) -> None:
         """Stops the machine, writes its memories and starts it.
 
-        Weights in external memory must be there already.
+        Weights in external memory must be there already; see `load_external`.
 
         `progress` is called with the number of 32-bit words.
         """
@@ -223,6 +224,37 @@ class MachineDriver:
                 if progress is not None:
                     progress(done, total)
         self.start()
+
+    def load_external(self, data: bytes, progress: Progress | None = None) -> None:
+        """Stops the machine and writes `data`, whole words, into the external memory behind its own
+        controller, at `memory_base`; reads it back and compares.
+
+        `progress` is called with the number of 32-bit words, written and read.
+
+        Raises:
+            ExternalMemoryError: the memory does not keep what is written.
+        """
+        self.stop()
+        words, base = np.frombuffer(data, "<u4"), EXTERNAL_BASE + self._memory_base
+        self._bus.read(base, 1)  # is answered when the memory is ready
+        chunks = range(0, len(words), _CHUNK_WORDS)
+        for start in chunks:
+            self._bus.write(base + 4 * start, words[start : start + _CHUNK_WORDS])
+            if progress is not None:
+                progress(start, 2 * len(words))
+        for start in chunks:
+            wanted = words[start : start + _CHUNK_WORDS]
+            found = self._bus.read(base + 4 * start, len(wanted))
+            if (found != wanted).any():
+                at = int(np.argmax(found != wanted))
+                raise ExternalMemoryError(
+                    f"The external memory reads 0x{found[at]:08x} at byte address "
+                    f"{self._memory_base + 4 * (start + at):#x}; expected 0x{wanted[at]:08x}, "
+                    f"which was written: check that the bitstream has a memory controller, its "
+                    f"clock and the memory chip"
+                )
+            if progress is not None:
+                progress(len(words) + start + len(wanted), 2 * len(words))
 
     def start(self) -> None:
         """Lets the machine run its program; it waits for the first input."""

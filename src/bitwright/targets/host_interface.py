@@ -8,6 +8,8 @@ from enum import IntEnum
 
 ADDRESS_BITS = 28
 WINDOW_SHIFT = 24
+EXTERNAL_BASE = 1 << (ADDRESS_BITS - 1)
+"""Byte addresses from here on are external memory, where a machine has a controller of ours."""
 MACHINE_ID = 0x4257_5231
 """Value of the ID register: "BWR1"."""
 

@@ -93,6 +93,35 @@ class BoardPins:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SdramPins:
+    """The pins of an SDRAM chip of 16 bits.
+
+    Attributes:
+        clk, cke: clock and its enable.
+        csn, rasn, casn, wen: the command, low active.
+        a, ba: address and bank, bit 0 first.
+        dqm: masks of the low and the high byte.
+        d: data.
+    """
+
+    clk: Pin
+    cke: Pin
+    csn: Pin
+    rasn: Pin
+    casn: Pin
+    wen: Pin
+    a: tuple[Pin, ...]
+    ba: tuple[Pin, ...]
+    dqm: tuple[Pin, ...]
+    d: tuple[Pin, ...]
+
+    def outputs(self) -> list[tuple[str, tuple[Pin, ...]]]:
+        """All pins that only the FPGA drives, by name, but the clock."""
+        single = [(name, (getattr(self, name),)) for name in ("cke", "csn", "rasn", "casn", "wen")]
+        return [*single, ("a", self.a), ("ba", self.ba), ("dqm", self.dqm)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExternalMemory:
     """A memory chip beside the FPGA.
 
@@ -101,12 +130,14 @@ class ExternalMemory:
         kind: as in the parameter `memory` of a machine.
         size: bytes.
         clock_mhz: lowest and highest clock for which its cycles are known.
+        pins: where it is on the package.
     """
 
     part: str
     kind: str
     size: int
     clock_mhz: tuple[int, int]
+    pins: SdramPins
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,13 @@
 """What the ULX3S boards have in common: one board, populated with ECP5 parts of different size."""
 
-from bitwright.targets.target import BlockRam, BoardPins, ExternalMemory, Pin, PllLimits
+from bitwright.targets.target import (
+    BlockRam,
+    BoardPins,
+    ExternalMemory,
+    Pin,
+    PllLimits,
+    SdramPins,
+)
 
 BOARD_CLOCK_MHZ = 25.0
 UART_BAUD = 1_000_000
@@ -23,8 +30,23 @@ BLOCK_RAM = BlockRam(
     shapes=((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1)),
 )
 
-# 4 banks of 8192 rows of 512 columns of 16 bits
-MEMORY = ExternalMemory(part="MT48LC16M16A2", kind="sdram", size=32 << 20, clock_mhz=(20, 133))
+
+def _sdram(sites: str) -> tuple[Pin, ...]:
+    return tuple(Pin(site=site, io_type=_IO, drive_ma=4) for site in sites.split())
+
+
+_CLK, _CKE, _CSN, _RASN, _CASN, _WEN = _sdram("F19 F20 P20 R20 T19 T20")
+# 4 banks of 8192 rows of 512 columns of 16 bits; doc/constraints/ulx3s_v20.lpf of the board
+MEMORY = ExternalMemory(
+    part="MT48LC16M16A2", kind="sdram", size=32 << 20, clock_mhz=(20, 133),
+    pins=SdramPins(
+        clk=_CLK, cke=_CKE, csn=_CSN, rasn=_RASN, casn=_CASN, wen=_WEN,
+        a=_sdram("M20 M19 L20 L19 K20 K19 K18 J20 J19 H20 N19 G20 G19"),
+        ba=_sdram("P19 N20"),
+        dqm=_sdram("U19 E20"),
+        d=_sdram("J16 L18 M18 N18 P18 T18 T17 U20 E19 D20 D19 C20 E18 F18 J18 J17"),
+    ),
+)  # fmt: skip
 
 # ECP5 and ECP5-5G Family Data Sheet (FPGA-DS-02012), sysCLOCK PLL Timing
 PLL = PllLimits(

@@ -1,10 +1,10 @@
-"""Transfers from simulated memories: the words, and the predicted cycles."""
+"""Transfers from simulated memories and SDRAM chips: the words, and the predicted cycles."""
 
 import random
 
 import cocotb
 from cocotb.handle import HierarchyObject
-from memory_systems import BURST_WORDS, DEPTH, TIMINGS
+from memory_systems import BURST_WORDS, CHIPS, DEPTH, POWER_UP_INTERVALS, TIMINGS
 from units import Pins
 
 from bitwright.hwgen.memory_model import wishbone_transfers
@@ -27,13 +27,17 @@ def random_commands(row: int) -> list[tuple[int, int, bool]]:
     return commands
 
 
-async def check(dut: HierarchyObject, name: str) -> None:
-    pins = Pins(dut, f"memory_{name}")
+async def check(dut: HierarchyObject, unit: str, name: str) -> None:
+    pins = Pins(dut, f"{unit}_{name}")
     idle = {"port_command_valid": 0, "port_command_payload": 0, "port_write_data_valid": 0}
     await pins.start(**idle, port_write_data_payload=0, port_read_data_ready=1)
     timing = TIMINGS[name]
     commands = random_commands(getattr(timing, "words_per_row", 40))
-    predicted = wishbone_transfers(timing, commands, burst_words=BURST_WORDS, cycle=FIRST)
+    first = FIRST
+    if unit == "chip":  # whose initialisation is no part of the prediction
+        first = (POWER_UP_INTERVALS + 2) * timing.refresh_interval + random.randrange(50)
+    transfers = [(address, words) for address, words, _ in commands]
+    predicted = wishbone_transfers(timing, transfers, burst_words=BURST_WORDS, cycle=first)
     memory = [0] * DEPTH
     to_write, to_read = list[int](), list[int]()
     for address, words, write in commands:
@@ -50,7 +54,7 @@ async def check(dut: HierarchyObject, name: str) -> None:
         if asked < len(commands):
             address, words, write = commands[asked]
             pins["port_command_payload"] = address | words << 26 | int(write) << 46
-        offered = cycle >= FIRST and asked < len(commands)
+        offered = cycle >= first and asked < len(commands)
         pins["port_command_valid"] = offered
         pins["port_write_data_valid"] = written < len(to_write)
         pins["port_write_data_payload"] = to_write[written] if written < len(to_write) else 0
@@ -65,15 +69,16 @@ async def check(dut: HierarchyObject, name: str) -> None:
             assert pins["port_idle"] == (cycle > predicted[-1])
         await pins.edge()
     assert not pins["port_failed"]
-    assert taken == [FIRST, *(end + 1 for end in predicted[:-1])]
+    assert taken == [first, *(end + 1 for end in predicted[:-1])]
     assert read == to_read
     assert written == len(to_write)
 
 
-for name in TIMINGS:
+for unit, names in (("memory", TIMINGS), ("chip", CHIPS)):
+    for name in names:
 
-    async def one(dut: HierarchyObject, name: str = name) -> None:
-        await check(dut, name)
+        async def one(dut: HierarchyObject, unit: str = unit, name: str = name) -> None:
+            await check(dut, unit, name)
 
-    one.__name__ = one.__qualname__ = name
-    globals()[name] = cocotb.test(one)
+        one.__name__ = one.__qualname__ = f"{unit}_{name}"
+        globals()[one.__name__] = cocotb.test(one)

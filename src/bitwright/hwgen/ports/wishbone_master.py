@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out, Signature
 
 from bitwright.hwgen.ports.memory_port import MemoryPortSignature
 from bitwright.hwgen.stream_buffer import StreamBuffer
+from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import MachineError
 
 BUFFER_DEPTH = 4  # of words that are read or written; with 4 a burst never ends for want of room
@@ -146,3 +147,13 @@ class WishboneMaster(wiring.Component):
                 ),
             ]
         return m
+
+
+def resources(*, data_bits: int, address_bits: int, words_bits: int) -> Structure:
+    """Two buffers; addresses and counts."""
+    words = 2 * BUFFER_DEPTH * data_bits
+    counts = address_bits + words_bits
+    return Structure(
+        lut={"buffers": 3 * words / 2, "counts": 4 * counts},
+        ff={"buffers": words, "counts": 17 + counts},
+    )
