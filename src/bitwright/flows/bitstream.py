@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 from bitwright.errors import BitwrightError
 from bitwright.flows.accelerators import Accelerator, Overlay
@@ -11,7 +12,7 @@ from bitwright.flows.overlay import write_board_rtl
 from bitwright.flows.simulate import open_fpga_build
 from bitwright.fpga.flow import build_bitstream
 from bitwright.fpga.pll import plan_clock
-from bitwright.hwgen.isa import EXTERNAL_FILE
+from bitwright.hwgen.isa import EXTERNAL_FILE, Image
 from bitwright.hwgen.memory_model import Sdram, timing
 from bitwright.progress import ProgressCallback, silent
 from bitwright.report import Report
@@ -64,8 +65,11 @@ def bitstream(
     assert isinstance(target, FpgaTarget), "the build says so"
     mhz = clock or report.clock_mhz
     assert mhz is not None, "a build for an FPGA has a clock"
-    sdram = _memory(folder, target, program.accelerator, mhz)
+    image = _streaming(program.accelerator)
+    sdram = None if image is None else _memory(folder, target, image)
     plan = plan_clock(target, mhz, memory=sdram is not None)
+    if image is not None and not -1 < plan.output_mhz - image.machine.memory_mhz < 1e-6:
+        _refuse_clock(folder, image.machine.memory_mhz, plan.output_mhz)
     progress("write the board's Verilog", 0, 0)
     rtl = write_board_rtl(
         folder, program.accelerator.core(), clock_hz=plan.output_hz, baud=target.uart_baud,
@@ -95,14 +99,17 @@ def bitstream(
     return report
 
 
-def _memory(
-    folder: BuildFolder, target: FpgaTarget, accelerator: Accelerator, clock_mhz: float
-) -> Sdram | None:
-    """The cycles of the board's external memory, where the machine has its weights there."""
-    if not isinstance(accelerator, Overlay) or not accelerator.assembled.machine.streams:
-        return None
-    machine, memory = accelerator.assembled.machine, target.memory
-    size, cycles = len(accelerator.assembled.image.external), timing(machine)
+def _streaming(accelerator: Accelerator) -> Image | None:
+    """The contents of a machine that has its weights in external memory."""
+    if isinstance(accelerator, Overlay) and accelerator.assembled.machine.streams:
+        return accelerator.assembled.image
+    return None
+
+
+def _memory(folder: BuildFolder, target: FpgaTarget, image: Image) -> Sdram:
+    """The cycles of the board's external memory."""
+    machine, memory = image.machine, target.memory
+    size, cycles = len(image.external), timing(machine)
     if memory is None or not isinstance(cycles, Sdram) or size > memory.size:
         has = "none" if memory is None else f'{memory.size:,} bytes of "{memory.kind}"'
         raise NoMemoryController(
@@ -112,11 +119,13 @@ def _memory(
             f"controller of your own on its memory port (wbm_* or m_axi_*), which holds "
             f"{folder.image / EXTERNAL_FILE}"
         )
-    if math.ceil(clock_mhz - 1e-6) != machine.memory_mhz:
-        raise MemoryClockError(
-            f"Build {folder.path} has weights in external memory with the cycles of a clock of "
-            f"{machine.memory_mhz} MHz, and the clock is {clock_mhz:g} MHz; expected more than "
-            f"{machine.memory_mhz - 1} and at most {machine.memory_mhz} MHz: compile it again with "
-            f"--clock {clock_mhz:g}"
-        )
     return cycles
+
+
+def _refuse_clock(folder: BuildFolder, memory_mhz: int, clock_mhz: float) -> NoReturn:
+    raise MemoryClockError(
+        f"Build {folder.path} has weights in external memory with the cycles of a clock of "
+        f"{memory_mhz} MHz, and the clock is {clock_mhz:g} MHz; expected more than "
+        f"{memory_mhz - 1} and at most {memory_mhz} MHz: compile it again with --clock "
+        f"{clock_mhz:g}"
+    )
