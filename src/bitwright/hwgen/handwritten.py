@@ -1,4 +1,4 @@
-"""The Verilog modules that are written by hand: memories, what fits the cells of an FPGA, a chip."""
+"""The Verilog modules written by hand: memories, what fits the cells of an FPGA, a chip."""
 
 import re
 from pathlib import Path
