@@ -21,8 +21,8 @@ device it finds no way, or a slow one. Memories and multipliers are counted exac
 ROUTED_LUT = 43_000
 """Look-up tables that an overlay may be predicted to take, however large the device.
 
-One of 42,433 was routed in seventeen minutes (44,855 with what place and route adds); ones of
-51,000 and more were not in twenty to thirty.
+One of 38,204 was routed in nine minutes (40,410 with what place and route adds); before their block
+RAMs had sites, ones of 51,000 and more were not in twenty to thirty.
 """
 
 
