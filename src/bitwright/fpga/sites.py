@@ -199,6 +199,6 @@ def _swapped(
         change = force + force.T - own[:, None] - own + 2 * pull * here
         change[other_kind] = 0
         a, b = np.unravel_index(np.argmin(change), change.shape)
-        if change[a, b] > -_GAIN * (pull * here).sum():
+        if change[a, b] >= -_GAIN * (pull * here).sum():
             return order
         order[[a, b]] = order[[b, a]]
