@@ -103,6 +103,10 @@ module bitwright_sdram_chip #(
         end
         if (latency != 0 && (now - mode_set) * PERIOD > (refreshes + 9) * T_REFRESH)
             broken("refreshes are late");
+        if (!cke) begin  // a controller that was reset begins anew
+            {latency, was_closed, reading, writing, out_valid} <= 0;
+            refreshes <= 0;
+        end
         if (!csn && {rasn, casn, wen} != 3'b111) begin
             if (!cke) broken("a command without CKE");
             if (early(LONG_AGO, POWER_UP)) broken("a command before power-up ends");
