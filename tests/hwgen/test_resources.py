@@ -101,7 +101,7 @@ def test_blocks_of_a_family():
 @pytest.mark.parametrize(
     ("acc_bits", "multiplier_bits", "family", "count"),
     [(16, 16, "ecp5", 2), (32, 16, "ice40", 2), (16, 31, "ecp5", 2), (22, 31, "ecp5", 2),
-     (23, 31, "ecp5", 4), (16, 31, "ice40", 4)],
+     (24, 31, "ecp5", 2), (25, 31, "ecp5", 4), (16, 31, "ice40", 4)],
 )  # fmt: skip
 def test_blocks_of_a_requantizer(acc_bits, multiplier_bits, family, count):
     assert blocks(acc_bits, multiplier_bits, family) == count

@@ -91,7 +91,7 @@ UNITS = {
     "requantizer": Requantizer(machine=MACHINE),
     **{
         f"requantizer_{bits}": Requantizer(machine=dataclasses.replace(WIDE, acc_bits=bits))
-        for bits in (20, 21, 22, 32)  # 2, 3 and 4 bits in tables; four blocks
+        for bits in (20, 21, 22, 23, 24, 32)  # 2, 3, 4 and 6 bits in tables; four blocks
     },
     "output": OutputStage(machine=MACHINE),
     "output_wide": OutputStage(machine=WIDE),

@@ -19,7 +19,7 @@ from bitwright.ir.machine import SHIFT_BITS, WIDE_MULTIPLIER_BITS
 WINDOW_BITS = 10  # of the shifted product, half bit included: enough to know every int8 clamp
 HALF_WORD = 16  # multipliers are 16 x 16, their operands of equal signedness
 BLOCK_BITS = 18  # of an unsigned operand of a large multiplier block
-MOST_TABLE_BITS = 4  # of an accumulator, beside those that two large blocks multiply
+MOST_TABLE_BITS = 6  # of an accumulator, beside those that two large blocks multiply
 SMALL_BLOCKS = ("ice40",)  # families of 16 x 16
 HALF_PLACE = 30  # of the first of two roundings
 CHOOSE_MODULE = "bitwright_choose"
@@ -50,7 +50,8 @@ def _product_cycles(multiplier_bits: int) -> int:
 
 def _table_bits(acc_bits: int) -> int:
     """Highest bits of an accumulator that a product of two blocks multiplies in tables."""
-    return max(acc_bits - BLOCK_BITS, 2)
+    bits = max(acc_bits - BLOCK_BITS, 2)
+    return bits + bits % 2 if bits > 3 else bits
 
 
 def blocks(acc_bits: int, multiplier_bits: int, family: str) -> int:
@@ -266,12 +267,15 @@ class Requantizer(wiring.Component):
             above = gated_add(
                 m, platform, "highest", above, Const(1), later << 2, top, pair, invert_b=True
             )
-        elif high_bits == 4:
-            highest = gated_add(
-                m, platform, "highest", multiplier, high[2], double, high[3], pair, invert_b=True
-            )
-            last = Cat(top, top, registered(m, highest, "highest_multiple")).as_signed()
-            above = (above + last)[: count + high_bits].as_signed()
+        for place in range(2, high_bits - 1, 2):
+            last = place + 2 == high_bits
+            multiple = gated_add(
+                m, platform, f"multiple{place}", multiplier, high[place], double, high[place + 1],
+                pair, invert_b=last,
+            )  # fmt: skip
+            ones = top.replicate(place) if last else Const(0, place)
+            above += Cat(ones, registered(m, multiple, f"multiple{place}")).as_signed()
+            above = above[: count + place + 3 - last].as_signed()
         above, top = registered(m, above, "above"), registered(m, top, "top_later")
 
         product = Signal(signed(bits + count), reset_less=True)
@@ -382,13 +386,14 @@ def resources(machine: Widths, channels: int) -> Structure:
     high = channels * (bits - min(HALF_WORD, bits - 8))
     count = blocks(bits, machine.multiplier_bits, "ecp5")
     if machine.wide:
-        tables = channels * (_table_bits(bits) if count == 2 else 0)
+        table_bits = _table_bits(bits)
+        tables = channels * (35 * table_bits - 37) if count == 2 else 0
         four = channels if count == 4 else 0
-        later = channels if count == 2 and _table_bits(bits) > 2 else 0
+        later = channels * ((table_bits - 1) // 2) if count == 2 else 0
         return Structure(
             lut={
                 "wide": 205 * channels, "wide_acc_bits": 4 * channels * bits,
-                "wide_tables": 34 * tables, "wide_four": 115 * four,
+                "wide_tables": tables, "wide_four": 115 * four,
             },
             ff={
                 "wide": 310 * channels, "wide_acc_bits": 5 * channels * bits,

@@ -63,7 +63,7 @@ class Machine:
             `dsp`.
         acc_bits: accumulator width, 16 to 32.
         multiplier_bits: width of the output stage's multipliers: 16 rounds half up only, 31 (with
-            two more multiplier blocks a requantize lane, but not on ECP5 for up to 22 acc_bits)
+            two more multiplier blocks a requantize lane, but not on ECP5 for up to 24 acc_bits)
             has every rounding.
         engine: matrix engine: `weightserial` (one bit of every weight a cycle) or `dsp` (whole
             weights of 8 bits, in multiplier blocks).

@@ -51,13 +51,13 @@ class WishboneBridge(wiring.Component):
 
         with m.FSM():
             with m.State("IDLE"):
+                m.d.sync += [  # a request or not: `stb` comes late, from afar
+                    host.addr.eq(Cat(C(0, 2), bus.adr)),
+                    host.we.eq(bus.we),
+                    host.wdata.eq(bus.dat_w),
+                ]
                 with m.If(bus.cyc & bus.stb):
-                    m.d.sync += [
-                        wanted.eq(1),
-                        host.addr.eq(Cat(C(0, 2), bus.adr)),
-                        host.we.eq(bus.we),
-                        host.wdata.eq(bus.dat_w),
-                    ]
+                    m.d.sync += wanted.eq(1)
                     with m.If(bus.we & ~bus.sel.all()):
                         m.next = "REFUSE"
                     with m.Else():
