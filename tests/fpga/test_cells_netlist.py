@@ -143,3 +143,26 @@ def test_pins_that_nothing_needs_go(tmp_path: Path) -> None:
     assert left["passes"]["connections"]["CIN"] == carries["$carry_start15"]
     assert left["shown"]["connections"]["CIN"] == carries["$carry_start16"]
     assert carry.trim(path) == 0
+
+
+@pytest.mark.parametrize("pin", "ABCD")
+def test_zeros_become_ones(tmp_path: Path, pin: str) -> None:
+    table = 0x6CA9
+    cell: dict[str, dict[str, object]] = {
+        "parameters": {"INIT0": f"{table:016b}", "INJECT1_0": "NO"},
+        "connections": {f"{p}0": ["0" if p == pin else n] for n, p in enumerate("ABCD", 2)}
+        | {"CIN": [6], "COUT": [7], "S0": [8]},
+    }
+    ports = {"ends": {"bits": [2, 3, 4, 5, 6, 7, 8]}}
+    path = tmp_path / "netlist.json"
+    cells = {"cell": {"type": "CCU2C", **cell}}
+    path.write_text(json.dumps({"modules": {"top": {"cells": cells, "ports": ports}}}))
+    assert carry.trim(path) == 1
+    changed = json.loads(path.read_text())["modules"]["top"]["cells"]["cell"]
+    assert changed["connections"] == cell["connections"] | {f"{pin}0": ["1"]}
+    found, place = int(changed["parameters"]["INIT0"], 2), "ABCD".index(pin)
+    # The sum's table, and the carry's, which is the lowest four bits and reads A and B alone.
+    for address in (a for a in range(16) if not a >> place & 1):
+        assert found >> (address | 1 << place) & 1 == table >> address & 1
+        one = (address | 1 << place) & 3
+        assert found >> one & 1 == table >> (address & 3) & 1

@@ -5,6 +5,8 @@ net, nextpnr adds one more cell each, that is four look-up tables a chain, even 
 changes nothing and nobody listens to the carry-out. And where a constant carry-in does matter, the
 chain can make that carry itself: in the last cell's second half, if nothing uses it, or in one more
 cell in front, that takes no wire; nextpnr's own is wired to one source of constants for all chains.
+To that source it wires every pin that is 0 as well, but none that is 1: tables are changed so that
+such pins may be 1.
 """
 
 import json
@@ -21,7 +23,7 @@ _TABLE_PINS = "ABCD"  # the lowest address bit of INIT first
 _HALVES = "01"
 # A half that propagates no carry, since C and D are 1, and makes the carry that the string names.
 _STARTS = {"0": 0x0000, "1": 0x000F}
-_START_PINS = {"A": ["0"], "B": ["0"], "C": ["1"], "D": ["1"]}
+_START_PINS = {pin: ["1"] for pin in _TABLE_PINS}
 
 
 def trim(netlist: Path) -> int:
@@ -33,7 +35,7 @@ def trim(netlist: Path) -> int:
     is put in front.
 
     Returns:
-        The number of pins removed.
+        The number of pins removed, and of zeros that became ones.
     """
     design: dict[str, Any] = json.loads(netlist.read_text())
     removed = 0
@@ -62,9 +64,27 @@ def trim(netlist: Path) -> int:
                 module["cells"][f"$carry_start{unused}"] = _start_cell(cell, start, unused)
                 unused += 1
             removed += 1
+        removed += sum(_without_zeros(cell, half) for cell in cells for half in _HALVES)
     if removed:
         netlist.write_text(json.dumps(design))
     return removed
+
+
+def _without_zeros(cell: Cell, half: str) -> int:
+    """Let pins that are 0 be 1, in a table that takes a 1 there for a 0; returns their number.
+
+    What makes the carry, the table's lowest four bits, reads A and B alone.
+    """
+    pins, name = cell["connections"], f"INIT{half}"
+    if cell["parameters"].get(f"INJECT1_{half}") != "NO":
+        return 0
+    zeros = [place for place, pin in enumerate(_TABLE_PINS) if pins[f"{pin}{half}"] == ["0"]]
+    for place in zeros:
+        table = int(cell["parameters"][name], 2)
+        same = (table >> (address & ~(1 << place)) & 1 for address in range(16))
+        cell["parameters"][name] = format(sum(b << i for i, b in enumerate(same)), "016b")
+        pins[f"{_TABLE_PINS[place]}{half}"] = ["1"]
+    return len(zeros)
 
 
 def _propagates(cell: Cell) -> bool:
