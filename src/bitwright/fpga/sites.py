@@ -23,6 +23,7 @@ from scipy import sparse
 from scipy.optimize import quadratic_assignment
 from scipy.sparse import linalg
 
+from bitwright.fpga import near
 from bitwright.fpga.cells import BLOCK_RAM, MULTIPLIER, Cell
 
 Matrix = NDArray[np.float64]
@@ -104,50 +105,69 @@ def assign(netlist: Path, device: str) -> int:
             blocks += mine
     if not blocks:
         return 0
-    pull = _pull(cells, np.array(blocks))
-    for (mine, sites), order in zip(parts, _arranged(pull, parts), strict=True):
-        for block, index in zip(mine, order, strict=False):
-            cells[blocks[block]]["attributes"][_SITE] = sites[index][2]
+    springs = _Springs(cells, np.array(blocks))
+    chosen: list[tuple[int, int, str]] = []
+    for (mine, sites), order in zip(parts, _arranged(springs.pull(), parts), strict=True):
+        chosen += [sites[index] for index in order[: len(mine)]]
+    for block, site in zip(blocks, chosen, strict=True):
+        cells[block]["attributes"][_SITE] = site[2]
+    near.spread(module, springs.places(np.array([site[:2] for site in chosen], float)))
     netlist.write_text(json.dumps(design))
     return len(blocks)
 
 
-def _pull(cells: list[Cell], blocks: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Stiffness between each two blocks, with all other cells where they like to be."""
-    nets: dict[int, set[int]] = defaultdict(set)
-    for number, cell in enumerate(cells):
-        for bits in cell["connections"].values():
-            for bit in bits:
-                if isinstance(bit, int):
-                    nets[bit].add(number)
-    springs: list[tuple[int, int, float]] = []
-    nodes = len(cells)
-    for pins in nets.values():
-        if len(pins) == 2:
-            a, b = sorted(pins)
-            springs.append((a, b, 1.0))
-        elif 2 < len(pins) <= _MAX_PINS:  # a star is lighter than all pairs
-            springs += [(pin, nodes, len(pins) / (len(pins) - 1)) for pin in sorted(pins)]
-            nodes += 1
-    a, b, stiffness = np.array(springs, float).reshape(-1, 3).T
-    between = sparse.coo_array((stiffness, (a.astype(int), b.astype(int))), shape=(nodes, nodes))
-    between = (between + between.T).tocsr()
-    laplacian = (sparse.diags_array(between.sum(axis=1) + _TO_GROUND) - between).tocsr()
-    others = np.setdiff1d(np.arange(nodes), blocks)
-    coupling = laplacian[others][:, blocks].tocsc()
-    # Symmetric, positive definite: no pivoting, and an order that keeps the factors small.
-    factors = linalg.splu(
-        laplacian[others][:, others].tocsc(),
-        permc_spec="MMD_AT_PLUS_A",
-        diag_pivot_thresh=0.0,
-        options={"SymmetricMode": True},
-    )
-    pull = -laplacian[blocks][:, blocks].toarray()
-    for first in range(0, len(blocks), _AT_ONCE):
-        columns = slice(first, first + _AT_ONCE)
-        pull[:, columns] += coupling.T @ factors.solve(coupling[:, columns].toarray())
-    np.fill_diagonal(pull, 0)
-    return np.maximum((pull + pull.T) / 2, 0)
+class _Springs:
+    """The netlist as springs between its cells, the blocks held."""
+
+    def __init__(self, cells: list[Cell], blocks: NDArray[np.intp]) -> None:
+        nets: dict[int, set[int]] = defaultdict(set)
+        for number, cell in enumerate(cells):
+            for bits in cell["connections"].values():
+                for bit in bits:
+                    if isinstance(bit, int):
+                        nets[bit].add(number)
+        springs: list[tuple[int, int, float]] = []
+        nodes = len(cells)
+        for pins in nets.values():
+            if len(pins) == 2:
+                a, b = sorted(pins)
+                springs.append((a, b, 1.0))
+            elif 2 < len(pins) <= _MAX_PINS:  # a star is lighter than all pairs
+                springs += [(pin, nodes, len(pins) / (len(pins) - 1)) for pin in sorted(pins)]
+                nodes += 1
+        a, b, stiffness = np.array(springs, float).reshape(-1, 3).T
+        between = sparse.coo_array((stiffness, (a.astype(int), b.astype(int))), shape=(nodes, nodes))
+        between = (between + between.T).tocsr()
+        laplacian = (sparse.diags_array(between.sum(axis=1) + _TO_GROUND) - between).tocsr()
+        self._cells = len(cells)
+        self._blocks = blocks
+        self._others = np.setdiff1d(np.arange(nodes), blocks)
+        self._coupling = laplacian[self._others][:, blocks].tocsc()
+        self._direct = -laplacian[blocks][:, blocks].toarray()
+        # Symmetric, positive definite: no pivoting, and an order that keeps the factors small.
+        self._factors = linalg.splu(
+            laplacian[self._others][:, self._others].tocsc(),
+            permc_spec="MMD_AT_PLUS_A",
+            diag_pivot_thresh=0.0,
+            options={"SymmetricMode": True},
+        )
+
+    def pull(self) -> Matrix:
+        """Stiffness between each two blocks, with all other cells where they like to be."""
+        pull, coupling = self._direct.copy(), self._coupling
+        for first in range(0, len(self._blocks), _AT_ONCE):
+            columns = slice(first, first + _AT_ONCE)
+            pull[:, columns] += coupling.T @ self._factors.solve(coupling[:, columns].toarray())
+        np.fill_diagonal(pull, 0)
+        return np.maximum((pull + pull.T) / 2, 0)
+
+    def places(self, of_blocks: Matrix) -> Matrix:
+        """Column and row where each cell likes to be, with the blocks where they are."""
+        middle = of_blocks.mean(axis=0)
+        found = np.zeros((len(self._blocks) + len(self._others), 2))
+        found[self._blocks] = of_blocks
+        found[self._others] = middle - self._factors.solve(self._coupling @ (of_blocks - middle))
+        return found[: self._cells]
 
 
 def _arranged(
