@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -148,7 +149,7 @@ def test_pins_that_nothing_needs_go(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pin", "ABCD")
 def test_zeros_become_ones(tmp_path: Path, pin: str) -> None:
     table = 0x6CA9
-    cell: dict[str, dict[str, object]] = {
+    cell: dict[str, dict[str, Any]] = {
         "parameters": {"INIT0": f"{table:016b}", "INJECT1_0": "NO"},
         "connections": {f"{p}0": ["0" if p == pin else n] for n, p in enumerate("ABCD", 2)}
         | {"CIN": [6], "COUT": [7], "S0": [8]},

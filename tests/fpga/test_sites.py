@@ -30,13 +30,15 @@ def _netlist(
                 shared = [100 * group + bit for bit in range(18)]
                 cells[f"{kind}{group}_{member}"] = {
                     "type": kind, "attributes": {}, "connections": {"A": shared, "C": ["0"]},
+                    "port_directions": {"A": "input", "C": "input"},
                 }  # fmt: skip
     for group in range(groups):
         for bit in range(18):
             cells[f"register{group}_{bit}"] = {
                 "type": "TRELLIS_FF", "attributes": {}, "connections": {"Q": [100 * group + bit]},
+                "port_directions": {"Q": "output"},
             }  # fmt: skip
-    module = {"attributes": {"top": "1"}, "cells": cells}
+    module = {"attributes": {"top": "1"}, "cells": cells, "ports": {}, "netnames": {}}
     path.write_text(json.dumps({"modules": {"top": module}}))
     return path
 

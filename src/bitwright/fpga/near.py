@@ -27,7 +27,7 @@ _PINS_OF_A_CONSTANT = 32
 class _Pin(NamedTuple):
     cell: int
     port: str
-    index: int
+    bit: int
 
 
 def spread(module: dict[str, Any], places: NDArray[np.float64]) -> int:
@@ -75,8 +75,8 @@ class _Spread:
     def _connect(self, number: int, cell: Cell) -> None:
         for port, bits in cell["connections"].items():
             if cell["port_directions"][port] == "input":
-                for index, bit in enumerate(bits):
-                    self._readers[bit].append(_Pin(number, port, index))
+                for place, bit in enumerate(bits):
+                    self._readers[bit].append(_Pin(number, port, place))
         if cell["type"] == REGISTER:
             self._registers[cell["connections"]["Q"][0]] = number
 
@@ -106,7 +106,7 @@ class _Spread:
         self._module["cells"][name] = cell
         self._module["netnames"][name] = {"hide_name": 1, "bits": [bit], "attributes": {}}
         for pin in readers:
-            self._cells[pin.cell]["connections"][pin.port][pin.index] = bit
+            self._cells[pin.cell]["connections"][pin.port][pin.bit] = bit
         self._readers[bit] = list(readers)
         self._connect(number, cell)
 
@@ -134,6 +134,6 @@ def _constant(value: str) -> Cell:
         "type": CONSTANT,
         "parameters": {"INIT": value * 16},
         "attributes": {},
-        "port_directions": {pin: "input" for pin in "ABCD"} | {"Z": "output"},
+        "port_directions": dict.fromkeys("ABCD", "input") | {"Z": "output"},
         "connections": {pin: [] for pin in "ABCD"},
     }

@@ -8,6 +8,9 @@ Here the blocks alone are arranged. The netlist is read as a net of springs; all
 eliminated from it, exactly, and what is left says how strongly each two blocks pull at each
 other. Blocks go to sites of their kind such that the sum of pull times squared distance is small:
 a quadratic assignment, first of the multipliers, then of the RAMs around them, then of both.
+
+The springs say then where every other cell likes to be, by which `near` copies what has many
+readers.
 """
 
 import json
@@ -78,6 +81,8 @@ _KINDS = {
 def assign(netlist: Path, device: str) -> int:
     """Give every multiplier block and block RAM of a netlist of yosys its site, in place.
 
+    Where any has one, `near.spread` changes the cells around them.
+
     Args:
         netlist: JSON file with one top module.
         device: the option of nextpnr that names the device, as `--85k` or `--um5g-85k`: what is
@@ -136,7 +141,9 @@ class _Springs:
                 springs += [(pin, nodes, len(pins) / (len(pins) - 1)) for pin in sorted(pins)]
                 nodes += 1
         a, b, stiffness = np.array(springs, float).reshape(-1, 3).T
-        between = sparse.coo_array((stiffness, (a.astype(int), b.astype(int))), shape=(nodes, nodes))
+        between = sparse.coo_array(
+            (stiffness, (a.astype(int), b.astype(int))), shape=(nodes, nodes)
+        )
         between = (between + between.T).tocsr()
         laplacian = (sparse.diags_array(between.sum(axis=1) + _TO_GROUND) - between).tocsr()
         self._cells = len(cells)
