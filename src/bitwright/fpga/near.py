@@ -104,7 +104,8 @@ class _Spread:
         self._names.append(name)
         self._places.append(self._middle(readers))
         self._module["cells"][name] = cell
-        self._module["netnames"][name] = {"hide_name": 1, "bits": [bit], "attributes": {}}
+        net = {"hide_name": 1, "bits": [bit], "attributes": {}}
+        self._module["netnames"][f"{name}_{output}"] = net
         for pin in readers:
             self._cells[pin.cell]["connections"][pin.port][pin.bit] = bit
         self._readers[bit] = list(readers)
