@@ -109,7 +109,7 @@ def test_report_file(ecp5: BitstreamReport) -> None:
     assert report["bitstream"] == "bitwright.bit"
     assert report["routed"]["bram"] == 2
     assert set(report["seconds"]) == {
-        "synthesis", "netlist", "sites of blocks", "place and route (seed 1)",
+        "synthesis", "sites of blocks", "netlist", "place and route (seed 1)",
         "bitstream",
     }  # fmt: skip
     assert not list(ecp5.bitstream.parent.glob("*.partial"))

@@ -44,7 +44,8 @@ SYNTHESIS = {
 }
 _ROUTER = {"ecp5": "nextpnr-ecp5", "ice40": "nextpnr-ice40"}
 _PACKER = {"ecp5": "ecppack", "ice40": "icepack"}
-_SYNTHESIS_STEPS = 2
+_SUFFIX = {"ecp5": "bit", "ice40": "bin"}
+_SYNTHESIS_STEPS = {"ecp5": 3, "ice40": 2}
 _LOG_TAIL_LINES = 15
 
 
@@ -63,7 +64,7 @@ def synthesise(
 
     Raises `ToolFailed`, `ToolMissing`, `UnwritableFolder`. Says nothing about whether it fits.
     """
-    runner = _Runner(folder, progress, count=_SYNTHESIS_STEPS)
+    runner = _Runner(folder, progress, count=_SYNTHESIS_STEPS[target.family])
     return _synthesise(runner, rtl_files, top, target)
 
 
@@ -103,20 +104,16 @@ def build_bitstream(
     if not sources:
         raise MissingRtl(rtl_folder)
     plan = plan_clock(target, clock_mhz, memory=memory)
-    ecp5 = target.family == "ecp5"
-    runner = _Runner(folder, progress, count=_SYNTHESIS_STEPS + ecp5 + attempts + 1)
+    runner = _Runner(folder, progress, count=_SYNTHESIS_STEPS[target.family] + attempts + 1)
     text = board_verilog(target, plan, machine_top=machine_top, memory=memory)
     board = runner.write("board.v", text)
     runner.write(file_name(target), constraints(target, memory=memory))
-    bitstream = folder / f"bitwright.{'bit' if ecp5 else 'bin'}"
+    bitstream = folder / f"bitwright.{_SUFFIX[target.family]}"
     for stale in (bitstream, folder / "bitstream.json"):
         stale.unlink(missing_ok=True)
 
     synthesis = _synthesise(runner, [*sources, board], TOP, target)
     check_fits(machine_top, synthesis.resources, target)
-    if ecp5:
-        with runner.step("sites of blocks"):
-            sites.assign(runner.folder / "netlist.json", target.device_option)
     best = None
     for attempt in range(seed, seed + attempts):
         layout, timing = _place_and_route(runner, target, attempt)
@@ -164,6 +161,8 @@ def _synthesise(
     if target.family == "ecp5":
         carry.trim(runner.folder / "netlist.json")
         blocks.absorb(runner.folder / "netlist.json")
+        with runner.step("sites of blocks"):
+            sites.assign(runner.folder / "netlist.json", target.device_option)
     runner.yosys(
         "netlist",
         ["read_json netlist.json", f"write_verilog -noattr {partial_name('netlist.v')}"],
