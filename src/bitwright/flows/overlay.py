@@ -35,7 +35,7 @@ from bitwright.passes.legalize import Legalize
 from bitwright.passes.long_rows import long_rows
 from bitwright.passes.partition import Parts, partition
 from bitwright.passes.search.bounds import least_weight_bits
-from bitwright.passes.search.candidate import Candidate, Parameters, budget, ranked
+from bitwright.passes.search.candidate import ROUTED_LUT, Candidate, Parameters, budget, ranked
 from bitwright.passes.search.overlay import Array, Found, Price, search
 from bitwright.passes.space_to_depth import SpaceToDepth
 from bitwright.passes.split_sums import SplitSums
@@ -201,10 +201,10 @@ def offer_overlay(
     fixed = dict(machine or {})
     maker = OverlayMaker(module, target, fixed)
     whole, found = target.resources, Found()
-    for have in (whole,) if {"lanes", "rows"} <= set(fixed) else (budget(whole), whole):
-        found = search(maker, fixed, have, progress)
-        if found.machines:
-            break
+    if not {"lanes", "rows"} <= set(fixed):
+        found = search(maker, fixed, budget(whole), progress, most_lut=ROUTED_LUT)
+    if not found.machines:
+        found = search(maker, fixed, whole, progress)
     if not found.machines:
         _raise_why(found, target)
     return OverlayOffer(tuple(found.candidates()), maker)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bitwright.errors import BitwrightError
-from bitwright.ir.machine import ENGINES, Machine, MachineError, least_banks
+from bitwright.ir.machine import DSP, ENGINES, WEIGHT_SERIAL, Machine, MachineError, least_banks
 from bitwright.passes.search.overlay import Array, Found, Price, Shape, search
 from bitwright.targets.target import Resources
 
@@ -87,6 +87,17 @@ def found() -> Found:
 def test_all_that_fits_is_found(found: Found) -> None:
     assert set(found.machines) == everything(FakeMaker())
     assert len(found.machines) > 10
+
+
+def test_engines_may_take_less_than_there_is(found: Found) -> None:
+    most = {WEIGHT_SERIAL: 500, DSP: HAVE.lut + 1}
+    less = search(FakeMaker(), {}, HAVE, most_lut=most).machines
+    assert set(less) == {
+        key
+        for key, item in found.machines.items()
+        if key.array.engine == DSP or item.resources.lut <= 500
+    }
+    assert 0 < len(less) < len(found.machines)
 
 
 def test_products_are_made_in_all_the_multiplier_blocks_there_are(found: Found) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from bitwright.ir.machine import DSP, WEIGHT_SERIAL
 from bitwright.targets.target import Resources
 
 Objective = Literal["latency", "throughput", "luts"]
@@ -18,11 +19,12 @@ for 35,982 of an overlay of 8 x 8 x 4), and the bus of the board; above about ei
 device it finds no way, or a slow one. Memories and multipliers are counted exactly.
 """
 
-ROUTED_LUT = 43_000
-"""Look-up tables that an overlay may be predicted to take, however large the device.
+ROUTED_LUT = {DSP: 43_000, WEIGHT_SERIAL: 24_000}
+"""Look-up tables that an overlay of an engine may be predicted to take, however large the device.
 
-One of 38,204 was routed in nine minutes (40,410 with what place and route adds); before their block
-RAMs had sites, ones of 51,000 and more were not in twenty to thirty.
+Of `dsp`, 38,204 were routed in nine minutes (40,410 with what place and route adds). Of
+`weightserial`, every row needs every lane: 32 x 32 (22,964) was routed, 32 x 64 (39,528) was
+not, its wires crowd the rows.
 """
 
 
@@ -65,8 +67,7 @@ class Shortage:
 
 def budget(resources: Resources) -> Resources:
     """What an overlay may be predicted to take of a device with `resources`."""
-    shares = {name: int(count * ROUTABLE[name]) for name, count in resources.items()}
-    return Resources(**shares | {"lut": min(shares["lut"], ROUTED_LUT)})
+    return Resources(**{name: int(count * ROUTABLE[name]) for name, count in resources.items()})
 
 
 def shortages(need: Resources, have: Resources, *, at_least: bool = False) -> list[Shortage]:
