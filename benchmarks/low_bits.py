@@ -36,7 +36,8 @@ CALIBRATION = 100  # rows, or half of them
 def rows_of(data: Path, name: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """The rows of a model in real numbers, and their labels."""
     stored = np.load(data / f"{name}_golden.npz")
-    (item,) = graph.inputs(import_model(data / f"{name}_int8.tflite").module)
+    module = import_model(data / f"{name}_int8.tflite").module
+    (item,) = graph.inputs(module)
     params = value_params(item.value)
     x = (stored["x"].astype(np.float32) - params.zero_point) * np.float32(params.scale)
     return x, stored["label"].astype(np.int64)
@@ -88,7 +89,8 @@ def main() -> None:
         order = np.random.default_rng(0).permutation(len(x))
         seen = min(CALIBRATION, len(x) // 2)
         path = data / f"{name}_float.onnx"
-        (item,) = graph.inputs(import_model(path).module)
+        module = import_model(path).module
+        (item,) = graph.inputs(module)
         x = x[order].reshape(len(x), *shape_of(item.value)[1:])
         for bits in WIDTHS:
             for style in given.styles.split(","):

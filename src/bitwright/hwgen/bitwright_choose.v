@@ -1,5 +1,5 @@
-// One of two results that are equal: synthesis leaves out what makes the other. `in_large` has
-// multiplier blocks of 18 x 18 bits in it, `in_small` those of 16 x 16, which BITWRIGHT_ICE40 has.
+// One of two results that are equal: synthesis leaves out what makes the other. `in_small` is for
+// the cells of BITWRIGHT_ICE40: blocks of 16 x 16 bits, not 18 x 18, carries of two inputs, not four.
 `default_nettype none
 
 module bitwright_choose #(

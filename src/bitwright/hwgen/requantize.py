@@ -2,12 +2,13 @@
 
 from typing import Protocol
 
-from amaranth.hdl import Cat, Const, Instance, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.hdl._ast import Assign
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from bitwright.hwgen.add import add
+from bitwright.hwgen.choose import choose
 from bitwright.hwgen.delayed import delayed, registered
 from bitwright.hwgen.gated_add import gated_add
 from bitwright.hwgen.ram import RamPlatform
@@ -22,7 +23,6 @@ BLOCK_BITS = 18  # of an unsigned operand of a large multiplier block
 MOST_TABLE_BITS = 6  # of an accumulator, beside those that two large blocks multiply
 SMALL_BLOCKS = ("ice40",)  # families of 16 x 16
 HALF_PLACE = 30  # of the first of two roundings
-CHOOSE_MODULE = "bitwright_choose"
 NEVER = Const(0)
 
 
@@ -227,13 +227,9 @@ class Requantizer(wiring.Component):
         elif not isinstance(platform, RamPlatform):
             m.d.comb += product.eq(self._two_blocks(m, platform, acc, multiplier, half))
         else:
-            m.submodules.product = Instance(
-                CHOOSE_MODULE,
-                p_WIDTH=len(product),
-                i_in_large=self._two_blocks(m, platform, acc, multiplier, half),
-                i_in_small=self._four_blocks(m, acc, multiplier, half),
-                o_chosen=product,
-            )
+            large = self._two_blocks(m, platform, acc, multiplier, half)
+            small = self._four_blocks(m, acc, multiplier, half)
+            choose(m, "product", product, large, small)
         return product
 
     def _two_blocks(

@@ -1,17 +1,22 @@
 """Matrix engine: activations in parallel, weights one bit plane at a time.
 
-Neighbouring lanes share work: for each pair (a, b) the sum a + b is made once for all rows, and a
-row picks one of 0, a, b, a + b with its two weight bits. That is one adder per pair less than
-adding gated activations.
+A row's two weight bits make one of 0, a, b, a + b of each pair (a, b) of neighbouring lanes. A
+carry chain of the ECP5 does so in one table a bit, whose four inputs take both weight bits. On an
+iCE40 a + b is made once for all rows, and each row chooses: an adder less for each pair and row.
 """
 
-from amaranth.hdl import Module, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
+from bitwright.hwgen.choose import choose
+from bitwright.hwgen.gated_add import gated_add
+from bitwright.hwgen.ram import RamPlatform
 from bitwright.hwgen.structure import Structure, adder_tree_bits
 from bitwright.ir.machine import Machine
+
+TERM_BITS = 9
 
 
 def latency(machine: Machine) -> int:
@@ -54,22 +59,36 @@ class WeightSerial(wiring.Component):
             low, high = self.activations[2 * pair], self.activations[2 * pair + 1]
             a = Signal(signed(8), name=f"lane{2 * pair}", reset_less=True)
             b = Signal(signed(8), name=f"lane{2 * pair + 1}", reset_less=True)
-            both = Signal(signed(9), name=f"lanes{2 * pair}_{2 * pair + 1}", reset_less=True)
+            both = Signal(
+                signed(TERM_BITS), name=f"lanes{2 * pair}_{2 * pair + 1}", reset_less=True
+            )
             m.d.sync += [a.eq(low), b.eq(high), both.eq(low + high)]
             pairs.append((a, b, both))
         bits = Signal(self.machine.weight_bits, reset_less=True)
         m.d.sync += bits.eq(self.weights)
         for row in range(self.machine.rows):
             own = bits.word_select(row, self.machine.lanes)
-            m.d.comb += self.sums[row].eq(self._row(m, pairs, own, row))
+            terms = self._terms(m, platform, pairs, own, row)
+            m.d.comb += self.sums[row].eq(self._sum(m, terms, row))
         return m
 
-    def _row(
-        self, m: Module, pairs: list[tuple[Value, Value, Value]], bits: Value, row: int
-    ) -> Value:
-        terms: list[Value] = []
+    def _terms(
+        self, m: Module, platform: object, pairs: list[tuple[Value, Value, Value]], bits: Value,
+        row: int,
+    ) -> list[Value]:  # fmt: skip
+        """Of each pair of lanes what the row's bits choose."""
+        added = [
+            gated_add(
+                m, platform, f"row{row}_pair{pair}", a, bits[2 * pair], b, bits[2 * pair + 1],
+                signed(TERM_BITS),
+            )
+            for pair, (a, b, _) in enumerate(pairs)
+        ]  # fmt: skip
+        if not isinstance(platform, RamPlatform):
+            return list(added)
+        picked: list[Value] = []
         for pair, (a, b, both) in enumerate(pairs):
-            term = Signal(signed(9), name=f"row{row}_pair{pair}")
+            term = Signal(signed(TERM_BITS), name=f"row{row}_picked{pair}")
             with m.Switch(bits.word_select(pair, 2)):
                 with m.Case(0b01):
                     m.d.comb += term.eq(a)
@@ -77,7 +96,12 @@ class WeightSerial(wiring.Component):
                     m.d.comb += term.eq(b)
                 with m.Case(0b11):
                     m.d.comb += term.eq(both)
-            terms.append(term)
+            picked.append(term)
+        chosen = Signal(TERM_BITS * len(pairs), name=f"row{row}_terms")
+        choose(m, f"choose{row}", chosen, Cat(added), Cat(picked))
+        return [chosen.word_select(n, TERM_BITS).as_signed() for n in range(len(pairs))]
+
+    def _sum(self, m: Module, terms: list[Value], row: int) -> Value:
         for level in range(latency(self.machine) - 1):
             if len(terms) > 1:
                 terms = [a + b for a, b in zip(terms[::2], terms[1::2], strict=True)]
@@ -93,7 +117,7 @@ class WeightSerial(wiring.Component):
 
 
 def resources(machine: Machine) -> Structure:
-    """A choice of four per row and pair, and the adders of the pairs and of each row's tree."""
+    """A choice of four, or an adder, per row and pair, and the adders of each row's tree."""
     rows, lanes = machine.rows, machine.lanes
     pairs = lanes // 2
     tree = adder_tree_bits(pairs, 9) if pairs > 1 else 9
@@ -103,5 +127,7 @@ def resources(machine: Machine) -> Structure:
             "pairs": pairs * 10,
             "trees": rows * adder_tree_bits(pairs, 9),
         },
-        ff={"operands": lanes * 8 + pairs * 9 + machine.weight_bits, "sums": rows * tree},
-    )
+        ff={
+            "operands": lanes * 8 + machine.weight_bits, "pairs": pairs * 9, "sums": rows * tree,
+        },
+    )  # fmt: skip
