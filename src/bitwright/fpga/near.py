@@ -91,7 +91,7 @@ class _Spread:
         self._places[number] = self._middle(own)
         for part in others:
             self._add(deepcopy(register), "Q", self._names[number], part)
-        inputs = {bits[0] for port, bits in register["connections"].items() if port != "Q" and bits}
+        inputs = (bit for bits in register["connections"].values() for bit in bits)
         return [self._registers[bit] for bit in inputs if bit in self._registers]
 
     def _add(self, cell: Cell, output: str, name: str, readers: Sequence[_Pin]) -> None:
