@@ -19,12 +19,13 @@ for 35,982 of an overlay of 8 x 8 x 4), and the bus of the board; above about ei
 device it finds no way, or a slow one. Memories and multipliers are counted exactly.
 """
 
-ROUTED_LUT = {DSP: 43_000, WEIGHT_SERIAL: 24_000}
+ROUTED_LUT = {DSP: 43_000, WEIGHT_SERIAL: 20_000}
 """Look-up tables that an overlay of an engine may be predicted to take, however large the device.
 
-Of `dsp`, 38,204 were routed in nine minutes (40,410 with what place and route adds). Of
-`weightserial`, every row needs every lane: 32 x 32 (22,964) was routed, 32 x 64 (39,528) was
-not, its wires crowd the rows.
+Of `dsp`, 38,204 were routed in nine minutes (40,410 with what place and route adds); 52,407 were
+not in twenty-eight. Of `weightserial`, every lane goes to every row, and the wires crowd the rows:
+neither 32 x 64 (32,128) nor 32 x 32 (22,964 when two lanes took two tables a bit) was routed in the
+minutes that it was given.
 """
 
 
