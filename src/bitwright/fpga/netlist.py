@@ -4,6 +4,7 @@ Models of most cells come from yosys itself. Block RAM, multiplier and PLL of th
 of the iCE40 have none there, and its look-up tables are slow to simulate; ours are in `models/`.
 """
 
+import json
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,7 +52,10 @@ def simulation_sources(synthesis: SynthesisReport, target: FpgaTarget) -> list[P
     netlist holds. The top module is `synthesis.top`. Raises `ModelMissing`.
     """
     cells = synthesis.netlist_verilog.with_name("cells.v")
-    cells.write_text(cell_models(list(synthesis.cells), target.family))
+    module = json.loads(synthesis.netlist_json.read_text())["modules"][synthesis.top]
+    kinds = {cell["type"] for cell in module["cells"].values()}
+    used = [kind for kind in kinds if not kind.startswith("$")]
+    cells.write_text(cell_models(used, target.family))
     return [synthesis.netlist_verilog, cells]
 
 
