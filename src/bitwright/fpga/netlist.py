@@ -4,14 +4,14 @@ Models of most cells come from yosys itself. Block RAM, multiplier and PLL of th
 of the iCE40 have none there, and its look-up tables are slow to simulate; ours are in `models/`.
 """
 
-import json
 import re
 from importlib.util import find_spec
 from pathlib import Path
 
 from amaranth.lib import wiring
 
-from bitwright.fpga import flow, tools
+from bitwright.fpga import flow, near, tools
+from bitwright.fpga.cells import MULTIPLIER
 from bitwright.fpga.errors import ModelMissing, ToolMissing
 from bitwright.fpga.report import SynthesisReport
 from bitwright.hwgen.verilog import emit
@@ -52,10 +52,8 @@ def simulation_sources(synthesis: SynthesisReport, target: FpgaTarget) -> list[P
     netlist holds. The top module is `synthesis.top`. Raises `ModelMissing`.
     """
     cells = synthesis.netlist_verilog.with_name("cells.v")
-    module = json.loads(synthesis.netlist_json.read_text())["modules"][synthesis.top]
-    kinds = {cell["type"] for cell in module["cells"].values()}
-    used = [kind for kind in kinds if not kind.startswith("$")]
-    cells.write_text(cell_models(used, target.family))
+    constants = {near.CONSTANT} if MULTIPLIER in synthesis.cells else set[str]()
+    cells.write_text(cell_models([*{*synthesis.cells} | constants], target.family))
     return [synthesis.netlist_verilog, cells]
 
 
