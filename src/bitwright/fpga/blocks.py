@@ -9,9 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bitwright.fpga.cells import MULTIPLIER, Cell, ends
+from bitwright.fpga.cells import MULTIPLIER, REGISTER, Cell, ends
 
-_FLIP_FLOP = "TRELLIS_FF"
 _OPERAND_BITS, _PRODUCT_BITS = 18, 36
 _CONTROLS = {"CLK": "CLK0", "CE": "CE0", "RST": "RST0"}  # of a register, and the pin of each
 
@@ -90,7 +89,7 @@ def _flip_flops(cells: dict[str, Cell], names: list[str | None]) -> list[str]:
 
 def _is_plain(cell: Cell) -> bool:
     """Whether it takes its data at every rising edge of its clock, and begins at 0."""
-    if cell["type"] != _FLIP_FLOP:
+    if cell["type"] != REGISTER:
         return False
     modes = {name: value.strip() for name, value in cell["parameters"].items()}
     return (

@@ -15,7 +15,7 @@ from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
-from bitwright.fpga.cells import Cell, ends
+from bitwright.fpga.cells import Cell, ends, unused_bit
 
 _CARRY = "CCU2C"
 _NOTHING = ["x"]  # how the netlist says that a pin is not connected
@@ -50,7 +50,7 @@ def trim(netlist: Path) -> int:
             if uses[pins["COUT"][0]] == 1:
                 pins["COUT"] = _NOTHING
                 removed += 1
-        unused = 1 + max(bit for bit in uses if isinstance(bit, int))
+        unused = unused_bit(uses)
         for cell in cells:
             pins = cell["connections"]
             start = pins["CIN"][0]

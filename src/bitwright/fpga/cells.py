@@ -5,6 +5,7 @@ from typing import Any
 
 MULTIPLIER = "MULT18X18D"
 BLOCK_RAM = "DP16KD"
+REGISTER = "TRELLIS_FF"
 Cell = dict[str, Any]
 
 
@@ -16,3 +17,8 @@ def ends(module: dict[str, Any]) -> Counter[Any]:
         for bits in owner.get("connections", {"": owner.get("bits", [])}).values()
         for bit in bits
     )
+
+
+def unused_bit(ends: Counter[Any]) -> int:
+    """The first number that no net of a module has, nor a later one."""
+    return 1 + max((bit for bit in ends if isinstance(bit, int)), default=1)

@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bitwright.fpga.cells import MULTIPLIER, Cell, ends
+from bitwright.fpga.cells import MULTIPLIER, REGISTER, Cell, ends, unused_bit
 
-REGISTER = "TRELLIS_FF"
 CONSTANT = "LUT4"
 MOST_READERS = 64
 _UNTIED = re.compile(r"(CE|RST)\d|(SIGNED|SOURCE)[AB]")
@@ -55,7 +54,7 @@ class _Spread:
         self._registers: dict[Any, int] = {}
         for number, cell in enumerate(self._cells):
             self._connect(number, cell)
-        self._unused = 1 + max((bit for bit in ends(module) if isinstance(bit, int)), default=1)
+        self._unused = unused_bit(ends(module))
 
     def run(self) -> int:
         before = len(self._cells)

@@ -48,13 +48,15 @@ _MACRO = re.compile(r"^`(?!timescale|include).*$", re.MULTILINE)
 def simulation_sources(synthesis: SynthesisReport, target: FpgaTarget) -> list[Path]:
     """Verilog files that make a complete simulation of a synthesised design.
 
-    They are the netlist and `cells.v` beside it, with the models of exactly the cells that the
-    netlist holds. The top module is `synthesis.top`. Raises `ModelMissing`.
+    They are the netlist and `cells.v` beside it, with the models of the cells that the netlist
+    holds. The top module is `synthesis.top`. Raises `ModelMissing`.
     """
-    cells = synthesis.netlist_verilog.with_name("cells.v")
-    constants = {near.CONSTANT} if MULTIPLIER in synthesis.cells else set[str]()
-    cells.write_text(cell_models([*{*synthesis.cells} | constants], target.family))
-    return [synthesis.netlist_verilog, cells]
+    cells = [*synthesis.cells]
+    if MULTIPLIER in cells:
+        cells.append(near.CONSTANT)
+    models = synthesis.netlist_verilog.with_name("cells.v")
+    models.write_text(cell_models(cells, target.family))
+    return [synthesis.netlist_verilog, models]
 
 
 def synthesised(

@@ -120,14 +120,14 @@ def resources(machine: Machine) -> Structure:
     """A choice of four, or an adder, per row and pair, and the adders of each row's tree."""
     rows, lanes = machine.rows, machine.lanes
     pairs = lanes // 2
-    tree = adder_tree_bits(pairs, 9) if pairs > 1 else 9
+    tree = adder_tree_bits(pairs, TERM_BITS) if pairs > 1 else TERM_BITS
     return Structure(
         lut={
-            "choices": 2 * rows * pairs * 9,
+            "choices": 2 * rows * pairs * TERM_BITS,
             "pairs": pairs * 10,
-            "trees": rows * adder_tree_bits(pairs, 9),
+            "trees": rows * adder_tree_bits(pairs, TERM_BITS),
         },
         ff={
-            "operands": lanes * 8 + machine.weight_bits, "pairs": pairs * 9, "sums": rows * tree,
+            "operands": lanes * 8 + machine.weight_bits, "pairs": pairs * TERM_BITS, "sums": rows * tree,
         },
     )  # fmt: skip
