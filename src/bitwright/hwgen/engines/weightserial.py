@@ -128,6 +128,7 @@ def resources(machine: Machine) -> Structure:
             "trees": rows * adder_tree_bits(pairs, TERM_BITS),
         },
         ff={
-            "operands": lanes * 8 + machine.weight_bits, "pairs": pairs * TERM_BITS, "sums": rows * tree,
+            "operands": lanes * 8 + machine.weight_bits, "pairs": pairs * TERM_BITS,
+            "sums": rows * tree,
         },
     )  # fmt: skip
