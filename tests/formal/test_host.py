@@ -7,7 +7,7 @@ from tokens import free, held
 from bitwright.hwgen.host import HostMemory, HostPort
 from bitwright.targets.host_interface import WINDOW_SHIFT, Window
 
-WRITE_CYCLES, READ_CYCLES = 2, 5
+WRITE_CYCLES, READ_CYCLES = 2, 6
 MEMORIES = {
     Window.PARAMS: HostMemory(Window.PARAMS, 40, 3),
     Window.INPUT: HostMemory(Window.INPUT, 16, 6),

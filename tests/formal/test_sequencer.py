@@ -26,7 +26,7 @@ class Program(Elaboratable):
     `at`, `state` and `count` follow where the unit must be: every instruction takes its exact time.
     """
 
-    STATES = ("read", "opcode", "decode", "ready", "fields")
+    STATES = ("restart", "read", "opcode", "decode", "ready", "fields", "last")
 
     def __init__(self, fetch: Fetch, *, fields: bool = False) -> None:
         """
@@ -42,8 +42,11 @@ class Program(Elaboratable):
         width = program_bits(fetch.machine)
         where = Signal(len(fetch.address))
         what = Signal(width)
-        asked = Signal.like(fetch.address)
-        m.d.sync += asked.eq(fetch.address)
+        asked, asked_before = Signal.like(fetch.address), Signal.like(fetch.address)
+        word, started = Signal(width), Signal()
+        m.d.sync += [
+            asked.eq(fetch.address), asked_before.eq(asked), word.eq(fetch.data), started.eq(1),
+        ]  # fmt: skip
         m.d.comb += [
             where.eq(AnyConst(len(where))),
             what.eq(AnyConst(width)),
@@ -54,11 +57,14 @@ class Program(Elaboratable):
         at = Signal.like(fetch.address)
         state = Signal(3)
         count = Signal(range(len(FIELDS) + 1))
-        read, opcode, decode, ready, fields = range(len(self.STATES))
+        restart, read, opcode, decode, ready, fields, last = range(len(self.STATES))
         compute = Cat(fetch.opcode == code for code in COMPUTE).any()
         single = Cat(fetch.opcode == code for code in (Opcode.LOAD, Opcode.STORE)).any()
         distance = Signal(range(len(FIELDS) + 2))  # of `address` from `at`
+        come = Signal(range(len(FIELDS) + 1))  # so many fields are in their registers
         with m.Switch(state):
+            with m.Case(restart):
+                m.d.sync += state.eq(read)
             with m.Case(read):
                 m.d.sync += state.eq(opcode)
             with m.Case(opcode):
@@ -66,46 +72,57 @@ class Program(Elaboratable):
                 m.d.sync += [state.eq(decode), count.eq(0)]
             with m.Case(decode):
                 m.d.comb += distance.eq(1)
-                m.d.sync += state.eq(Mux(compute, fields, Mux(single, ready, read)))
+                m.d.sync += state.eq(Mux(compute, fields, Mux(single, ready, restart)))
                 with m.If(~compute & ~single):
                     m.d.sync += at.eq(0)
             with m.Case(fields):
-                m.d.comb += distance.eq(count + 2 - (count == len(FIELDS)))
+                m.d.comb += [distance.eq(count + 2), come.eq(Mux(count == 0, 0, count - 1))]
                 m.d.sync += count.eq(count + 1)
                 with m.If(count == len(FIELDS) - 1):
-                    m.d.sync += state.eq(ready)
+                    m.d.sync += state.eq(last)
+            with m.Case(last):
+                m.d.comb += [distance.eq(1 + len(FIELDS)), come.eq(len(FIELDS) - 1)]
+                m.d.sync += state.eq(ready)
             with m.Case(ready):
                 m.d.comb += distance.eq(Mux(compute, 1 + len(FIELDS), 1))
+                m.d.comb += come.eq(len(FIELDS))
                 with m.If(fetch.take):
                     m.d.sync += [state.eq(read), at.eq(fetch.address)]
         here = where == at
         m.d.comb += [
             Assert(fetch.ready == (state == ready)),
             Assert(fetch.address == (at + distance)[: len(at)]),
-            Assert((state != opcode) | (asked == at)),
+            Assert(started | (state == restart)),
+            Assert(~started | (asked_before != where) | (word == what)),
+            Assert((state != read) | (asked == at)),
+            Assert((state != opcode) | (asked_before == at)),
             Assert((state != fields) | (asked == (at + count + 1)[: len(at)])),
+            Assert((state != fields) | (count == 0) | (asked_before == (at + count)[: len(at)])),
+            Assert((state != last) | (asked_before == (at + len(FIELDS))[: len(at)])),
             Assert((state != decode) | (asked == fetch.address)),
             Assert((state < decode) | ~here | (fetch.opcode == what[: len(fetch.opcode)])),
             Assert((state != fields) | compute & (count < len(FIELDS))),
+            Assert((state != last) | compute & (count == len(FIELDS))),
             Assert((state != ready) | single | compute & (count == len(FIELDS))),
+            Assert((state != ready) | (asked == fetch.address)),
             Assert(state < len(self.STATES)),
         ]
         if self._with_fields:
             number = (where - at - 1)[: len(at)]
-            self._fields(m, number, what, count, (state >= ready) & compute)
+            self._fields(m, number, what, come, (state >= ready) & compute)
         return m
 
-    def _fields(self, m: Module, number: Value, what: Value, count: Value, here: Value) -> None:
+    def _fields(self, m: Module, number: Value, what: Value, come: Value, here: Value) -> None:
         """The fields that have come, each in the register up to which its chain was shifted."""
         fetch = self._fetch
         chains: dict[tuple[int, int], list[int]] = {}
         for position, item in enumerate(FIELDS):
             chains.setdefault(kept_bits(fetch.machine)[item.name], []).append(position)
-        with m.Switch(count):
-            for come in range(1, len(FIELDS) + 1):
-                with m.Case(come):
+        with m.Switch(come):
+            for count in range(1, len(FIELDS) + 1):
+                with m.Case(count):
                     for (offset, bits), chain in chains.items():
-                        stored = [position for position in chain if position < come]
+                        stored = [position for position in chain if position < count]
                         for position, kept in zip(stored, chain[-len(stored) :], strict=False):
                             if bits:
                                 field = fetch.fields[FIELDS[kept].name].as_unsigned()
@@ -232,7 +249,7 @@ def test_fetch(prove) -> None:
         return Proof(
             claim=claim,
             spec=lambda: Program(Fetch(machine=MACHINE), fields=fields),
-            depth=2,
+            depth=3,
             invariants=(
                 "(= [spec.fetch.fsm_state] [spec.state])",
                 "(= [spec.fetch.count] [spec.count])",

@@ -80,7 +80,7 @@ class HostSignature(wiring.Signature):
     The requester raises `stb` with `addr` (bytes, multiple of 4), `we` and `wdata`, and keeps all
     of them until the cycle in which `ack` is 1; `rdata` is valid in that cycle only. The cycle
     after `ack` may carry the next request. `ack` is a register and never 1 without `stb`: a write
-    takes 2 cycles, a read 5.
+    takes 2 cycles, a read 6.
     """
 
     def __init__(self) -> None:
@@ -176,22 +176,24 @@ class HostPort(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         host = self.host
-        free, accept, serve, reading, choosing = (
-            Signal(name=name) for name in ("free", "accept", "serve", "reading", "choosing")
+        free, accept, serve, reading, taking, choosing = (
+            Signal(name=name)
+            for name in ("free", "accept", "serve", "reading", "taking", "choosing")
         )
         address = Signal(ADDRESS_BITS, reset_less=True)
         word = Signal(DATA_BITS, reset_less=True)
         write = Signal(reset_less=True)
-        # A write is acknowledged while it is served; a read three cycles later: after the memory
-        # and the choice of a slice. The request holds still until then.
+        # A write is acknowledged while it is served; a read four cycles later: after the memory,
+        # its register and the choice of a slice. The request holds still until then.
         m.d.comb += [
-            free.eq(~(host.ack | serve | reading | choosing)),
+            free.eq(~(host.ack | serve | reading | taking | choosing)),
             accept.eq(host.stb & free),
         ]
         m.d.sync += [
             serve.eq(accept),
             reading.eq(serve & ~write),
-            choosing.eq(reading),
+            taking.eq(reading),
+            choosing.eq(taking),
             host.ack.eq((accept & host.we) | choosing),
         ]
         with m.If(free):
@@ -242,14 +244,16 @@ class HostPort(wiring.Component):
 
     def _output(self, m: Module, address: Value) -> Value:
         memory = self._memories[Window.OUTPUT]
+        taken = Signal(memory.width, reset_less=True)
+        m.d.sync += taken.eq(self.output_data)
         chosen = Signal(min(memory.width, DATA_BITS), reset_less=True)
         if memory.slices == 1:
-            m.d.sync += chosen.eq(self.output_data)
+            m.d.sync += chosen.eq(taken)
             return chosen
         with m.Switch(address[: memory.slice_bits]):
             for number in range(memory.slices):
                 with m.Case(number):
-                    m.d.sync += chosen.eq(self.output_data.word_select(number, DATA_BITS))
+                    m.d.sync += chosen.eq(taken.word_select(number, DATA_BITS))
         return chosen
 
     def _registers(
@@ -299,5 +303,8 @@ def resources(shown: Mapping[Window, HostMemory]) -> Structure:
     output = shown[Window.OUTPUT]
     return Structure(
         lut={"ports": 115, "slices": 6 * early, "outputs": 24 * (output.slices - 1)},
-        ff={"ports": 130, "slices": 32 * early, "outputs": min(output.width, DATA_BITS)},
-    )
+        ff={
+            "ports": 130, "slices": 32 * early,
+            "outputs": output.width + min(output.width, DATA_BITS),
+        },
+    )  # fmt: skip

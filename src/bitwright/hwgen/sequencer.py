@@ -23,14 +23,17 @@ from bitwright.ir.machine import Machine
 
 # Cycles from starting an instruction to the earliest start of the next one.
 FETCH_CYCLES = 4
-FETCH_CYCLES_COMPUTE = FETCH_CYCLES + len(FIELDS)
-FETCH_CYCLES_END = 3  # an END in between
+FETCH_CYCLES_COMPUTE = FETCH_CYCLES + 1 + len(FIELDS)
+FETCH_CYCLES_END = 4  # an END in between
 
 
 def fetch_cycles(opcode: Opcode) -> int:
     """Cycles from starting an instruction to the earliest start of the next one, of that opcode."""
+    if opcode not in COMPUTE:
+        return FETCH_CYCLES
+    added = len(fields_of(opcode)) - len(FIELDS)
     prepare = fused_add.PREPARE_CYCLES if opcode == Opcode.MATMUL_ADD else 0
-    return FETCH_CYCLES + len(fields_of(opcode)) + prepare
+    return FETCH_CYCLES_COMPUTE + added + prepare
 
 
 def _fields(machine: Machine) -> tuple[Field, ...]:
@@ -71,17 +74,22 @@ class Fetch(wiring.Component):
         adds = self.machine.fused_adds
         count = Signal(range(len(_fields(self.machine))))
         following = Signal.like(count)
-        store = Signal()  # the word that comes next is number `following` of the fields
-        self._chains(m, following, store)
-        # The memory answers a cycle later, so `address` runs ahead of the word that is here.
+        store = Signal()  # the word that comes after the next is number `following` of the fields
+        data = Signal.like(self.data, name="word", reset_less=True)
+        m.d.sync += data.eq(self.data)
+        self._chains(m, data, following, store)
+        # A word is here two cycles after its address, which runs ahead. That of an opcode has
+        # stood since the cycle before `read`.
         with m.FSM():
+            with m.State("restart"):
+                m.next = "read"
             with m.State("read"):
                 m.d.sync += self.address.eq(self.address + 1)
                 m.next = "opcode"
             with m.State("opcode"):
-                m.d.sync += [self.opcode.eq(self.data[:OPCODE_BITS]), count.eq(0)]
+                m.d.sync += [self.opcode.eq(data[:OPCODE_BITS]), count.eq(0)]
                 if self.machine.streams:
-                    m.d.sync += self.count.eq(self.data[OPCODE_BITS:])
+                    m.d.sync += self.count.eq(data[OPCODE_BITS:])
                 m.next = "decode"
             with m.State("decode"):
                 with m.Switch(self.opcode):
@@ -93,7 +101,7 @@ class Fetch(wiring.Component):
                         m.next = "fields"
                     with m.Default():
                         m.d.sync += self.address.eq(0)
-                        m.next = "read"
+                        m.next = "restart"
             with m.State("fields"):
                 m.d.comb += following.eq(count + 1)
                 m.d.sync += count.eq(following)
@@ -102,33 +110,37 @@ class Fetch(wiring.Component):
                     all_last = count == len(_fields(self.machine)) - 1
                     last = Mux(self.opcode == Opcode.MATMUL_ADD, all_last, last)
                 with m.If(last):
-                    m.next = "ready"
+                    m.next = "last"
                 with m.Else():
                     m.d.comb += store.eq(1)
                     m.d.sync += self.address.eq(self.address + 1)
+            with m.State("last"):
+                m.next = "ready"
             with m.State("ready"):
                 m.d.comb += self.ready.eq(1)
                 with m.If(self.take):
                     m.next = "read"
         return m
 
-    def _chains(self, m: Module, following: Signal, store: Signal) -> None:
+    def _chains(self, m: Module, data: Signal, following: Signal, store: Signal) -> None:
         chains: dict[tuple[tuple[int, int], bool], list[str]] = {}
         for name, kept in kept_bits(self.machine).items():
             chains.setdefault((kept, name in ADD_FIELD_NAMES), []).append(name)
         positions = {item.name: number for number, item in enumerate(_fields(self.machine))}
+        position, stored = Signal.like(following), Signal()
+        m.d.sync += [position.eq(following), stored.eq(store)]
         for ((offset, bits), added), names in chains.items():
             if not bits:
                 continue
             kind = "_added" if added else ""
             here = Signal(name=f"is_{bits}_bits_from_{offset}{kind}", reset_less=True)
             m.d.sync += here.eq(0)
-            with m.Switch(following):
+            with m.Switch(position):
                 with m.Case(*(positions[name] for name in names)):
-                    m.d.sync += here.eq(store)
+                    m.d.sync += here.eq(stored)
             stages = [Signal(bits, name=f"next_{name}", reset_less=True) for name in names]
             with m.If(here):
-                m.d.sync += stages[-1].eq(self.data[offset:][:bits])
+                m.d.sync += stages[-1].eq(data[offset:][:bits])
                 m.d.sync += [a.eq(b) for a, b in pairwise(stages)]
             m.d.comb += [
                 self.fields[name].eq(stage) for name, stage in zip(names, stages, strict=True)
@@ -205,5 +217,8 @@ def resources(machine: Machine) -> Structure:
     address = address_bits(machine.program_words)
     return Structure(
         lut={"sequencers": 135, "addresses": 2 * address},
-        ff={"sequencers": 50, "addresses": address, "fields": fields + count_bits(machine)},
-    )
+        ff={
+            "sequencers": 60, "addresses": address, "words": program_bits(machine),
+            "fields": fields + count_bits(machine),
+        },
+    )  # fmt: skip

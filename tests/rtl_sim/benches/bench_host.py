@@ -62,7 +62,7 @@ async def access(pins: Pins, address: int, data: int | None) -> int:
         await pins.edge()
         if done:
             break
-    assert cycles == (5 if data is None else 2)
+    assert cycles == (6 if data is None else 2)
     if chance(50):
         pins["host_stb"] = 0
         pins["host_we"] = random.getrandbits(1)
