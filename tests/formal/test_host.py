@@ -9,7 +9,8 @@ from bitwright.targets.host_interface import WINDOW_SHIFT, Window
 
 WRITE_CYCLES, READ_CYCLES = 2, 6
 MEMORIES = {
-    Window.PARAMS: HostMemory(Window.PARAMS, 40, 3),
+    Window.PARAMS: HostMemory(Window.PARAMS, 72, 3),
+    Window.TABLES: HostMemory(Window.TABLES, 40, 2),
     Window.INPUT: HostMemory(Window.INPUT, 16, 6),
     Window.OUTPUT: HostMemory(Window.OUTPUT, 40, 4),
 }
@@ -30,7 +31,7 @@ class Requests(Elaboratable):
             m.d.comb += signal.eq(free(m, len(signal), name=name))
         request = Cat(host.we, host.addr, host.wdata)
         m.d.comb += Assume(held(m, valid=host.stb, ready=host.ack, payload=request, name="request"))
-        cycles, early = Signal(range(READ_CYCLES + 1)), Signal(32)
+        cycles, early = Signal(range(READ_CYCLES + 1)), Signal(64)
         m.d.sync += cycles.eq(Mux(host.stb & ~host.ack, cycles + 1, 0))
         due = Mux(host.we, WRITE_CYCLES, READ_CYCLES)
         m.d.comb += [
@@ -38,6 +39,7 @@ class Requests(Elaboratable):
             Assert(cycles < due),
         ]
         offset = host.addr[2:WINDOW_SHIFT]
+        m.d.comb += Assert(port.early == early)
         for window, memory in MEMORIES.items():
             if window == Window.OUTPUT:
                 continue
@@ -45,11 +47,10 @@ class Requests(Elaboratable):
             part, row = offset[: memory.slice_bits], offset[memory.slice_bits :]
             data = host.wdata
             if memory.slices > 1:
-                with m.If(last & (part == 0)):
-                    m.d.sync += early.eq(host.wdata)
-                m.d.comb += Assert(port.early == early)
+                with m.If(last & (part < memory.slices - 1)):
+                    m.d.sync += early.eq(Cat(early[32:], host.wdata))
                 last &= part == memory.slices - 1
-                data = Cat(early, host.wdata)
+                data = Cat(early[len(early) - 32 * (memory.slices - 1) :], host.wdata)
             bits = (memory.depth - 1).bit_length()
             written = getattr(port, f"write_{window.name.lower()}")
             m.d.comb += [

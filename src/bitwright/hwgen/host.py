@@ -31,7 +31,7 @@ DATA_BITS = 32
 @dataclass(frozen=True)
 class HostMemory:
     """How the host sees a memory: each word is `slices` 32-bit words at consecutive addresses,
-    `stride` (a power of two) apart from the next. Slices are written ascending; the last commits.
+    `stride` (a power of two) apart from the next. All are written, ascending; the last commits.
     """
 
     window: Window
@@ -112,6 +112,7 @@ class HostPort(wiring.Component):
         write_*: one cycle: write `data` of that window to its `word_address`.
         offset: slice that the host reads or writes, counted from the start of the window.
         early, word: what the host wrote to the slices of a word before the last, and to the last.
+            Of a memory with fewer slices than others they are the end of `early`.
         output_data: the output word at `word_address(Window.OUTPUT)`, a cycle later.
         run, commit, release: CONTROL bit 0; one cycle each for the two writes.
         busy, input_full, output_full, cycles, inferences: what the registers show.
@@ -170,7 +171,7 @@ class HostPort(wiring.Component):
     def data(self, window: Window) -> Value:
         """The word that is written into the memory of `window`."""
         memory = self._memories[window]
-        early = self.early[: DATA_BITS * (memory.slices - 1)]
+        early = self.early[len(self.early) - DATA_BITS * (memory.slices - 1) :]
         return Cat(early, self.word)[: memory.width]
 
     def elaborate(self, platform: object) -> Module:
@@ -221,18 +222,19 @@ class HostPort(wiring.Component):
     ) -> None:  # fmt: skip
         written = [memory for memory in self._memories.values() if memory.window != Window.OUTPUT]
         m.d.comb += [self.word.eq(word), self.offset.eq(address[2:WINDOW_SHIFT])]
-        for part in range(self._early_slices()):
-            register = Signal(DATA_BITS, name=f"slice{part}", reset_less=True)
-            m.d.comb += self.early.word_select(part, DATA_BITS).eq(register)
+        if self._early_slices():
+            # A chain: each slice goes to one place, wherever it ends.
+            early = Signal.like(self.early, reset_less=True)
+            is_early = Signal()
             mine = [
-                in_window[memory.window] & (offset[: memory.slice_bits] == part)
+                in_window[memory.window] & (offset[: memory.slice_bits] < memory.slices - 1)
                 for memory in written
-                if memory.slices > part + 1
+                if memory.slices > 1
             ]
-            chosen = Signal(name=f"is_slice{part}")
-            m.d.sync += chosen.eq(store & Cat(mine).any())
-            with m.If(chosen):
-                m.d.sync += register.eq(word)
+            m.d.comb += self.early.eq(early)
+            m.d.sync += is_early.eq(store & Cat(mine).any())
+            with m.If(is_early):
+                m.d.sync += early.eq(Cat(early[DATA_BITS:], word))
         for memory in written:
             enable = getattr(self, f"write_{memory.window.name.lower()}")
             row = offset[memory.slice_bits :]
@@ -302,7 +304,7 @@ def resources(shown: Mapping[Window, HostMemory]) -> Structure:
     early = max(memory.slices for memory in shown.values()) - 1
     output = shown[Window.OUTPUT]
     return Structure(
-        lut={"ports": 115, "slices": 6 * early, "outputs": 24 * (output.slices - 1)},
+        lut={"ports": 125, "outputs": 24 * (output.slices - 1)},
         ff={
             "ports": 130, "slices": 32 * early,
             "outputs": output.width + min(output.width, DATA_BITS),

@@ -12,6 +12,7 @@ from bitwright.targets.host_interface import MACHINE_ID, Register, Window
 
 MEMORIES = memories(MACHINE)
 WRITABLE = [window for window in MEMORIES if window != Window.OUTPUT]
+EARLY = max(memory.slices for memory in MEMORIES.values()) - 1
 INPUTS = (
     "host_addr", "host_wdata", "host_we", "host_stb", "output_data", "busy", "input_full",
     "output_full", "cycles", "inferences",
@@ -39,7 +40,7 @@ async def watch(pins: Pins, seen: Model, output: list[int]) -> None:
         for window in WRITABLE:
             if pins[f"write_{window.name.lower()}"]:
                 memory = MEMORIES[window]
-                early = pins["early"] & ((1 << 32 * (memory.slices - 1)) - 1)
+                early = pins["early"] >> 32 * (EARLY - (memory.slices - 1))
                 word = early | pins["word"] << 32 * (memory.slices - 1)
                 row = pins["offset"] // memory.stride % (1 << address_bits(memory.depth))
                 seen.words[window][row] = word & ((1 << memory.width) - 1)
