@@ -1,4 +1,4 @@
-"""Registers that go into multiplier blocks: which ones, and that the netlist stays what it was."""
+"""Registers that go into multipliers and RAMs: which ones, and that the netlist stays equal."""
 
 import json
 from pathlib import Path
@@ -55,3 +55,68 @@ def test_registers_go_into_blocks(tmp_path: Path, bench) -> None:
     assert not {"a", "early", "product"} & left
     sources = netlist.simulation_sources(report, target)
     assert bench(_RTL, sources, "cells", 5, cycles=100_000) == set()
+
+
+_MEMORIES = """
+module cells(input clk, input [255:0] stimulus, output [179:0] results);
+    // Never of a word that is being written.
+    reg [10:0] read, write;
+    reg [71:0] data;
+    reg writes, enabled;
+    always @(posedge clk) begin
+        read <= stimulus[10:0]; write <= {~stimulus[10], stimulus[20:11]};
+        data <= stimulus[107:36]; {writes, enabled} <= stimulus[109:108];
+    end
+    integer i;
+    (* ram_style = "block", no_rw_check *) reg [7:0] narrow [0:2047];
+    (* ram_style = "block", no_rw_check *) reg [29:0] wide [0:511];
+    (* ram_style = "block", no_rw_check *) reg [8:0] deep [0:4095];
+    (* ram_style = "block", no_rw_check *) reg [8:0] kept [0:2047];
+    (* ram_style = "block", no_rw_check *) reg [8:0] shared [0:2047];
+    initial begin
+        for (i = 0; i < 2048; i = i + 1) begin narrow[i] = i; kept[i] = 3 * i; shared[i] = ~i; end
+        for (i = 0; i < 512; i = i + 1) wide[i] = 7777 * i;
+        for (i = 0; i < 4096; i = i + 1) deep[i] = 55 * i;
+    end
+    wire [8:0] row_read = {read[10], read[7:0]}, row_write = {write[10], write[7:0]};
+    wire [11:0] deep_read = {read, data[36]}, deep_write = {write, data[37]};
+    always @(posedge clk) if (writes) begin
+        narrow[write] <= data[7:0]; kept[write] <= data[16:8]; shared[write] <= data[25:17];
+        wide[row_write] <= data[55:26]; deep[deep_write] <= data[64:56];
+    end
+    reg [7:0] narrow_word, narrow_later;
+    reg [29:0] wide_word, wide_later;
+    reg [8:0] deep_word, deep_later;
+    reg [8:0] kept_word, kept_later, shared_word, shared_later;
+    always @(posedge clk) begin
+        narrow_word <= narrow[read]; narrow_later <= narrow_word;
+        wide_word <= wide[row_read]; wide_later <= wide_word;
+        // Two RAMs and a choice between them: not its register.
+        deep_word <= deep[deep_read]; deep_later <= deep_word;
+        // A register with an enable stays, and one of a word that is read elsewhere, too.
+        kept_word <= kept[read]; if (enabled) kept_later <= kept_word;
+        shared_word <= shared[read]; shared_later <= shared_word;
+    end
+    assign results = {shared_word, shared_later, kept_later, deep_later, wide_later, narrow_later};
+endmodule
+"""
+
+
+def test_registers_go_into_memories(tmp_path: Path, bench) -> None:
+    target = targets.get_fpga("ulx3s-85f")
+    source = tmp_path / "cells.v"
+    source.write_text(_MEMORIES)
+    report = flow.synthesise([source], "cells", target, tmp_path / "synthesis")
+    module = json.loads(report.netlist_json.read_text())["modules"]["cells"]
+    modes = {
+        name: (memory["parameters"]["REGMODE_A"], memory["parameters"]["REGMODE_B"])
+        for name, memory in module["cells"].items()
+        if memory["type"] == "DP16KD"
+    }
+    without, one, both = ("NOREG", "NOREG"), ("NOREG", "OUTREG"), ("OUTREG", "OUTREG")
+    assert modes == {
+        "narrow.0.0": one, "wide.0.0": both, "deep.0.0": without, "deep.0.1": without,
+        "kept.0.0": without, "shared.0.0": without,
+    }  # fmt: skip
+    sources = netlist.simulation_sources(report, target)
+    assert bench(_MEMORIES, sources, "cells", 5, cycles=100_000) == set()

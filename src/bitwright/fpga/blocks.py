@@ -1,26 +1,28 @@
-"""Moves registers around an ECP5's multiplier blocks into them.
+"""Moves registers around an ECP5's multiplier blocks and block RAMs into them.
 
-A block has registers of its own at its operands and at its product. Yosys leaves them unused, and
-the flip-flops that it puts around a block take sites, and wires in its row, which is where wires
-are scarce.
+A multiplier has registers of its own at its operands and at its product, a RAM at what it reads.
+Yosys leaves them unused. The flip-flops that it puts around a block take sites, and wires in its
+row, which is where wires are scarce; and what a RAM reads leaves its register ten times as fast.
 """
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from bitwright.fpga.cells import MULTIPLIER, REGISTER, Cell, ends
+from bitwright.fpga.cells import BLOCK_RAM, MULTIPLIER, REGISTER, Cell, ends
 
 _OPERAND_BITS, _PRODUCT_BITS = 18, 36
+_WORD_BITS = 18  # of a port of a RAM; one of 36 bits reads through both
 _CONTROLS = {"CLK": "CLK0", "CE": "CE0", "RST": "RST0"}  # of a register, and the pin of each
 
 
 def absorb(netlist: Path) -> int:
     """Move them, in a JSON netlist of yosys, in place.
 
-    Both operands of a block together, where every bit is constant 0 or comes from a flip-flop; a
-    product where each of its bits goes to one flip-flop and nowhere else. Flip-flops with a reset
-    or an enable stay.
+    Both operands of a multiplier together, where every bit is constant 0 or comes from a flip-flop;
+    a product, and what a port of a RAM reads, where each of its bits goes to one flip-flop and
+    nowhere else. Flip-flops with a reset or an enable stay.
 
     Returns:
         The number of flip-flops that are gone.
@@ -29,7 +31,7 @@ def absorb(netlist: Path) -> int:
     gone = sum(
         _absorb(module)
         for module in design["modules"].values()
-        if any(cell["type"] == MULTIPLIER for cell in module["cells"].values())
+        if any(cell["type"] in (MULTIPLIER, BLOCK_RAM) for cell in module["cells"].values())
     )
     if gone:
         netlist.write_text(json.dumps(design))
@@ -78,7 +80,36 @@ def _absorb(module: dict[str, Any]) -> int:
         for pin, bit in zip(_CONTROLS.values(), (clocks.pop(), "1", "0"), strict=True):
             pins[pin] = [bit]
             block["port_directions"][pin] = "input"
+    for memory in [cell for cell in cells.values() if cell["type"] == BLOCK_RAM]:
+        for ports in ("AB",) if int(memory["parameters"]["DATA_WIDTH_B"], 2) == 36 else "AB":
+            _register_reads(cells, memory, ports, by_data, count)
     return sum(name not in cells for name in plain)
+
+
+def _register_reads(
+    cells: dict[str, Cell], memory: Cell, ports: str, by_data: dict[Any, str], count: Counter[Any]
+) -> None:
+    """Use the registers of some ports of a RAM that read together, if they can be."""
+    pins = memory["connections"]
+    outputs = [
+        pin
+        for pin in (f"DO{port}{bit}" for port in ports for bit in range(_WORD_BITS))
+        if count[pins[pin][0]] > 1
+    ]
+    registers = _flip_flops(
+        cells,
+        [by_data.get(pins[pin][0]) if count[pins[pin][0]] == 2 else None for pin in outputs],
+    )
+    clocks = {cells[name]["connections"]["CLK"][0] for name in registers}
+    resets = [pins[f"RST{port}"] for port in ports]
+    if clocks != {pins[f"CLK{port}"][0] for port in ports} or resets != [["0"]] * len(ports):
+        return
+    for port in ports:
+        memory["parameters"][f"REGMODE_{port}"] = "OUTREG"
+        pins[f"OCE{port}"] = ["1"]
+    for pin, name in zip(outputs, registers, strict=True):
+        pins[pin] = cells[name]["connections"]["Q"]
+        del cells[name]
 
 
 def _flip_flops(cells: dict[str, Cell], names: list[str | None]) -> list[str]:
