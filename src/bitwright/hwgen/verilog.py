@@ -48,10 +48,13 @@ _STYLED = re.compile(
     rf"^(  reg \[\d+:0\] \w+_in_({'|'.join(RAM_STYLES)})  ?\[\d+:0\];)$", re.MULTILINE
 )
 _LOGIC_NOT = re.compile(r"= ! (?=\S)")
-# `proc`: no processes. `wreduce` and `opt_clean`: no bits and signals that nothing uses.
+# `proc`: no processes. `wreduce` and `opt_clean`: no bits and signals that nothing uses; twice,
+# since what the first leaves depends on the order in which it looks.
 _SCRIPT = """
 proc
 opt_expr -keepdc
+wreduce
+opt_clean
 wreduce
 opt_clean -purge
 write_verilog -norename -noattr
