@@ -55,10 +55,7 @@ def _absorb(module: dict[str, Any]) -> int:
             pin for pin in (f"P{bit}" for bit in range(_PRODUCT_BITS)) if count[pins[pin][0]] > 1
         ]
         before = _flip_flops(cells, [by_result.get(pins[pin][0]) for pin in operands])
-        after = _flip_flops(
-            cells,
-            [by_data.get(pins[pin][0]) if count[pins[pin][0]] == 2 else None for pin in product],
-        )
+        after = _only_readers(cells, [pins[pin][0] for pin in product], by_data, count)
         clocks = {plain[name]["connections"]["CLK"][0] for name in (*before, *after)}
         if not before or len(clocks) != 1:
             continue
@@ -96,10 +93,7 @@ def _register_reads(
         for pin in (f"DO{port}{bit}" for port in ports for bit in range(_WORD_BITS))
         if count[pins[pin][0]] > 1
     ]
-    registers = _flip_flops(
-        cells,
-        [by_data.get(pins[pin][0]) if count[pins[pin][0]] == 2 else None for pin in outputs],
-    )
+    registers = _only_readers(cells, [pins[pin][0] for pin in outputs], by_data, count)
     clocks = {cells[name]["connections"]["CLK"][0] for name in registers}
     resets = [pins[f"RST{port}"] for port in ports]
     if clocks != {pins[f"CLK{port}"][0] for port in ports} or resets != [["0"]] * len(ports):
@@ -110,6 +104,13 @@ def _register_reads(
     for pin, name in zip(outputs, registers, strict=True):
         pins[pin] = cells[name]["connections"]["Q"]
         del cells[name]
+
+
+def _only_readers(
+    cells: dict[str, Cell], bits: list[Any], by_data: dict[Any, str], count: Counter[Any]
+) -> list[str]:
+    """The flip-flop of each bit, if each bit goes to one that is still there, and nowhere else."""
+    return _flip_flops(cells, [by_data.get(bit) if count[bit] == 2 else None for bit in bits])
 
 
 def _flip_flops(cells: dict[str, Cell], names: list[str | None]) -> list[str]:

@@ -31,9 +31,8 @@ def fetch_cycles(opcode: Opcode) -> int:
     """Cycles from starting an instruction to the earliest start of the next one, of that opcode."""
     if opcode not in COMPUTE:
         return FETCH_CYCLES
-    added = len(fields_of(opcode)) - len(FIELDS)
     prepare = fused_add.PREPARE_CYCLES if opcode == Opcode.MATMUL_ADD else 0
-    return FETCH_CYCLES_COMPUTE + added + prepare
+    return FETCH_CYCLES + 1 + len(fields_of(opcode)) + prepare
 
 
 def _fields(machine: Machine) -> tuple[Field, ...]:
