@@ -1,4 +1,5 @@
-"""The host port: a request is answered once, in its stated time, and reaches its memory once."""
+"""The host port: a request is answered once, in its stated time, and reaches its memory once, in
+the cycle after its answer."""
 
 from amaranth.hdl import Assert, Assume, Cat, Elaboratable, Module, Mux, Signal
 from proof import Proof, refuted
@@ -32,25 +33,32 @@ class Requests(Elaboratable):
         request = Cat(host.we, host.addr, host.wdata)
         m.d.comb += Assume(held(m, valid=host.stb, ready=host.ack, payload=request, name="request"))
         cycles, early = Signal(range(READ_CYCLES + 1)), Signal(64)
+        answered, offset, word = Signal(), Signal(WINDOW_SHIFT - 2), Signal(32)
+        window_number = Signal(len(host.addr) - WINDOW_SHIFT)
         m.d.sync += cycles.eq(Mux(host.stb & ~host.ack, cycles + 1, 0))
         due = Mux(host.we, WRITE_CYCLES, READ_CYCLES)
         m.d.comb += [
             Assert(host.ack == (host.stb & (cycles + 1 == due))),
             Assert(cycles < due),
         ]
-        offset = host.addr[2:WINDOW_SHIFT]
+        m.d.sync += [
+            answered.eq(host.ack & host.we),
+            window_number.eq(host.addr[WINDOW_SHIFT:]),
+            offset.eq(host.addr[2:WINDOW_SHIFT]),
+            word.eq(host.wdata),
+        ]
         m.d.comb += Assert(port.early == early)
         for window, memory in MEMORIES.items():
             if window == Window.OUTPUT:
                 continue
-            last = host.ack & host.we & (host.addr[WINDOW_SHIFT:] == window)
+            last = answered & (window_number == window)
             part, row = offset[: memory.slice_bits], offset[memory.slice_bits :]
-            data = host.wdata
+            data = word
             if memory.slices > 1:
                 with m.If(last & (part < memory.slices - 1)):
-                    m.d.sync += early.eq(Cat(early[32:], host.wdata))
+                    m.d.sync += early.eq(Cat(early[32:], word))
                 last &= part == memory.slices - 1
-                data = Cat(early[len(early) - 32 * (memory.slices - 1) :], host.wdata)
+                data = Cat(early[len(early) - 32 * (memory.slices - 1) :], word)
             bits = (memory.depth - 1).bit_length()
             written = getattr(port, f"write_{window.name.lower()}")
             m.d.comb += [
@@ -78,6 +86,6 @@ def test_host_port(prove) -> None:
             HostPort,
             12,
             ("answers late", "(accept & host.we) | choosing", "(serve & host.we) | choosing"),
-            ("writes twice", "store.eq(accept & host.we)", "store.eq((accept | serve) & host.we)"),
+            ("writes twice", "store.eq(serve & write)", "store.eq((accept | serve) & write)"),
         ),
     )

@@ -1,4 +1,6 @@
-"""Registers that go into multipliers and RAMs: which ones, and that the netlist stays equal."""
+"""Registers that go into multipliers and RAMs, and around the choice of a RAM: which ones, and that
+the netlist stays equal.
+"""
 
 import json
 from pathlib import Path
@@ -71,33 +73,45 @@ module cells(input clk, input [255:0] stimulus, output [179:0] results);
     (* ram_style = "block", no_rw_check *) reg [7:0] narrow [0:2047];
     (* ram_style = "block", no_rw_check *) reg [29:0] wide [0:511];
     (* ram_style = "block", no_rw_check *) reg [8:0] deep [0:4095];
+    (* ram_style = "block", no_rw_check *) reg [17:0] masked [0:2047];
+    (* ram_style = "block", no_rw_check *) reg [8:0] partly [0:4095];
     (* ram_style = "block", no_rw_check *) reg [8:0] kept [0:2047];
     (* ram_style = "block", no_rw_check *) reg [8:0] shared [0:2047];
     initial begin
         for (i = 0; i < 2048; i = i + 1) begin narrow[i] = i; kept[i] = 3 * i; shared[i] = ~i; end
         for (i = 0; i < 512; i = i + 1) wide[i] = 7777 * i;
-        for (i = 0; i < 4096; i = i + 1) deep[i] = 55 * i;
+        for (i = 0; i < 2048; i = i + 1) masked[i] = 99 * i;
+        for (i = 0; i < 4096; i = i + 1) begin deep[i] = 55 * i; partly[i] = 33 * i; end
     end
     wire [8:0] row_read = {read[10], read[7:0]}, row_write = {write[10], write[7:0]};
     wire [11:0] deep_read = {read, data[36]}, deep_write = {write, data[37]};
+    reg half;
+    always @(posedge clk) half <= read[10];
     always @(posedge clk) if (writes) begin
         narrow[write] <= data[7:0]; kept[write] <= data[16:8]; shared[write] <= data[25:17];
         wide[row_write] <= data[55:26]; deep[deep_write] <= data[64:56];
+        masked[write] <= data[35:18]; partly[deep_write] <= data[71:63];
     end
     reg [7:0] narrow_word, narrow_later;
     reg [29:0] wide_word, wide_later;
-    reg [8:0] deep_word, deep_later;
+    reg [8:0] deep_word, deep_later, partly_word, partly_later;
+    reg [17:0] masked_word, masked_later;
     reg [8:0] kept_word, kept_later, shared_word, shared_later;
     always @(posedge clk) begin
         narrow_word <= narrow[read]; narrow_later <= narrow_word;
         wide_word <= wide[row_read]; wide_later <= wide_word;
-        // Two RAMs and a choice between them: not its register.
+        // Two RAMs and a choice between them, before which its register goes; not if a bit of
+        // either is read elsewhere, too.
         deep_word <= deep[deep_read]; deep_later <= deep_word;
+        partly_word <= partly[deep_read]; partly_later <= partly_word;
+        // Two RAMs side by side, of which as much comes from elsewhere.
+        masked_word <= masked[read]; masked_later <= masked_word & {half, data[16:0]};
         // A register with an enable stays, and one of a word that is read elsewhere, too.
         kept_word <= kept[read]; if (enabled) kept_later <= kept_word;
         shared_word <= shared[read]; shared_later <= shared_word;
     end
-    assign results = {shared_word, shared_later, kept_later, deep_later, wide_later, narrow_later};
+    assign results = {masked_later, ~partly_word[3], partly_later,
+                      shared_word, shared_later, kept_later, deep_later, wide_later, narrow_later};
 endmodule
 """
 
@@ -115,8 +129,17 @@ def test_registers_go_into_memories(tmp_path: Path, bench) -> None:
     }
     without, one, both = ("NOREG", "NOREG"), ("NOREG", "OUTREG"), ("OUTREG", "OUTREG")
     assert modes == {
-        "narrow.0.0": one, "wide.0.0": both, "deep.0.0": without, "deep.0.1": without,
-        "kept.0.0": without, "shared.0.0": without,
+        "narrow.0.0": one, "wide.0.0": both, "deep.0.0": one, "deep.0.1": one,
+        "kept.0.0": without, "shared.0.0": without, "partly.0.0": without, "partly.0.1": without,
+        "masked.0.0": without, "masked.0.1": without,
     }  # fmt: skip
+    # What says which RAM a word is written to comes straight from a register.
+    tables = {c["connections"]["Z"][0] for c in module["cells"].values() if c["type"] == "LUT4"}
+    pins = [
+        bits[0]
+        for memory in module["cells"].values() if memory["type"] == "DP16KD"
+        for bits in memory["connections"].values()
+    ]  # fmt: skip
+    assert not tables.intersection(pins)
     sources = netlist.simulation_sources(report, target)
     assert bench(_MEMORIES, sources, "cells", 5, cycles=100_000) == set()

@@ -10,7 +10,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from bitwright.fpga.cells import BLOCK_RAM, MULTIPLIER, REGISTER, Cell, ends
+from bitwright.fpga import choices
+from bitwright.fpga.cells import BLOCK_RAM, MULTIPLIER, Cell, ends, is_plain
 
 _OPERAND_BITS, _PRODUCT_BITS = 18, 36
 _WORD_BITS = 18  # of a port of a RAM; one of 36 bits reads through both
@@ -22,25 +23,27 @@ def absorb(netlist: Path) -> int:
 
     Both operands of a multiplier together, where every bit is constant 0 or comes from a flip-flop;
     a product, and what a port of a RAM reads, where each of its bits goes to one flip-flop and
-    nowhere else. Flip-flops with a reset or an enable stay.
+    nowhere else; in deep memories that is after `choices.turn_round`. Flip-flops with a reset or an
+    enable stay.
 
     Returns:
         The number of flip-flops that are gone.
     """
     design: dict[str, Any] = json.loads(netlist.read_text())
-    gone = sum(
+    gone = [
         _absorb(module)
         for module in design["modules"].values()
         if any(cell["type"] in (MULTIPLIER, BLOCK_RAM) for cell in module["cells"].values())
-    )
+    ]
     if gone:
         netlist.write_text(json.dumps(design))
-    return gone
+    return sum(gone)
 
 
 def _absorb(module: dict[str, Any]) -> int:
+    choices.turn_round(module)
     cells: dict[str, Cell] = module["cells"]
-    plain = {name: cell for name, cell in cells.items() if _is_plain(cell)}
+    plain = {name: cell for name, cell in cells.items() if is_plain(cell)}
     by_result = {cell["connections"]["Q"][0]: name for name, cell in plain.items()}
     by_data = {cell["connections"]["DI"][0]: name for name, cell in plain.items()}
     count = ends(module)
@@ -117,17 +120,3 @@ def _flip_flops(cells: dict[str, Cell], names: list[str | None]) -> list[str]:
     """The names, if each is that of a flip-flop that is still there; else none."""
     found = [name for name in names if name is not None and name in cells]
     return found if len(found) == len(names) else []
-
-
-def _is_plain(cell: Cell) -> bool:
-    """Whether it takes its data at every rising edge of its clock, and begins at 0."""
-    if cell["type"] != REGISTER:
-        return False
-    modes = {name: value.strip() for name, value in cell["parameters"].items()}
-    return (
-        modes["CEMUX"] == "1"
-        and modes["CLKMUX"] == "CLK"
-        and modes["LSRMUX"] == "LSR"
-        and modes["REGSET"] == "RESET"
-        and cell["connections"].get("LSR", ["0"]) == ["0"]
-    )

@@ -15,15 +15,14 @@ from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
-from bitwright.fpga.cells import Cell, ends, unused_bit
+from bitwright.fpga.cells import TABLE_PINS, Cell, ends, unused_bit
 
 _CARRY = "CCU2C"
 _NOTHING = ["x"]  # how the netlist says that a pin is not connected
-_TABLE_PINS = "ABCD"  # the lowest address bit of INIT first
 _HALVES = "01"
 # A half that propagates no carry, since C and D are 1, and makes the carry that the string names.
 _STARTS = {"0": 0x0000, "1": 0x000F}
-_START_PINS = {pin: ["1"] for pin in _TABLE_PINS}
+_START_PINS = {pin: ["1"] for pin in TABLE_PINS}
 
 
 def trim(netlist: Path) -> int:
@@ -78,12 +77,12 @@ def _without_zeros(cell: Cell, half: str) -> int:
     pins, name = cell["connections"], f"INIT{half}"
     if cell["parameters"].get(f"INJECT1_{half}") != "NO":
         return 0
-    zeros = [place for place, pin in enumerate(_TABLE_PINS) if pins[f"{pin}{half}"] == ["0"]]
+    zeros = [place for place, pin in enumerate(TABLE_PINS) if pins[f"{pin}{half}"] == ["0"]]
     for place in zeros:
         table = int(cell["parameters"][name], 2)
         same = (table >> (address & ~(1 << place)) & 1 for address in range(16))
         cell["parameters"][name] = format(sum(b << i for i, b in enumerate(same)), "016b")
-        pins[f"{_TABLE_PINS[place]}{half}"] = ["1"]
+        pins[f"{TABLE_PINS[place]}{half}"] = ["1"]
     return len(zeros)
 
 
@@ -92,7 +91,7 @@ def _propagates(cell: Cell) -> bool:
     table = int(cell["parameters"]["INIT0"], 2)
     choices = [
         (int(bit),) if (bit := cell["connections"][f"{pin}0"][0]) in ("0", "1") else (0, 1)
-        for pin in _TABLE_PINS
+        for pin in TABLE_PINS
     ]
     addresses = (sum(b << i for i, b in enumerate(bits)) for bits in product(*choices))
     return any(table >> address & 1 for address in addresses)

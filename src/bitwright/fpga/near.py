@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bitwright.fpga.cells import MULTIPLIER, REGISTER, Cell, ends, unused_bit
+from bitwright.fpga.cells import MULTIPLIER, REGISTER, TABLE, TABLE_PINS, Cell, ends, unused_bit
 
-CONSTANT = "LUT4"
 MOST_READERS = 64
 _UNTIED = re.compile(r"(CE|RST)\d|(SIGNED|SOURCE)[AB]")
 _PINS_OF_A_CONSTANT = 32
@@ -131,9 +130,9 @@ class _Spread:
 def _constant(value: str) -> Cell:
     return {
         "hide_name": 1,
-        "type": CONSTANT,
+        "type": TABLE,
         "parameters": {"INIT": value * 16},
         "attributes": {},
-        "port_directions": dict.fromkeys("ABCD", "input") | {"Z": "output"},
-        "connections": {pin: [] for pin in "ABCD"},
+        "port_directions": dict.fromkeys(TABLE_PINS, "input") | {"Z": "output"},
+        "connections": {pin: [] for pin in TABLE_PINS},
     }

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from amaranth.lib import wiring
 
-from bitwright.fpga import flow, near, tools
-from bitwright.fpga.cells import MULTIPLIER
+from bitwright.fpga import flow, tools
+from bitwright.fpga.cells import MULTIPLIER, TABLE
 from bitwright.fpga.errors import ModelMissing, ToolMissing
 from bitwright.fpga.report import SynthesisReport
 from bitwright.hwgen.verilog import emit
@@ -53,7 +53,7 @@ def simulation_sources(synthesis: SynthesisReport, target: FpgaTarget) -> list[P
     """
     cells = [*synthesis.cells]
     if MULTIPLIER in cells:
-        cells.append(near.CONSTANT)
+        cells.append(TABLE)  # a constant: see `near`
     models = synthesis.netlist_verilog.with_name("cells.v")
     models.write_text(cell_models(cells, target.family))
     return [synthesis.netlist_verilog, models]

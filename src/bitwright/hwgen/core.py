@@ -20,6 +20,7 @@ from bitwright.hwgen import (
 from bitwright.hwgen.address import AccOp, Flags, LoopNest
 from bitwright.hwgen.banks import PingPong
 from bitwright.hwgen.datapath import Datapath
+from bitwright.hwgen.delayed import registered
 from bitwright.hwgen.engines import accumulator, channelwise, weightserial
 from bitwright.hwgen.engines.accumulator import Accumulators
 from bitwright.hwgen.engines.channelwise import Channelwise
@@ -448,7 +449,7 @@ class Core(wiring.Component):
         self, m: Module, port: HostPort, stage: OutputStage, ending: Ending, banks: PingPong
     ) -> None:
         """The output banks: for each port a memory of every other word."""
-        ports, read = self.machine.requant_pixels, port.word_address(Window.OUTPUT)
+        ports, read = self.machine.requant_pixels, port.output_address
         bits, depth = ports - 1, result_depth(self.machine)
         found: list[Value] = []
         for number in range(ports):
@@ -465,9 +466,8 @@ class Core(wiring.Component):
                     Cat(banks.read_bank, _resized(read[bits:], address_bits(depth)))
                 ),
             ]
-            found.append(result.read_data)
-        odd = Signal(bits)
-        m.d.sync += odd.eq(read[:bits])
+            found.append(registered(m, result.read_data, f"result_word{number}"))
+        odd = registered(m, registered(m, read[:bits], "reads_odd"), "found_odd")
         m.d.comb += port.output_data.eq(Mux(odd, found[-1], found[0]))
 
     def _banked_activations(
@@ -583,7 +583,7 @@ def resources(machine: Machine) -> dict[str, Structure]:
             machine, machine.requant_lanes * machine.requant_pixels
         ),
     }
-    registers = {"cores": 105, "fields": fields}
+    registers = {"cores": 105, "fields": fields, "results": word * machine.requant_pixels}
     if machine.fused_adds:
         units["fused_add"] = fused_add.resources(machine)
     if machine.streams:

@@ -16,7 +16,7 @@ from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import ChannelOp, Opcode
 from bitwright.ir.machine import WINDOW_TAPS, Machine
 
-WEIGHTS = operands.LATENCY - 3  # cycles from a step to its weight address
+WEIGHTS = operands.LATENCY - 4  # cycles from a step to its weight address
 OTHERS = operands.LATENCY + 1
 
 
@@ -161,8 +161,9 @@ class Datapath(wiring.Component):
         m.d.comb += self.weight_address.eq(address)
         row_size = 8 * machine.lanes
         size = WINDOW_TAPS * row_size
-        # A block RAM takes half of a cycle: a register before anything else.
-        word = registered(m, self.weight_data, "weight_word")
+        # A block RAM takes half of a cycle: a register before anything else. Synthesis chooses
+        # among deep ones before it, which `fpga.choices` turns round; another follows the choice.
+        word = registered(m, registered(m, self.weight_data, "weight_read"), "weight_word")
         first = Signal(size, name="first_weights", reset_less=True)
         others = Signal(machine.weight_bits - size, name="other_weights", reset_less=True)
         chosen = Signal(size, name="chosen_weights")
@@ -191,7 +192,7 @@ class Datapath(wiring.Component):
             first = (self.acc_op == AccOp.LOAD) | ~counts
             m.d.sync += row.eq(Mux(first, 0, row + 1))
         found: Value = row
-        for cycle in range(WEIGHTS + 1):
+        for cycle in range(WEIGHTS + 2):
             later = Signal.like(row, name=f"kernel_row{cycle}", reset_less=True)
             m.d.sync += later.eq(found)
             found = later
@@ -207,7 +208,7 @@ def resources(machine: Machine) -> dict[str, Structure]:
         lut={"others": others, "datapaths": 8, "kernel_rows": choice * row},
         ff={
             "others": others,
-            "weights": 2 * machine.weight_bits,
+            "weights": 3 * machine.weight_bits,
             "addresses": (WEIGHTS - 1) * address_bits(machine.weight_words),
             "flags": 6 * term_latency(machine, Opcode.MATMUL),
         },

@@ -11,6 +11,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from bitwright.hwgen.delayed import registered
 from bitwright.hwgen.isa import address_bits, program_bits
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import TABLE_ENTRIES, Machine
@@ -109,11 +110,11 @@ class HostPort(wiring.Component):
 
     Members:
         host: the request port.
-        write_*: one cycle: write `data` of that window to its `word_address`.
-        offset: slice that the host reads or writes, counted from the start of the window.
+        write_*: one cycle, after the answer: write `data` of that window to its `word_address`.
+        offset: slice that the host writes, counted from the start of the window.
         early, word: what the host wrote to the slices of a word before the last, and to the last.
             Of a memory with fewer slices than others they are the end of `early`.
-        output_data: the output word at `word_address(Window.OUTPUT)`, a cycle later.
+        output_address, output_data: of an output word that the host reads, two cycles later.
         run, commit, release: CONTROL bit 0; one cycle each for the two writes.
         busy, input_full, output_full, cycles, inferences: what the registers show.
         failed, ended: with external memory, too.
@@ -144,6 +145,7 @@ class HostPort(wiring.Component):
                 "offset": Out(self._offset_bits),
                 "early": Out(DATA_BITS * max(self._early_slices(), 1)),
                 "word": Out(self._word_bits),
+                "output_address": Out(address_bits(memories[Window.OUTPUT].depth)),
                 "output_data": In(memories[Window.OUTPUT].width),
                 "run": Out(1),
                 "commit": Out(1),
@@ -165,8 +167,12 @@ class HostPort(wiring.Component):
         return max(memory.slices for memory in self._memories.values()) - 1
 
     def word_address(self, window: Window) -> Value:
+        """Where the word is written into the memory of `window`."""
+        return self._row(self.offset, window)
+
+    def _row(self, offset: Value, window: Window) -> Value:
         memory = self._memories[window]
-        return self.offset[memory.slice_bits :][: address_bits(memory.depth)]
+        return offset[memory.slice_bits :][: address_bits(memory.depth)]
 
     def data(self, window: Window) -> Value:
         """The word that is written into the memory of `window`."""
@@ -202,14 +208,15 @@ class HostPort(wiring.Component):
         unused = Signal(name="unused_request_bits")
         m.d.comb += unused.eq(Cat(address[:2], word[self._word_bits :]).any())
 
-        # What a write does is chosen while it is accepted, so that it can be done at once.
+        # What a write does is chosen while it is answered, and done in the cycle after: the bus
+        # has a whole cycle up to the registers of the request, and each memory one from its own.
         store = Signal()
-        m.d.comb += store.eq(accept & host.we)
+        m.d.comb += store.eq(serve & write)
         in_window = {
-            window: host.addr[WINDOW_SHIFT:] == window for window in (Window.CSR, *self._memories)
+            window: address[WINDOW_SHIFT:] == window for window in (Window.CSR, *self._memories)
         }
-        self._writes(m, store, in_window, host.addr[2:WINDOW_SHIFT], address, word)
-        registers = self._registers(m, store & in_window[Window.CSR], host.addr, address, word)
+        self._writes(m, store, in_window, address[2:WINDOW_SHIFT], word)
+        registers = self._registers(m, store & in_window[Window.CSR], address, word)
         output = self._output(m, address[2:WINDOW_SHIFT])
         from_output = Signal()
         m.d.sync += from_output.eq(address[WINDOW_SHIFT:] == Window.OUTPUT)
@@ -217,50 +224,48 @@ class HostPort(wiring.Component):
         return m
 
     def _writes(
-        self, m: Module, store: Value, in_window: dict[Window, Value], offset: Value,
-        address: Value, word: Value,
-    ) -> None:  # fmt: skip
+        self, m: Module, store: Value, in_window: dict[Window, Value], offset: Value, word: Value
+    ) -> None:
         written = [memory for memory in self._memories.values() if memory.window != Window.OUTPUT]
-        m.d.comb += [self.word.eq(word), self.offset.eq(address[2:WINDOW_SHIFT])]
+        m.d.comb += [
+            self.word.eq(registered(m, word[: self._word_bits], "last_word")),
+            self.offset.eq(registered(m, offset[: self._offset_bits], "write_offset")),
+        ]
         if self._early_slices():
             # A chain: each slice goes to one place, wherever it ends.
             early = Signal.like(self.early, reset_less=True)
-            is_early = Signal()
             mine = [
                 in_window[memory.window] & (offset[: memory.slice_bits] < memory.slices - 1)
                 for memory in written
                 if memory.slices > 1
             ]
             m.d.comb += self.early.eq(early)
-            m.d.sync += is_early.eq(store & Cat(mine).any())
-            with m.If(is_early):
+            with m.If(registered(m, store & Cat(mine).any(), "is_early")):
                 m.d.sync += early.eq(Cat(early[DATA_BITS:], word))
         for memory in written:
-            enable = getattr(self, f"write_{memory.window.name.lower()}")
+            name = f"write_{memory.window.name.lower()}"
             row = offset[memory.slice_bits :]
             last = Const(1)
             if memory.slices > 1:
                 last = offset[: memory.slice_bits] == memory.slices - 1
             inside = ~row[address_bits(memory.depth) :].any()
-            m.d.sync += enable.eq(store & in_window[memory.window] & last & inside)
+            enable = registered(m, store & in_window[memory.window] & last & inside, f"{name}_now")
+            m.d.comb += getattr(self, name).eq(enable)
 
-    def _output(self, m: Module, address: Value) -> Value:
+    def _output(self, m: Module, offset: Value) -> Value:
         memory = self._memories[Window.OUTPUT]
-        taken = Signal(memory.width, reset_less=True)
-        m.d.sync += taken.eq(self.output_data)
+        m.d.comb += self.output_address.eq(self._row(offset, Window.OUTPUT))
         chosen = Signal(min(memory.width, DATA_BITS), reset_less=True)
         if memory.slices == 1:
-            m.d.sync += chosen.eq(taken)
+            m.d.sync += chosen.eq(self.output_data)
             return chosen
-        with m.Switch(address[: memory.slice_bits]):
+        with m.Switch(offset[: memory.slice_bits]):
             for number in range(memory.slices):
                 with m.Case(number):
-                    m.d.sync += chosen.eq(taken.word_select(number, DATA_BITS))
+                    m.d.sync += chosen.eq(self.output_data.word_select(number, DATA_BITS))
         return chosen
 
-    def _registers(
-        self, m: Module, store: Value, request: Value, address: Value, word: Value
-    ) -> Value:
+    def _registers(self, m: Module, store: Value, address: Value, word: Value) -> Value:
         """What the register at `address` shows, two cycles later; 0 elsewhere."""
         failed = self.failed if self._external else Const(0, 1)
         shows: dict[Register, Value] = {
@@ -286,7 +291,7 @@ class HostPort(wiring.Component):
 
         written = {register: Signal(name=f"writes_{register.name.lower()}") for register in stores}
         for register, pulse in written.items():
-            m.d.sync += pulse.eq(store & (request[2:WINDOW_SHIFT] == register >> 2))
+            m.d.sync += pulse.eq(store & (address[2:WINDOW_SHIFT] == register >> 2))
         with m.If(written[Register.CONTROL]):
             m.d.sync += self.run.eq(word[0])
         if self._external:
@@ -306,7 +311,6 @@ def resources(shown: Mapping[Window, HostMemory]) -> Structure:
     return Structure(
         lut={"ports": 125, "outputs": 24 * (output.slices - 1)},
         ff={
-            "ports": 130, "slices": 32 * early,
-            "outputs": output.width + min(output.width, DATA_BITS),
+            "ports": 180, "slices": 32 * early, "outputs": min(output.width, DATA_BITS),
         },
     )  # fmt: skip

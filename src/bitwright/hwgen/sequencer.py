@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from bitwright.hwgen import fused_add
+from bitwright.hwgen.delayed import registered
 from bitwright.hwgen.isa import (
     BASIC,
     COMPUTE,
@@ -72,11 +73,10 @@ class Fetch(wiring.Component):
         m = Module()
         adds = self.machine.fused_adds
         count = Signal(range(len(_fields(self.machine))))
-        following = Signal.like(count)
-        store = Signal()  # the word that comes after the next is number `following` of the fields
+        store = Signal()  # the word that comes after the next is a field: number `count` by then
         data = Signal.like(self.data, name="word", reset_less=True)
         m.d.sync += data.eq(self.data)
-        self._chains(m, data, following, store)
+        self._chains(m, data, count, store)
         # A word is here two cycles after its address, which runs ahead. That of an opcode has
         # stood since the cycle before `read`.
         with m.FSM():
@@ -102,8 +102,7 @@ class Fetch(wiring.Component):
                         m.d.sync += self.address.eq(0)
                         m.next = "restart"
             with m.State("fields"):
-                m.d.comb += following.eq(count + 1)
-                m.d.sync += count.eq(following)
+                m.d.sync += count.eq(count + 1)
                 last: Value = count == len(FIELDS) - 1
                 if adds:
                     all_last = count == len(_fields(self.machine)) - 1
@@ -121,20 +120,19 @@ class Fetch(wiring.Component):
                     m.next = "read"
         return m
 
-    def _chains(self, m: Module, data: Signal, following: Signal, store: Signal) -> None:
+    def _chains(self, m: Module, data: Signal, count: Signal, store: Signal) -> None:
         chains: dict[tuple[tuple[int, int], bool], list[str]] = {}
         for name, kept in kept_bits(self.machine).items():
             chains.setdefault((kept, name in ADD_FIELD_NAMES), []).append(name)
         positions = {item.name: number for number, item in enumerate(_fields(self.machine))}
-        position, stored = Signal.like(following), Signal()
-        m.d.sync += [position.eq(following), stored.eq(store)]
+        stored = registered(m, store, "stored")
         for ((offset, bits), added), names in chains.items():
             if not bits:
                 continue
             kind = "_added" if added else ""
             here = Signal(name=f"is_{bits}_bits_from_{offset}{kind}", reset_less=True)
             m.d.sync += here.eq(0)
-            with m.Switch(position):
+            with m.Switch(count):
                 with m.Case(*(positions[name] for name in names)):
                     m.d.sync += here.eq(stored)
             stages = [Signal(bits, name=f"next_{name}", reset_less=True) for name in names]

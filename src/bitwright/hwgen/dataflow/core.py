@@ -12,6 +12,7 @@ from bitwright.hwgen.dataflow.ring import Banks
 from bitwright.hwgen.dataflow.schedule import Schedule, schedule
 from bitwright.hwgen.dataflow.source import Source
 from bitwright.hwgen.dataflow.unit import StageUnit
+from bitwright.hwgen.delayed import registered
 from bitwright.hwgen.host import HostMemory, HostPort, HostSignature
 from bitwright.ir.dataflow import Pipeline
 from bitwright.targets.host_interface import Window
@@ -111,6 +112,7 @@ class DataflowCore(wiring.Component):
             m.d.sync += address.eq(0)
         with m.Elif(valid):
             m.d.sync += address.eq(Mux(last, 0, address + 1))
+        read = registered(m, ram.read_data, "output_word")
         m.d.comb += [
             ring.run.eq(port.run),
             ring.start.eq(source.start),
@@ -120,8 +122,8 @@ class DataflowCore(wiring.Component):
             ram.write_enable.eq(valid & port.run),
             ram.write_address.eq(Cat(ring.write_bank, address)),
             ram.write_data.eq(word),
-            ram.read_address.eq(Cat(ring.read_bank, port.word_address(Window.OUTPUT))),
-            port.output_data.eq(host_words.to_host(tensor, ram.read_data)),
+            ram.read_address.eq(Cat(ring.read_bank, port.output_address)),
+            port.output_data.eq(host_words.to_host(tensor, read)),
             port.output_full.eq(ring.shown),
             port.busy.eq(ring.busy),
             port.cycles.eq(ring.cycles),
