@@ -80,6 +80,10 @@ def test_host_port(prove) -> None:
             claim="a request is answered once, in its time; a write reaches its memory once",
             spec=port,
             depth=8,
+            invariants=(
+                "(=> [spec.port.serve] (= [spec.request_offered] (concat [spec.port.asked_word] "
+                "[spec.port.asked_address] (ite [spec.port.asked_write] #b1 #b0))))",
+            ),
         ),
         *refuted(
             port,

@@ -187,9 +187,9 @@ class HostPort(wiring.Component):
             Signal(name=name)
             for name in ("free", "accept", "serve", "reading", "taking", "choosing")
         )
-        address = Signal(ADDRESS_BITS, reset_less=True)
-        word = Signal(DATA_BITS, reset_less=True)
-        write = Signal(reset_less=True)
+        address = Signal(ADDRESS_BITS, name="asked_address", reset_less=True)
+        word = Signal(DATA_BITS, name="asked_word", reset_less=True)
+        write = Signal(name="asked_write", reset_less=True)
         # A write is acknowledged while it is served; a read four cycles later: after the memory,
         # its register and the choice of a slice. The request holds still until then.
         m.d.comb += [
