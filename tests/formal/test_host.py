@@ -1,14 +1,16 @@
-"""The host port: a request is answered once, in its stated time, and reaches its memory once, in
-the cycle after its answer."""
+"""The host port: a request is answered once, in its stated time, and reaches its memory once, two
+cycles after its answer."""
 
 from amaranth.hdl import Assert, Assume, Cat, Elaboratable, Module, Mux, Signal
 from proof import Proof, refuted
 from tokens import free, held
 
+from bitwright.hwgen.delayed import delayed
 from bitwright.hwgen.host import HostMemory, HostPort
 from bitwright.targets.host_interface import WINDOW_SHIFT, Window
 
 WRITE_CYCLES, READ_CYCLES = 2, 6
+DONE = 2  # cycles from the answer of a write until it is done
 MEMORIES = {
     Window.PARAMS: HostMemory(Window.PARAMS, 72, 3),
     Window.TABLES: HostMemory(Window.TABLES, 40, 2),
@@ -33,25 +35,21 @@ class Requests(Elaboratable):
         request = Cat(host.we, host.addr, host.wdata)
         m.d.comb += Assume(held(m, valid=host.stb, ready=host.ack, payload=request, name="request"))
         cycles, early = Signal(range(READ_CYCLES + 1)), Signal(64)
-        answered, offset, word = Signal(), Signal(WINDOW_SHIFT - 2), Signal(32)
-        window_number = Signal(len(host.addr) - WINDOW_SHIFT)
         m.d.sync += cycles.eq(Mux(host.stb & ~host.ack, cycles + 1, 0))
         due = Mux(host.we, WRITE_CYCLES, READ_CYCLES)
         m.d.comb += [
             Assert(host.ack == (host.stb & (cycles + 1 == due))),
             Assert(cycles < due),
         ]
-        m.d.sync += [
-            answered.eq(host.ack & host.we),
-            window_number.eq(host.addr[WINDOW_SHIFT:]),
-            offset.eq(host.addr[2:WINDOW_SHIFT]),
-            word.eq(host.wdata),
-        ]
+        answered = delayed(m, host.ack & host.we, DONE, "answered")
+        address = delayed(m, host.addr, DONE, "address").as_unsigned()
+        word = delayed(m, host.wdata, DONE, "written_word")
+        offset = address[2:WINDOW_SHIFT]
         m.d.comb += Assert(port.early == early)
         for window, memory in MEMORIES.items():
             if window == Window.OUTPUT:
                 continue
-            last = answered & (window_number == window)
+            last = answered & (address[WINDOW_SHIFT:] == window)
             part, row = offset[: memory.slice_bits], offset[memory.slice_bits :]
             data = word
             if memory.slices > 1:
@@ -90,6 +88,10 @@ def test_host_port(prove) -> None:
             HostPort,
             12,
             ("answers late", "(accept & host.we) | choosing", "(serve & host.we) | choosing"),
-            ("writes twice", "store.eq(serve & write)", "store.eq((accept | serve) & write)"),
+            (
+                "writes twice",
+                "registered(m, serve & write,",
+                "registered(m, (accept | serve) & write,",
+            ),
         ),
     )

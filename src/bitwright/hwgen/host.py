@@ -110,7 +110,7 @@ class HostPort(wiring.Component):
 
     Members:
         host: the request port.
-        write_*: one cycle, after the answer: write `data` of that window to its `word_address`.
+        write_*: one cycle, two after the answer: write `data` of that window to its `word_address`.
         offset: slice that the host writes, counted from the start of the window.
         early, word: what the host wrote to the slices of a word before the last, and to the last.
             Of a memory with fewer slices than others they are the end of `early`.
@@ -208,24 +208,21 @@ class HostPort(wiring.Component):
         unused = Signal(name="unused_request_bits")
         m.d.comb += unused.eq(Cat(address[:2], word[self._word_bits :]).any())
 
-        # What a write does is chosen while it is answered, and done in the cycle after: the bus
-        # has a whole cycle up to the registers of the request, and each memory one from its own.
-        store = Signal()
-        m.d.comb += store.eq(serve & write)
-        in_window = {
-            window: address[WINDOW_SHIFT:] == window for window in (Window.CSR, *self._memories)
-        }
-        self._writes(m, store, in_window, address[2:WINDOW_SHIFT], word)
-        registers = self._registers(m, store & in_window[Window.CSR], address, word)
+        # The bus is in a corner of the device, and the memories are everywhere: a write goes one
+        # cycle towards them, has one to choose what it does, and does it in the one after that.
+        place = registered(m, address[2:], "write_address")
+        store = registered(m, serve & write, "store")
+        self._writes(m, store, place, registered(m, word, "write_word"))
+        registers = self._registers(m, serve & write, address, word)
         output = self._output(m, address[2:WINDOW_SHIFT])
         from_output = Signal()
         m.d.sync += from_output.eq(address[WINDOW_SHIFT:] == Window.OUTPUT)
         m.d.sync += host.rdata.eq(Mux(from_output, output, registers))
         return m
 
-    def _writes(
-        self, m: Module, store: Value, in_window: dict[Window, Value], offset: Value, word: Value
-    ) -> None:
+    def _writes(self, m: Module, store: Value, place: Value, word: Value) -> None:
+        offset = place[: WINDOW_SHIFT - 2]
+        in_window = {window: place[WINDOW_SHIFT - 2 :] == window for window in self._memories}
         written = [memory for memory in self._memories.values() if memory.window != Window.OUTPUT]
         m.d.comb += [
             self.word.eq(registered(m, word[: self._word_bits], "last_word")),
@@ -267,11 +264,13 @@ class HostPort(wiring.Component):
 
     def _registers(self, m: Module, store: Value, address: Value, word: Value) -> Value:
         """What the register at `address` shows, two cycles later; 0 elsewhere."""
+        run = Signal(name="control_run")
+        m.d.sync += self.run.eq(run)  # which goes everywhere
         failed = self.failed if self._external else Const(0, 1)
         shows: dict[Register, Value] = {
             Register.ID: Const(MACHINE_ID, DATA_BITS),
             Register.MACHINE_HASH: Const(self._fingerprint, DATA_BITS),
-            Register.CONTROL: self.run,
+            Register.CONTROL: run,
             Register.STATUS: Cat(self.busy, failed, self.input_full, self.output_full),
             Register.CYCLES: self.cycles,
             Register.INFERENCES: self.inferences,
@@ -291,9 +290,9 @@ class HostPort(wiring.Component):
 
         written = {register: Signal(name=f"writes_{register.name.lower()}") for register in stores}
         for register, pulse in written.items():
-            m.d.sync += pulse.eq(store & (address[2:WINDOW_SHIFT] == register >> 2))
+            m.d.sync += pulse.eq(store & (address[2:] == register >> 2))
         with m.If(written[Register.CONTROL]):
-            m.d.sync += self.run.eq(word[0])
+            m.d.sync += run.eq(word[0])
         if self._external:
             with m.If(written[Register.MEMORY_BASE]):
                 m.d.sync += self.memory_base.eq(word[2:])
@@ -311,6 +310,6 @@ def resources(shown: Mapping[Window, HostMemory]) -> Structure:
     return Structure(
         lut={"ports": 125, "outputs": 24 * (output.slices - 1)},
         ff={
-            "ports": 180, "slices": 32 * early, "outputs": min(output.width, DATA_BITS),
+            "ports": 235, "slices": 32 * early, "outputs": min(output.width, DATA_BITS),
         },
     )  # fmt: skip

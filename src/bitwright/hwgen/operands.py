@@ -1,10 +1,10 @@
 """The words that a step reads: one for each pixel of a tile, out of banked memories."""
 
-from amaranth.hdl import Array, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from bitwright.hwgen.delayed import registered
+from bitwright.hwgen.delayed import delayed, registered
 from bitwright.hwgen.isa import address_bits, coordinate_bits, field_layout
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import Machine
@@ -99,19 +99,15 @@ class Operands(wiring.Component):
         self, m: Module, pixel: int, place: Signal, outside: Signal, read: list[Signal]
     ) -> None:
         machine = self.machine
-        bank: Value = place[: self._bank_bits]
-        for cycle in range(4):
-            later = Signal(self._bank_bits, name=f"bank{pixel}_{cycle}", reset_less=True)
-            m.d.sync += later.eq(bank)
-            bank = later
-        for cycle in (2, 3, 4):
-            later = Signal(name=f"outside{pixel}_{cycle}", reset_less=True)
-            m.d.sync += later.eq(outside)
-            outside = later
-        pad = self.fields.pad_value.as_unsigned().replicate(machine.lanes)
-        word = Signal(machine.activation_bits, name=f"word{pixel}", reset_less=True)
-        m.d.sync += word.eq(Mux(outside, pad, Array(read)[bank]))
-        m.d.comb += self.words[pixel].eq(word)
+        bank = delayed(m, place[: self._bank_bits], 3, f"bank{pixel}")
+        outside = delayed(m, outside, 2, f"outside{pixel}")
+        # A sum of products: two tables one behind the other, where a choice by number takes five.
+        pad = Mux(outside, self.fields.pad_value.as_unsigned(), 0)
+        chosen: Value = registered(m, pad, f"pad{pixel}").replicate(machine.lanes)
+        for number, answer in enumerate(read):
+            here = registered(m, (bank == number) & ~outside, f"reads{pixel}_{number}")
+            chosen |= answer & here.replicate(machine.activation_bits)
+        m.d.comb += self.words[pixel].eq(registered(m, chosen, f"word{pixel}"))
 
     def _read(self, m: Module) -> list[Signal]:
         """The answers of the banks, two registers later, of the memory that the step reads.
@@ -150,8 +146,7 @@ def resources(machine: Machine) -> Structure:
             "places": (pixels - 1) * (source + column),
             "rows": banks * (pixels - 1) * (row + 2),
             "reads": banks * word,
-            "words": 2 * pixels * word,
-            "choices": pixels * word * -(-2 * (banks - 1) // 3),
+            "choices": pixels * (banks + word * -(-2 * banks // 3)),
         },
         ff={
             "others": others,
@@ -159,5 +154,6 @@ def resources(machine: Machine) -> Structure:
             "multiples": (pixels - 1) * source,
             "rows": banks * row,
             "words": (pixels + 3 * banks) * word,
+            "choices": pixels * (banks + 8),
         },
     )

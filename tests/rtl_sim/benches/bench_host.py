@@ -33,9 +33,9 @@ class Model:
 
 async def watch(pins: Pins, seen: Model, output: list[int]) -> None:
     """Keeps what the write ports carry; is the output memory."""
-    data = 0
+    read, taken = 0, 0
     while True:
-        pins["output_data"] = data
+        pins["output_data"] = taken
         await pins.settled()
         for window in WRITABLE:
             if pins[f"write_{window.name.lower()}"]:
@@ -47,8 +47,8 @@ async def watch(pins: Pins, seen: Model, output: list[int]) -> None:
         seen.commits += pins["commit"]
         seen.releases += pins["release"]
         seen.run = pins["run"]
-        row = pins["offset"] // MEMORIES[Window.OUTPUT].stride
-        data = output[row] if row < len(output) else random.getrandbits(8)
+        row = pins["output_address"]
+        read, taken = output[row] if row < len(output) else random.getrandbits(8), read
         await pins.edge()
 
 
@@ -121,7 +121,7 @@ async def accesses(dut: object) -> None:
             register = random.choice(list(Register))
             assert await access(pins, register, None) == values.get(register, 0)
         pins["host_stb"] = 0
-        for _ in range(2):
+        for _ in range(4):
             await pins.edge()
         assert seen == expected
     for window in (Window.PROGRAM, Window.WEIGHTS, Window.INPUT):

@@ -30,11 +30,12 @@ async def rows(dut: object) -> None:
                 while not chance(75):
                     pins["valid"] = 0
                     await pins.edge()
-                products = own[row][:, None] * weights[row][None]
-                pins["products"] = pack(products.ravel().tolist(), dsp.PRODUCT_BITS)
                 pins["op"], pins["valid"] = AccOp.ADD if row else AccOp.LOAD, 1
                 await pins.edge()
+                products = own[row][:, None] * weights[row][None]
+                pins["products"] = pack(products.ravel().tolist(), dsp.PRODUCT_BITS)
             pins["valid"] = 0
+            await pins.edge()
             await pins.edge()
             await pins.settled()
             found += np.reshape(unpack(pins["sums"], machine.acc_bits, count * lanes),
@@ -64,7 +65,7 @@ async def maxima(dut: object) -> None:
     for cycle, word in enumerate(words):
         pins["activations"] = pack(word.ravel().tolist(), 8)
         pins["peak_valid"], pins["peak_first"] = bool(steps[cycle - 1]), steps[cycle - 1] == "first"
-        pins["valid"] = bool(steps[cycle - dsp.PRODUCTS])
+        pins["valid"] = bool(steps[cycle + 1 - dsp.PRODUCTS])
         await pins.settled()
         done = cycle - dsp.PRODUCTS - 2
         if done >= 0 and steps[done]:

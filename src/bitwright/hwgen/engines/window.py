@@ -14,6 +14,8 @@ columns, which pools of a whole image use. Otherwise row 0 alone has weights: su
 p's.
 """
 
+from collections.abc import Mapping
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -50,7 +52,7 @@ class Window(wiring.Component):
         peak_valid, peak_first: with the operands of a maximum, a cycle later.
         maximum: what is done; holds still while steps are on their way. The products of a maximum
             are 0, and but for a window those of rows 1 and 2.
-        op, valid: of the step whose products are there in this cycle; an `AccOp`.
+        op, valid: of the step whose products are there in the next cycle; an `AccOp`.
         sums: [sum][lane], two cycles after the last `op` of a tile.
     """
 
@@ -75,8 +77,18 @@ class Window(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         machine = self.machine
+        controls = {
+            name: registered(m, value, name)
+            for name, value in (
+                ("loads", self.op == AccOp.LOAD),
+                ("adds", self.op == AccOp.ADD),
+                ("moves", (self.op == AccOp.DOUBLE) | (self.op == AccOp.NEGATE)),
+                ("negates", self.op == AccOp.NEGATE),
+                ("valid", self.valid),
+            )
+        }
         for lane in range(machine.lanes):
-            control = _Control(m, self.op, self.valid, lane)
+            control = _Control(m, controls, lane)
             keeps, valid, first = (
                 registered(m, value, f"{name}{lane}{COPY_SUFFIX}")
                 for name, value in (
@@ -141,18 +153,11 @@ class Window(wiring.Component):
 class _Control:
     """A lane's own registers of what its sums do, so that none drives too many."""
 
-    def __init__(self, m: Module, op: Value, valid: Value, lane: int) -> None:
+    def __init__(self, m: Module, controls: Mapping[str, Value], lane: int) -> None:
         self.loads, self.adds, self.moves, self.negates, self.valid = (
-            Signal(name=f"{name}{lane}{COPY_SUFFIX}", reset_less=True)
+            registered(m, controls[name], f"{name}{lane}{COPY_SUFFIX}")
             for name in ("loads", "adds", "moves", "negates", "valid")
         )
-        m.d.sync += [
-            self.loads.eq(op == AccOp.LOAD),
-            self.adds.eq(op == AccOp.ADD),
-            self.moves.eq((op == AccOp.DOUBLE) | (op == AccOp.NEGATE)),
-            self.negates.eq(op == AccOp.NEGATE),
-            self.valid.eq(valid),
-        ]
 
 
 def resources(machine: Machine) -> Structure:
