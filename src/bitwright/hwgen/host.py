@@ -11,7 +11,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from bitwright.hwgen.delayed import registered
+from bitwright.hwgen.delayed import delayed
 from bitwright.hwgen.isa import address_bits, program_bits
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import TABLE_ENTRIES, Machine
@@ -208,25 +208,27 @@ class HostPort(wiring.Component):
         unused = Signal(name="unused_request_bits")
         m.d.comb += unused.eq(Cat(address[:2], word[self._word_bits :]).any())
 
-        # The bus is in a corner of the device, and the memories are everywhere: a write goes one
-        # cycle towards them, has one to choose what it does, and does it in the one after that.
-        place = registered(m, address[2:], "write_address")
-        store = registered(m, serve & write, "store")
-        self._writes(m, store, place, registered(m, word, "write_word"))
-        registers = self._registers(m, serve & write, address, word)
+        store = Signal()
+        m.d.comb += store.eq(serve & write)
+        self._writes(m, store, address, word)
+        registers = self._registers(m, store, address, word)
         output = self._output(m, address[2:WINDOW_SHIFT])
         from_output = Signal()
         m.d.sync += from_output.eq(address[WINDOW_SHIFT:] == Window.OUTPUT)
         m.d.sync += host.rdata.eq(Mux(from_output, output, registers))
         return m
 
-    def _writes(self, m: Module, store: Value, place: Value, word: Value) -> None:
-        offset = place[: WINDOW_SHIFT - 2]
-        in_window = {window: place[WINDOW_SHIFT - 2 :] == window for window in self._memories}
+    def _writes(self, m: Module, store: Value, address: Value, word: Value) -> None:
+        """What a write does is chosen while it is answered; then it goes towards the memories for a
+        cycle: the bus is in a corner of the device, and they are everywhere."""
+        offset = address[2:WINDOW_SHIFT]
+        in_window = {window: address[WINDOW_SHIFT:] == window for window in self._memories}
         written = [memory for memory in self._memories.values() if memory.window != Window.OUTPUT]
+        bits = DATA_BITS if self._early_slices() else self._word_bits
+        late = delayed(m, word[:bits], 2, "late_word")
         m.d.comb += [
-            self.word.eq(registered(m, word[: self._word_bits], "last_word")),
-            self.offset.eq(registered(m, offset[: self._offset_bits], "write_offset")),
+            self.word.eq(late[: self._word_bits]),
+            self.offset.eq(delayed(m, offset[: self._offset_bits], 2, "write_offset")),
         ]
         if self._early_slices():
             # A chain: each slice goes to one place, wherever it ends.
@@ -237,8 +239,8 @@ class HostPort(wiring.Component):
                 if memory.slices > 1
             ]
             m.d.comb += self.early.eq(early)
-            with m.If(registered(m, store & Cat(mine).any(), "is_early")):
-                m.d.sync += early.eq(Cat(early[DATA_BITS:], word))
+            with m.If(delayed(m, store & Cat(mine).any(), 2, "is_early")):
+                m.d.sync += early.eq(Cat(early[DATA_BITS:], late))
         for memory in written:
             name = f"write_{memory.window.name.lower()}"
             row = offset[memory.slice_bits :]
@@ -246,8 +248,8 @@ class HostPort(wiring.Component):
             if memory.slices > 1:
                 last = offset[: memory.slice_bits] == memory.slices - 1
             inside = ~row[address_bits(memory.depth) :].any()
-            enable = registered(m, store & in_window[memory.window] & last & inside, f"{name}_now")
-            m.d.comb += getattr(self, name).eq(enable)
+            mine = store & in_window[memory.window] & last & inside
+            m.d.comb += getattr(self, name).eq(delayed(m, mine, 2, name))
 
     def _output(self, m: Module, offset: Value) -> Value:
         memory = self._memories[Window.OUTPUT]
