@@ -27,6 +27,7 @@ from bitwright.targets.host_interface import (
 )
 
 DATA_BITS = 32
+_TO_MEMORIES = 2  # cycles from the answer of a write until it is done
 
 
 @dataclass(frozen=True)
@@ -225,10 +226,10 @@ class HostPort(wiring.Component):
         in_window = {window: address[WINDOW_SHIFT:] == window for window in self._memories}
         written = [memory for memory in self._memories.values() if memory.window != Window.OUTPUT]
         bits = DATA_BITS if self._early_slices() else self._word_bits
-        late = delayed(m, word[:bits], 2, "late_word")
+        late = delayed(m, word[:bits], _TO_MEMORIES, "late_word")
         m.d.comb += [
             self.word.eq(late[: self._word_bits]),
-            self.offset.eq(delayed(m, offset[: self._offset_bits], 2, "write_offset")),
+            self.offset.eq(delayed(m, offset[: self._offset_bits], _TO_MEMORIES, "write_offset")),
         ]
         if self._early_slices():
             # A chain: each slice goes to one place, wherever it ends.
@@ -239,7 +240,7 @@ class HostPort(wiring.Component):
                 if memory.slices > 1
             ]
             m.d.comb += self.early.eq(early)
-            with m.If(delayed(m, store & Cat(mine).any(), 2, "is_early")):
+            with m.If(delayed(m, store & Cat(mine).any(), _TO_MEMORIES, "is_early")):
                 m.d.sync += early.eq(Cat(early[DATA_BITS:], late))
         for memory in written:
             name = f"write_{memory.window.name.lower()}"
@@ -249,7 +250,7 @@ class HostPort(wiring.Component):
                 last = offset[: memory.slice_bits] == memory.slices - 1
             inside = ~row[address_bits(memory.depth) :].any()
             mine = store & in_window[memory.window] & last & inside
-            m.d.comb += getattr(self, name).eq(delayed(m, mine, 2, name))
+            m.d.comb += getattr(self, name).eq(delayed(m, mine, _TO_MEMORIES, name))
 
     def _output(self, m: Module, offset: Value) -> Value:
         memory = self._memories[Window.OUTPUT]
