@@ -125,7 +125,7 @@ class _Choices:
         """From the result of a choice to all that it is made from."""
         pins = self._cells[register]["connections"]
         (clock,), (data,), (result,) = pins["CLK"], pins["DI"], pins["Q"]
-        leaves = set(self._leaves(tables))
+        leaves = self._leaves(tables)
         for leaf in leaves:
             if (leaf, clock) not in self._later:
                 self._later[leaf, clock] = self._new_bit()
