@@ -28,7 +28,6 @@ class _Choices:
     """The work on one module, with what drives and what reads each net."""
 
     def __init__(self, module: dict[str, Any]) -> None:
-        self._module = module
         self._cells: dict[str, Cell] = module["cells"]
         self._ends = ends(module)
         self._unused = unused_bit(self._ends)
