@@ -296,6 +296,15 @@ class Report:
         }
         self.resources = replace(self.resources, **changed)
 
+    def forget_bitstream(self) -> None:
+        """Unset what synthesis, place and route and the netlist's simulation have said."""
+        kinds = vars(self.resources).items()
+        cleared = {name: replace(kind, synthesised=None, routed=None) for name, kind in kinds}
+        self.resources = Resources(**cleared)
+        self.bit_exact = replace(self.bit_exact, netlist=None)
+        self.fmax_mhz = None
+        self.files.pop("bitstream", None)
+
     def _derive_speed(self) -> None:
         """A machine's latency is cycles over clock; the transfers to and from the host overlap.
 

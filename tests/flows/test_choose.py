@@ -224,6 +224,14 @@ def test_the_machine_file_makes_the_same_machine_and_an_edited_one_another(
     assert other.weight_words > again.build.assembled.machine.weight_words
 
 
+def test_a_machine_of_multiplier_blocks_is_made_again() -> None:
+    target = get_fpga("ulx3s-85f")
+    fixed = {"engine": "dsp", "lanes": 8, "rows": 8, "pixels": 4, "weight_columns": 56}
+    machine = asdict(choose(network(), target, fixed).build.assembled.machine)
+    assert machine["weight_columns"] == 56
+    assert asdict(choose(network(), target, machine).build.assembled.machine) == machine
+
+
 def test_picture(compiled: Path) -> None:
     report = Report.load(compiled)
     text = (compiled / "choices.svg").read_text()

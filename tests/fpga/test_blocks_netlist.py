@@ -12,8 +12,8 @@ from bitwright.fpga import flow, netlist
 
 pytestmark = pytest.mark.slow
 _RTL = """
-module cells(input clk, input [255:0] stimulus, output [179:0] results);
-    reg signed [17:0] a, b, c, shared;
+module cells(input clk, input [255:0] stimulus, output [215:0] results);
+    reg signed [17:0] a, b, c, shared, turn;
     reg signed [35:0] product, sum, early, late, held, follows;
     reg enabled;
     // Registers on all sides, one of them read elsewhere, too.
@@ -29,7 +29,10 @@ module cells(input clk, input [255:0] stimulus, output [179:0] results);
         enabled <= stimulus[90]; if (enabled) held <= b * c;
         follows <= held[17:0] * b;
     end
-    assign results = {follows, held, late, sum, product};
+    // A register behind its block and before it goes before it.
+    wire signed [35:0] around = turn * b;
+    always @(posedge clk) turn <= {around[8:0], stimulus[99:91]};
+    assign results = {18'b0, turn, follows, held, late, sum, product};
 endmodule
 """
 
@@ -43,9 +46,9 @@ def test_registers_go_into_blocks(tmp_path: Path, bench) -> None:
     blocks = [
         cell["parameters"] for cell in module["cells"].values() if cell["type"] == "MULT18X18D"
     ]
-    assert len(blocks) == report.cells["MULT18X18D"] == 6
+    assert len(blocks) == report.cells["MULT18X18D"] == 7
     # Not of `follows`, that has an operand with an enable; of `early` and `late` one has both.
-    assert sum(block.get("REG_INPUTA_CLK") == "CLK0" for block in blocks) in (4, 5)
+    assert sum(block.get("REG_INPUTA_CLK") == "CLK0" for block in blocks) in (5, 6)
     assert sum(block.get("REG_OUTPUT_CLK") == "CLK0" for block in blocks) == 2
     left = {
         name
@@ -56,7 +59,7 @@ def test_registers_go_into_blocks(tmp_path: Path, bench) -> None:
     assert {"b", "shared", "sum", "enabled", "held", "follows"} <= left
     assert not {"a", "early", "product"} & left
     sources = netlist.simulation_sources(report, target)
-    assert bench(_RTL, sources, "cells", 5, cycles=100_000) == set()
+    assert bench(_RTL, sources, "cells", 6, cycles=100_000) == set()
 
 
 _MEMORIES = """
@@ -77,10 +80,11 @@ module cells(input clk, input [255:0] stimulus, output [179:0] results);
     (* ram_style = "block", no_rw_check *) reg [8:0] partly [0:4095];
     (* ram_style = "block", no_rw_check *) reg [8:0] kept [0:2047];
     (* ram_style = "block", no_rw_check *) reg [8:0] shared [0:2047];
+    (* ram_style = "block", no_rw_check *) reg [8:0] falling [0:2047];
     initial begin
         for (i = 0; i < 2048; i = i + 1) begin narrow[i] = i; kept[i] = 3 * i; shared[i] = ~i; end
         for (i = 0; i < 512; i = i + 1) wide[i] = 7777 * i;
-        for (i = 0; i < 2048; i = i + 1) masked[i] = 99 * i;
+        for (i = 0; i < 2048; i = i + 1) begin masked[i] = 99 * i; falling[i] = 5 * i; end
         for (i = 0; i < 4096; i = i + 1) begin deep[i] = 55 * i; partly[i] = 33 * i; end
     end
     wire [8:0] row_read = {read[10], read[7:0]}, row_write = {write[10], write[7:0]};
@@ -96,7 +100,7 @@ module cells(input clk, input [255:0] stimulus, output [179:0] results);
     reg [29:0] wide_word, wide_later;
     reg [8:0] deep_word, deep_later, partly_word, partly_later;
     reg [17:0] masked_word, masked_later;
-    reg [8:0] kept_word, kept_later, shared_word, shared_later;
+    reg [8:0] kept_word, kept_later, shared_word, shared_later, falling_word, falling_later;
     always @(posedge clk) begin
         narrow_word <= narrow[read]; narrow_later <= narrow_word;
         wide_word <= wide[row_read]; wide_later <= wide_word;
@@ -109,8 +113,11 @@ module cells(input clk, input [255:0] stimulus, output [179:0] results);
         // A register with an enable stays, and one of a word that is read elsewhere, too.
         kept_word <= kept[read]; if (enabled) kept_later <= kept_word;
         shared_word <= shared[read]; shared_later <= shared_word;
+        falling_later <= falling_word;
     end
-    assign results = {masked_later, ~partly_word[3], partly_later,
+    // The RAM's register would have its clock.
+    always @(negedge clk) falling_word <= falling[read];
+    assign results = {falling_later, masked_later, ~partly_word[3], partly_later,
                       shared_word, shared_later, kept_later, deep_later, wide_later, narrow_later};
 endmodule
 """
@@ -131,7 +138,7 @@ def test_registers_go_into_memories(tmp_path: Path, bench) -> None:
     assert modes == {
         "narrow.0.0": one, "wide.0.0": both, "deep.0.0": one, "deep.0.1": one,
         "kept.0.0": without, "shared.0.0": without, "partly.0.0": without, "partly.0.1": without,
-        "masked.0.0": without, "masked.0.1": without,
+        "masked.0.0": without, "masked.0.1": without, "falling.0.0": without,
     }  # fmt: skip
     # What says which RAM a word is written to comes straight from a register.
     tables = {c["connections"]["Z"][0] for c in module["cells"].values() if c["type"] == "LUT4"}

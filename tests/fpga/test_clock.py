@@ -36,6 +36,14 @@ def test_plan_keeps_the_limits(name: str, asked: float) -> None:
     assert low <= detector <= high
 
 
+@pytest.mark.parametrize("asked", [33.5, 83.5, 127.25])
+def test_a_planned_clock_is_planned_again(asked: float) -> None:
+    target = targets.get_fpga("ulx3s-85f")
+    plan = plan_clock(target, asked)
+    assert plan.output_mhz != plan.output_hz / 1e6
+    assert plan_clock(target, plan.output_mhz) == plan
+
+
 def test_the_oscillator_itself_needs_no_pll() -> None:
     plan = plan_clock(targets.get_fpga("icebreaker"), 12.0)
     assert not plan.uses_pll

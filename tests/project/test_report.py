@@ -1,7 +1,7 @@
 """report.json: written, read, merged, checked and printed."""
 
 import json
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,17 @@ def test_the_document_has_every_documented_field() -> None:
     assert document["bit_exact"]["cpu"] is None
     assert document["bit_exact"]["rtl"]["exact"] is True
     assert document["bit_exact"]["netlist"]["exact"] is False
+
+
+def test_a_bitstream_is_forgotten_before_it_is_made_again() -> None:
+    report = full()
+    report.forget_bitstream()
+    assert asdict(report.resources.lut) == {
+        "predicted": 3_900, "synthesised": None, "routed": None, "available": 24_288
+    }  # fmt: skip
+    assert report.fmax_mhz is report.bit_exact.netlist is None
+    assert report.bit_exact.rtl is not None
+    assert not report.files
 
 
 def test_speed_follows_from_cycles_and_clock() -> None:

@@ -126,6 +126,8 @@ def test_a_folding_makes_the_same_machine_again(folder: Path) -> None:
             ("--style", "dataflow", "--fps", "100", "--interval", "9"),
             "--interval is 9 and --fps is 100.0; expected one of them",
         ),
+        (("--fps", "0"), "--fps is 0; expected images per second, more than 0"),
+        (("--fps", "nan"), "--fps is nan; expected images per second, more than 0"),
         (
             ("--machine", "lanes=8", "--interval", "9"),
             "--machine is {'lanes': 8} and --interval is 9; expected one of them",

@@ -1,7 +1,6 @@
 """`bitwright bitstream`: synthesis, place and route, and the bitstream."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -63,7 +62,7 @@ def bitstream(
     folder, report, program = open_fpga_build(build)
     target = get(report.target.name)
     assert isinstance(target, FpgaTarget), "the build says so"
-    mhz = clock or report.clock_mhz
+    mhz = report.clock_mhz if clock is None else clock
     assert mhz is not None, "a build for an FPGA has a clock"
     image = _streaming(program.accelerator)
     sdram = None if image is None else _memory(folder, target, image)
@@ -75,6 +74,9 @@ def bitstream(
         folder, program.accelerator.core(), clock_hz=plan.output_hz, baud=target.uart_baud,
         sdram=sdram,
     )  # fmt: skip
+    report.forget_bitstream()
+    report.set_clock(plan.output_mhz)
+    report.save(build)
     made = build_bitstream(
         rtl, target, folder.fpga, seed=seed, attempts=attempts, clock_mhz=mhz,
         memory=sdram is not None,
@@ -87,7 +89,6 @@ def bitstream(
     report.seeds["place and route"] = made.seed
     report.seconds.update(made.seconds)
     report.files["bitstream"] = str(made.bitstream.relative_to(build))
-    report.bit_exact = replace(report.bit_exact, netlist=None)
     report.save(build)
     if not made.timing_met:
         again = "run" if sdram is None else "compile"

@@ -1,6 +1,7 @@
 """`bitwright compile`: a model file to a build folder."""
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -63,6 +64,12 @@ class AlreadyQuantized(BitwrightError):
 
 class NotForStyle(BitwrightError):
     """An option of another style than the one that is compiled for."""
+
+    exit_code = 2
+
+
+class NoRate(BitwrightError):
+    """Images per second that are no number of them."""
 
     exit_code = 2
 
@@ -178,6 +185,8 @@ def compile_model(
                 "or compile for cpu"
             )
         _check_style(style, machine=machine, folding=folding, interval=interval, fps=fps)
+        if fps is not None and not 0 < fps < math.inf:
+            raise NoRate(f"--fps is {fps:g}; expected images per second, more than 0")
     if isinstance(machine, Path):
         machine = machine_file.load(machine)
     parameters = machine_file.checked(machine or {})
@@ -232,7 +241,7 @@ def compile_model(
             )  # fmt: skip
         else:
             assert isinstance(device, FpgaTarget), "there are two kinds of targets"
-            made.set_clock(plan_clock(device, clock).output_hz / 1e6)
+            made.set_clock(plan_clock(device, clock).output_mhz)
             if fps is not None:
                 assert made.clock_mhz is not None, "just set"
                 interval = max(1, int(1e6 * made.clock_mhz / fps))

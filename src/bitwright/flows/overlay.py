@@ -112,7 +112,8 @@ class OverlayMaker:
         """See `Maker`."""
         least: dict[str, Any] = dict.fromkeys(DEPTHS, 2)
         least |= dict.fromkeys(_REQUANT, 1) | {"acc_bits": MIN_ACC_BITS}
-        given: dict[str, Any] = {**self._fixed, **array._asdict(), "multiplier_blocks": 0}
+        given: dict[str, Any] = {**self._fixed, **array._asdict()}
+        given |= {"multiplier_blocks": 0, "weight_columns": 0}
         if array.engine != DSP:
             given["requant_pixels"] = 1
         if self._streams:

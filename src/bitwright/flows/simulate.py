@@ -46,7 +46,7 @@ SERIAL_SILENCE_BYTES = 64
 RESET_CYCLES = 64  # the board's reset chain, and some
 
 
-class NotForFpga(BitwrightError):
+class NoMachine(BitwrightError):
     """A build folder without a machine."""
 
     exit_code = 5
@@ -122,11 +122,11 @@ def open_fpga_build(build: Path) -> tuple[BuildFolder, Report, Program]:
 
     Raises:
         NotABuildFolder: no report there.
-        NotForFpga: a build for a processor.
+        NoMachine: a build for a processor.
     """
     report = Report.load(build)
     if report.target.kind != "fpga":
-        raise NotForFpga(
+        raise NoMachine(
             f"Build {build} is for the target {report.target.name!r}, which has no machine to "
             "simulate or synthesise; compile with an FPGA target (`bitwright targets` lists them)"
         )

@@ -23,7 +23,8 @@ def absorb(netlist: Path) -> int:
 
     Both operands of a multiplier together, where every bit is constant 0 or comes from a flip-flop;
     a product, and what a port of a RAM reads, where each of its bits goes to one flip-flop and
-    nowhere else; in deep memories that is after `choices.turn_round`. Flip-flops with a reset or an
+    nowhere else; in deep memories that is after `choices.turn_round`. A flip-flop between a
+    product and an operand of the same multiplier goes to the operand. Flip-flops with a reset or an
     enable stay.
 
     Returns:
@@ -59,6 +60,8 @@ def _absorb(module: dict[str, Any]) -> int:
         ]
         before = _flip_flops(cells, [by_result.get(pins[pin][0]) for pin in operands])
         after = _only_readers(cells, [pins[pin][0] for pin in product], by_data, count)
+        if set(before) & set(after):
+            after = []
         clocks = {plain[name]["connections"]["CLK"][0] for name in (*before, *after)}
         if not before or len(clocks) != 1:
             continue
@@ -99,7 +102,12 @@ def _register_reads(
     registers = _only_readers(cells, [pins[pin][0] for pin in outputs], by_data, count)
     clocks = {cells[name]["connections"]["CLK"][0] for name in registers}
     resets = [pins[f"RST{port}"] for port in ports]
-    if clocks != {pins[f"CLK{port}"][0] for port in ports} or resets != [["0"]] * len(ports):
+    rising = all(memory["parameters"][f"CLK{port}MUX"] == f"CLK{port}" for port in ports)
+    if (
+        clocks != {pins[f"CLK{port}"][0] for port in ports}
+        or resets != [["0"]] * len(ports)
+        or not rising
+    ):
         return
     for port in ports:
         memory["parameters"][f"REGMODE_{port}"] = "OUTREG"

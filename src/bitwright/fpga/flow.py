@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,6 +47,9 @@ _PACKER = {"ecp5": "ecppack", "ice40": "icepack"}
 _SUFFIX = {"ecp5": "bit", "ice40": "bin"}
 _SYNTHESIS_STEPS = {"ecp5": 3, "ice40": 2}
 _LOG_TAIL_LINES = 15
+_TIMING_WEIGHT = 30
+"""Weight of a critical wire in placement, against 1 of one that has all the time; nextpnr says 10,
+and leaves registers of a chain at one of its ends, with a wire through the whole device behind."""
 
 
 def synthesise(
@@ -100,6 +103,8 @@ def build_bitstream(
     `UnwritableFolder`. A clock that is too fast for the routed design is no error: see
     `timing_met` of the report.
     """
+    if attempts < 1:
+        raise ValueError(f"attempts is {attempts}; expected 1 or more")
     sources = sorted(rtl_folder.glob("*.v"))
     if not sources:
         raise MissingRtl(rtl_folder)
@@ -148,37 +153,41 @@ def _synthesise(
     # Deferred: a module is elaborated with the parameters it is used with, not with its defaults.
     define = f"-D BITWRIGHT_{target.family.upper()}"
     reads = [f'read_verilog {define} -defer "{runner.relative(path)}"' for path in rtl_files]
+    netlist, verilog = (runner.folder / f"netlist.{suffix}" for suffix in ("json", "v"))
+    partial = netlist.with_name(partial_name(netlist.name))
+    for stale in (netlist, verilog, runner.folder / "statistics.json"):
+        stale.unlink(missing_ok=True)
     runner.yosys(
         "synthesis",
         [
             *reads,
             SYNTHESIS[target.family].format(top=top),
-            f"write_json {partial_name('netlist.json')}",
+            f"write_json {partial.name}",
             f"tee -q -o {partial_name('statistics.json')} stat -json",
         ],
-        results=["netlist.json", "statistics.json"],
+        results=["statistics.json"],
     )
     if target.family == "ecp5":
-        carry.trim(runner.folder / "netlist.json")
-        blocks.absorb(runner.folder / "netlist.json")
+        carry.trim(partial)
+        blocks.absorb(partial)
         with runner.step("sites of blocks"):
-            sites.assign(runner.folder / "netlist.json", target.device_option)
+            sites.assign(partial, target.device_option)
     runner.yosys(
         "netlist",
-        ["read_json netlist.json", f"write_verilog -noattr {partial_name('netlist.v')}"],
-        results=["netlist.v"],
+        [f"read_json {partial.name}", f"write_verilog -noattr {partial_name(verilog.name)}"],
+        results=[verilog.name],
     )
     # An output that is not connected comes back as one that is connected to a constant.
-    verilog = (runner.folder / "netlist.v").read_text()
-    runner.write("netlist.v", verilog.replace(".COUT(1'hx)", ".COUT()"))
+    runner.write(verilog.name, verilog.read_text().replace(".COUT(1'hx)", ".COUT()"))
+    partial.replace(netlist)
     cells = read_cells(runner.folder / "statistics.json")
     return SynthesisReport(
         target=target.name,
         top=top,
         resources=synthesised_resources(target.family, cells),
         cells=cells,
-        netlist_json=runner.folder / "netlist.json",
-        netlist_verilog=runner.folder / "netlist.v",
+        netlist_json=netlist,
+        netlist_verilog=verilog,
         tools=dict(runner.tools),
         seconds=dict(runner.seconds),
     )
@@ -197,6 +206,7 @@ def _place_and_route(runner: "_Runner", target: FpgaTarget, seed: int) -> tuple[
     ]  # fmt: skip
     if target.family == "ecp5":
         arguments += ["--speed", target.speed_grade, "--lpf", file_name(target)]
+        arguments += ["--placer-heap-timingweight", str(_TIMING_WEIGHT)]
         arguments += ["--textcfg", partial_name(layout)]
     else:
         arguments += ["--pcf", file_name(target), "--asc", partial_name(layout)]
@@ -272,7 +282,6 @@ class _Runner:
         arguments: Sequence[str],
         *,
         results: Sequence[str],
-        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Run one program; its `results` get their final names if it succeeds."""
         tool = tools.find(name)
@@ -285,7 +294,6 @@ class _Runner:
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(environment or {})},
                 check=False,
             )
         missing = [n for n in results if not (self.folder / partial_name(n)).exists()]

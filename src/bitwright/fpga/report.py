@@ -72,8 +72,9 @@ class SynthesisReport:
     Attributes:
         target: name of the target.
         top: name of the top module.
-        resources: what the design needs.
-        cells: netlist cells by type.
+        resources: what synthesis counts; registers that go into blocks are in it, and what trimmed
+            carry chains and copies add is not.
+        cells: by type, of the same count.
         netlist_json: the netlist for place and route.
         netlist_verilog: the same netlist for simulation.
         tools: version text by program.

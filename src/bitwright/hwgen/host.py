@@ -14,7 +14,7 @@ from amaranth.lib.wiring import In, Out
 from bitwright.hwgen.delayed import delayed
 from bitwright.hwgen.isa import address_bits, program_bits
 from bitwright.hwgen.structure import Structure
-from bitwright.ir.machine import TABLE_ENTRIES, Machine
+from bitwright.ir.machine import TABLE_ENTRIES, Machine, MachineError
 from bitwright.targets.host_interface import (
     ADDRESS_BITS,
     MACHINE_ID,
@@ -58,7 +58,11 @@ class HostMemory:
 
 
 def memories(machine: Machine) -> dict[Window, HostMemory]:
-    """The memories behind the windows; tables only where the machine has some."""
+    """The memories behind the windows; tables only where the machine has some.
+
+    Raises:
+        MachineError: one is larger than its window.
+    """
     shapes = {
         Window.PROGRAM: (program_bits(machine), machine.program_words),
         Window.WEIGHTS: (machine.weight_bits, machine.weight_words),
@@ -69,11 +73,19 @@ def memories(machine: Machine) -> dict[Window, HostMemory]:
     }
     if machine.streams:
         del shapes[Window.WEIGHTS]
-    return {
+    found = {
         window: HostMemory(window, width, depth)
         for window, (width, depth) in shapes.items()
         if depth
     }
+    for window, memory in found.items():
+        if memory.address(memory.depth) > (window + 1) << WINDOW_SHIFT:
+            raise MachineError(
+                f"The machine's {window.name.lower()} memory has {memory.depth} words of "
+                f"{memory.width} bits; expected at most {(1 << WINDOW_SHIFT) // memory.stride // 4}"
+                ", as many as the host has addresses for"
+            )
+    return found
 
 
 class HostSignature(wiring.Signature):
