@@ -83,6 +83,7 @@ def test_the_machine_is_the_reference_to_the_cycle(folder: Path) -> None:
     rtl = report["bit_exact"]["rtl"]  # pyright: ignore
     assert (rtl["samples"], rtl["mismatches"]) == (8, 0)
     assert report["cycles"]["simulated"] == report["cycles"]["predicted"]  # pyright: ignore
+    assert report["cycles"]["interval"] == report["candidates"][0]["interval"]  # pyright: ignore
     kinds = [stage["kind"] for stage in report["stages"]]  # pyright: ignore
     assert kinds == ["matrix", "channelwise", "matrix", "add", "channelwise", "matrix"]
 

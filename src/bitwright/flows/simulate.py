@@ -37,7 +37,7 @@ from bitwright.ir import graph, reference, serialize
 from bitwright.ir.types import shape_of
 from bitwright.progress import ProgressCallback, silent
 from bitwright.report import Report
-from bitwright.rtl_sim.begins import read_begins, write_monitor
+from bitwright.rtl_sim.begins import interval, read_begins, write_monitor
 from bitwright.rtl_sim.bus import VerilatorBus, VerilatorSerial, Waves
 from bitwright.rtl_sim.verilate import Pins, PortKind, build_simulator
 from bitwright.runtime.driver import Bus
@@ -175,13 +175,17 @@ def simulate(
         checked = check_machine(
             program, report, rung, given, bus, load=not netlist, progress=progress
         )
+    began = None
+    if not netlist and isinstance(program.accelerator, Dataflow):
+        began = read_begins(folder.simulation)
+        report.set_cycles(interval=interval(began))
     slowest = None if checked.predicted is None else max(checked.predicted)
     report.set_cycles(simulated=max(checked.cycles), predicted=slowest)
     report.tools.update(tool_versions(("verilator",)))
     report.save(build)
     raise_if_different(report, rung, checked.cycles, checked.predicted)
-    if not netlist and isinstance(program.accelerator, Dataflow):
-        raise_if_not_on_time(read_begins(folder.simulation), report.candidates[0].interval)
+    if began is not None:
+        raise_if_not_on_time(began, report.candidates[0].interval)
     if output is not None:
         save_outputs(output, checked.outputs)
     return report

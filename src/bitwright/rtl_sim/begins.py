@@ -58,7 +58,13 @@ def read_begins(folder: Path) -> list[Begin]:
     return [Begin(*map(int, line.split())) for line in lines]
 
 
-def due(begins: Sequence[Begin], interval: int) -> list[int]:
-    """The cycles in which all images but the first should begin: `interval` cycles after the one
+def due(begins: Sequence[Begin], every: int) -> list[int]:
+    """The cycles in which all images but the first should begin: `every` cycles after the one
     before, or later if the host keeps them waiting."""
-    return [max(one.cycle + interval, other.since) for one, other in pairwise(begins)]
+    return [max(a.cycle + every, b.since) for a, b in pairwise(begins)]
+
+
+def interval(begins: Sequence[Begin]) -> int | None:
+    """Cycles from an image to the next, where the next one did not wait for the host."""
+    found = [b.cycle - a.cycle for a, b in pairwise(begins) if b.since < b.cycle]
+    return min(found, default=None)
