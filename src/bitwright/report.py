@@ -21,7 +21,7 @@ from jsonschema.exceptions import best_match
 from bitwright.errors import BitwrightError
 from bitwright.files import replace_file
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 FILE_NAME = "report.json"
 
 Rung = Literal["cpu", "rtl", "netlist"]
@@ -128,11 +128,14 @@ class PipelineStage:
 class Cycles:
     """Cycles of one inference, from its input being loaded to its output being published.
 
+    `interval`: of a pipeline, simulated cycles from one input to the next; None where the host
+    kept it waiting.
     `memory`: the external memory that they are for; None where all is on the chip.
     """
 
     predicted: int | None = None
     simulated: int | None = None
+    interval: int | None = None
     steps: tuple[Step, ...] = ()
     memory: str | None = None
 
@@ -263,12 +266,14 @@ class Report:
         *,
         predicted: int | None = None,
         simulated: int | None = None,
+        interval: int | None = None,
         steps: tuple[Step, ...] | None = None,
         memory: str | None = None,
     ) -> None:
         """Set what is given, keep the rest; the machine's speed follows."""
         given = {
-            "predicted": predicted, "simulated": simulated, "steps": steps, "memory": memory
+            "predicted": predicted, "simulated": simulated, "interval": interval, "steps": steps,
+            "memory": memory,
         }  # fmt: skip
         known = {name: value for name, value in given.items() if value is not None}
         self.cycles = replace(self.cycles, **known)

@@ -85,7 +85,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path, report: Report) -> None:
 
 def test_the_document_has_every_documented_field() -> None:
     document = full().to_document()
-    assert document["schema_version"] == 2
+    assert document["schema_version"] == 3
     assert document["cycles"]["predicted"] == document["cycles"]["simulated"] == 16_000
     assert document["resources"]["lut"] == {
         "predicted": 3_900,
@@ -189,11 +189,11 @@ def test_not_json(tmp_path: Path) -> None:
 
 
 def test_a_report_of_a_newer_version(tmp_path: Path) -> None:
-    (tmp_path / "report.json").write_text('{"schema_version": 3}')
+    (tmp_path / "report.json").write_text('{"schema_version": 4}')
     with pytest.raises(InvalidReport) as caught:
         Report.load(tmp_path)
     assert str(caught.value) == (
-        f"File {tmp_path}/report.json has schema version 3; this Bitwright reads up to version 2; "
+        f"File {tmp_path}/report.json has schema version 4; this Bitwright reads up to version 3; "
         "use a newer Bitwright, or compile the model again"
     )
 
@@ -205,7 +205,7 @@ def test_a_broken_field(tmp_path: Path) -> None:
     with pytest.raises(InvalidReport) as caught:
         Report.load(tmp_path)
     assert str(caught.value) == (
-        f"File {tmp_path}/report.json does not follow report schema version 2 at "
+        f"File {tmp_path}/report.json does not follow report schema version 3 at "
         "cycles.simulated: -1 is less than the minimum of 0; compile the model again"
     )
 

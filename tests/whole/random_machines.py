@@ -45,6 +45,7 @@ from bitwright.passes.stream import Stream
 from bitwright.passes.tile import Tile
 from bitwright.passes.tile_program import UnsupportedOnOverlay
 from bitwright.progress import silent
+from bitwright.rtl_sim.begins import Begin, due, read_begins, write_monitor
 from bitwright.rtl_sim.bus import VerilatorBus
 from bitwright.rtl_sim.verilate import PortKind, build_simulator
 from bitwright.targets import get_fpga
@@ -149,11 +150,14 @@ class Outcome:
     Attributes:
         wrong: outputs that differ from the reference.
         predicted, simulated: cycles of each sample.
+        late: images of a pipeline that do not begin `interval` cycles after the one before, nor
+            when the host gave them.
     """
 
     wrong: tuple[str, ...]
     predicted: tuple[int, ...]
     simulated: tuple[int, ...]
+    late: tuple[Begin, ...] = ()
 
 
 def run_overlay(module: ir.Module, inputs: Arrays, style: Style, machines: Machines) -> Outcome:
@@ -233,7 +237,10 @@ def run_dataflow(module: ir.Module, inputs: Arrays, build: DataflowBuild, folder
     """Simulate the RTL of a pipeline on `inputs`."""
     accelerator = Dataflow(build.pipeline, graph.outputs(build.parts.core)[0].name)
     top = WishboneTop(core=accelerator.core())
-    files = emit(top, folder, name=top.module_name)
+    files = [
+        *emit(top, folder, name=top.module_name),
+        write_monitor(folder, top.module_name),
+    ]
     simulator = build_simulator(files, top.module_name, port=PortKind.WISHBONE, short_run=True)
     return _outcome(
         module, inputs, build.parts, accelerator, simulator,
@@ -255,10 +262,15 @@ def _outcome(
         with VerilatorBus(simulator, folder=Path(name)) as bus:
             bus.reset()
             ran = run_machine(accelerator, core, bus, load=True, progress=silent)
+        late: list[Begin] = []
+        if isinstance(accelerator, Dataflow):
+            begins = read_begins(Path(name))
+            times = due(begins, accelerator.pipeline.interval)
+            late = [one for one, at in zip(begins[1:], times, strict=True) if one.cycle != at]
     shapes = {name: array.shape for name, array in reference.run(parts.core, core).items()}
     leaving = {name: array.reshape(shapes[name]) for name, array in ran.outputs.items()}
     after_inputs = {item.name for item in graph.inputs(parts.after)}
     given = {n: a for n, a in {**entering, **leaving}.items() if n in after_inputs}
     found = reference.run(parts.after, given)
     wrong = [name for name, array in found.items() if (array != wanted[name]).any()]
-    return Outcome(tuple(wrong), tuple(predict(ran.begins)), ran.cycles)
+    return Outcome(tuple(wrong), tuple(predict(ran.begins)), ran.cycles, tuple(late))

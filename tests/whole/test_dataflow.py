@@ -1,6 +1,7 @@
 """A small model as a pipeline, through the command line: folded, simulated, compared."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -82,8 +83,25 @@ def test_the_machine_is_the_reference_to_the_cycle(folder: Path) -> None:
     rtl = report["bit_exact"]["rtl"]  # pyright: ignore
     assert (rtl["samples"], rtl["mismatches"]) == (8, 0)
     assert report["cycles"]["simulated"] == report["cycles"]["predicted"]  # pyright: ignore
+    assert report["cycles"]["interval"] == report["candidates"][0]["interval"]  # pyright: ignore
     kinds = [stage["kind"] for stage in report["stages"]]  # pyright: ignore
     assert kinds == ["matrix", "channelwise", "matrix", "add", "channelwise", "matrix"]
+
+
+def test_an_interval_that_is_not_the_predicted_one(folder: Path) -> None:
+    copy = folder / "interval"
+    shutil.copytree(folder / "build", copy)
+    document = json.loads((copy / "report.json").read_text())
+    real = document["candidates"][0]["interval"]
+    document["candidates"][0]["interval"] = real + 1
+    (copy / "report.json").write_text(json.dumps(document))
+    result = _invoke("simulate", copy, "-i", folder / "x.npz", "--limit", 2)
+    assert result.exit_code == 81
+    assert result.stderr.split("error: ", 1)[1].strip() == (
+        f"The rtl began an image {real} cycles after the one before; predicted were {real + 1}, "
+        f"with an image every {real + 1}. This is a defect in Bitwright: please report it with the "
+        f"build folder"
+    )
 
 
 def test_the_report_says_how_each_layer_is_folded(folder: Path) -> None:

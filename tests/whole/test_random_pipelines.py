@@ -22,3 +22,4 @@ def test_network(seed: int, tmp_path: Path) -> None:
     outcome = run_dataflow(module, random_inputs(module, seed), build, tmp_path)
     assert not outcome.wrong
     assert outcome.simulated == outcome.predicted
+    assert not outcome.late

@@ -1,12 +1,14 @@
 """Comparing what was computed with the reference, and saying so."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from numpy.typing import NDArray
 
 from bitwright.errors import BitwrightError
 from bitwright.report import Report, Rung
+from bitwright.rtl_sim.begins import Begin, due
 
 Array = NDArray[Any]
 
@@ -61,3 +63,14 @@ def raise_if_different(
             f"The {rung} took {sorted(set(cycles))} cycles; predicted were {expected}. This is a "
             "defect in Bitwright: please report it with the build folder"
         )
+
+
+def raise_if_not_on_time(begins: Sequence[Begin], interval: int) -> None:
+    """Raise `ResultsDiffer` for an image that the RTL does not begin when it should."""
+    for (before, after), at in zip(pairwise(begins), due(begins, interval), strict=True):
+        if after.cycle != at:
+            raise ResultsDiffer(
+                f"The rtl began an image {after.cycle - before.cycle} cycles after the one before; "
+                f"predicted were {at - before.cycle}, with an image every {interval}. This is a "
+                "defect in Bitwright: please report it with the build folder"
+            )

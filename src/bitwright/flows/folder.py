@@ -81,7 +81,8 @@ class BuildFolder:
 
     @property
     def simulation(self) -> Path:
-        """A machine with a simulated external memory, and what that holds."""
+        """A machine with a simulated external memory, and what that holds; what a simulation of a
+        pipeline sees."""
         return self.path / "rtl" / "simulated"
 
     @property

@@ -17,7 +17,11 @@ from torch_mlir import ir
 from bitwright import report as reports
 from bitwright.errors import BitwrightError
 from bitwright.flows.accelerators import Accelerator, Arrays, Dataflow, Overlay
-from bitwright.flows.compare import compare_arrays, raise_if_different
+from bitwright.flows.compare import (
+    compare_arrays,
+    raise_if_different,
+    raise_if_not_on_time,
+)
 from bitwright.flows.compile import tool_versions
 from bitwright.flows.dataflow import load_dataflow
 from bitwright.flows.folder import BuildFolder
@@ -33,6 +37,7 @@ from bitwright.ir import graph, reference, serialize
 from bitwright.ir.types import shape_of
 from bitwright.progress import ProgressCallback, silent
 from bitwright.report import Report
+from bitwright.rtl_sim.begins import interval, read_begins, write_monitor
 from bitwright.rtl_sim.bus import VerilatorBus, VerilatorSerial, Waves
 from bitwright.rtl_sim.verilate import Pins, PortKind, build_simulator
 from bitwright.runtime.driver import Bus
@@ -154,7 +159,8 @@ def simulate(
     Raises:
         NotSynthesised: no netlist there yet.
         NoMemoryChip: with `netlist`, a machine with external memory.
-        ResultsDiffer: an element or a cycle count differs (the report is saved before).
+        ResultsDiffer: an element or a cycle count differs, or the interval of a pipeline's images
+            (the report is saved before).
     """
     folder, report, program = open_fpga_build(build)
     given = load_inputs(inputs, [item.name for item in graph.inputs(program.model)])
@@ -169,11 +175,17 @@ def simulate(
         checked = check_machine(
             program, report, rung, given, bus, load=not netlist, progress=progress
         )
+    began = None
+    if not netlist and isinstance(program.accelerator, Dataflow):
+        began = read_begins(folder.simulation)
+        report.set_cycles(interval=interval(began))
     slowest = None if checked.predicted is None else max(checked.predicted)
     report.set_cycles(simulated=max(checked.cycles), predicted=slowest)
     report.tools.update(tool_versions(("verilator",)))
     report.save(build)
     raise_if_different(report, rung, checked.cycles, checked.predicted)
+    if began is not None:
+        raise_if_not_on_time(began, report.candidates[0].interval)
     if output is not None:
         save_outputs(output, checked.outputs)
     return report
@@ -187,6 +199,10 @@ def _rtl(folder: BuildFolder, program: Program, waves: Waves | None) -> Iterator
         top, place = SimulatedSystem.module_name, folder.simulation
         words = write_external(accelerator.assembled.image, place)
         files = write_simulated_system(accelerator.assembled.machine, place, words=words)
+    if isinstance(accelerator, Dataflow):
+        place = folder.simulation
+        place.mkdir(exist_ok=True)
+        files.append(write_monitor(place, top))
     simulator = build_simulator(
         files, top, port=PortKind.WISHBONE, waves=None if waves is None else waves.format
     )
@@ -288,7 +304,8 @@ def check_machine(
 def run_machine(
     accelerator: Accelerator, core: Arrays, bus: Bus, *, load: bool, progress: ProgressCallback
 ) -> MachineRun:
-    """Stream the core's inputs ([samples, ...] each) through the machine behind `bus`.
+    """Stream the core's inputs ([samples, ...] each) through the machine behind `bus`; the first
+    ones of a pipeline are there before it starts.
 
     Args:
         load: write the memories through the bus first; else they hold the program already.
@@ -302,7 +319,8 @@ def run_machine(
     cycles: list[int] = []
     begins: list[int] = []
     words = (accelerator.input_words(core, sample) for sample in range(samples))
-    for index, inference in enumerate(driver.run(words)):
+    held = isinstance(accelerator, Dataflow)
+    for index, inference in enumerate(driver.run(words, held=held)):
         cycles.append(inference.cycles)
         begins.append(inference.began)
         collected.append(accelerator.outputs(inference.words))

@@ -276,12 +276,15 @@ class MachineDriver:
         return next(self.run([words]))
 
     def run(
-        self, inputs: Iterable[NDArray[np.int8]], progress: Progress | None = None
-    ) -> Iterator[Inference]:
+        self, inputs: Iterable[NDArray[np.int8]], progress: Progress | None = None, *,
+        held: bool = False,
+    ) -> Iterator[Inference]:  # fmt: skip
         """Runs many inputs, each like `infer`, and yields their results in order.
 
         The machine works on one input while the next is written and the result before is
-        fetched. `progress` is called with the inferences that are done, and those begun.
+        fetched. `progress` is called with the inferences that are done, and those begun. With
+        `held` it stands still until its input banks are full, so that the first inputs begin as
+        close together as they can.
         """
         source = iter(inputs)
         pending: deque[None] = deque()
@@ -297,7 +300,11 @@ class MachineDriver:
                 self._write_input(words)
                 pending.append(None)
 
+        if held:
+            self.stop()
         feed()
+        if held:
+            self.start()
         while pending:
             self._wait_for_output(done)
             pending.popleft()

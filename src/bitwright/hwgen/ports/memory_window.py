@@ -16,7 +16,8 @@ class MemoryWindow(wiring.Component):
     all others go to the core.
 
     The core's commands pass unchanged in the same cycle, but wait while a request of the host is
-    carried out.
+    carried out. In memory the host's request is the next one: a host that lets less than the time
+    of a word pass after each write can keep the core waiting.
 
     Args:
         address_bits, words_bits: of the memory's port.
@@ -26,9 +27,14 @@ class MemoryWindow(wiring.Component):
         core: what of them is the core's.
         weights: the core's memory; it takes every word at once.
         port: for a master.
+
+    Attributes:
+        asks, waits, answer: a request of the host's to memory waits to be taken; for the word that
+            it reads; is answered.
     """
 
     def __init__(self, *, address_bits: int, words_bits: int) -> None:
+        self._mine, self.asks, self.waits, self.answer = Signal(), Signal(), Signal(), Signal()
         sizes = {"data_bits": MEMORY_BITS, "address_bits": address_bits, "words_bits": words_bits}
         super().__init__(
             {
@@ -42,7 +48,7 @@ class MemoryWindow(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         host, core, weights, port = self.host, self.core, self.weights, self.port
-        mine, asks, waits, answer = Signal(), Signal(), Signal(), Signal()
+        mine, asks, waits, answer = self._mine, self.asks, self.waits, self.answer
         word = Signal(MEMORY_BITS, reset_less=True)
         m.d.comb += [
             mine.eq(host.addr & EXTERNAL_BASE != 0),
