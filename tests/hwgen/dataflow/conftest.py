@@ -10,8 +10,6 @@ import pytest
 from numpy.typing import NDArray
 
 import bitwright
-from bitwright import targets
-from bitwright.fpga.netlist import synthesised
 from bitwright.hwgen import gated_add
 from bitwright.hwgen.dataflow import golden, host_words
 from bitwright.hwgen.dataflow.core import DataflowCore, host_memories
@@ -349,27 +347,22 @@ def _run(
 
 
 def _check(
-    pipeline: Pipeline, folder: Path, seed: int, *, images: int = 6, cells: bool = False,
-    netlist: bool = False,
-) -> None:  # fmt: skip
+    pipeline: Pipeline, folder: Path, seed: int, *, images: int = 6, cells: bool = False
+) -> None:
     """Simulates some images: results as golden says, cycles as the schedule says.
 
-    With `cells` the adders are carry cells of an ECP5, as they are in its synthesis. With `netlist`
-    it is simulated as synthesis for an ECP5 makes it.
+    With `cells` the adders are carry cells of an ECP5, as they are in its synthesis.
     """
     core = DataflowCore(pipeline=pipeline)
     top = WishboneTop(core=core)
-    if netlist:
-        files = synthesised(top, top.module_name, targets.get_fpga("ulx3s-85f"), folder)
-    else:
-        files = emit(top, folder, name=top.module_name)
+    files = emit(top, folder, name=top.module_name)
     adder = folder / f"{gated_add.MODULE}.v"
     if cells and adder in files:
         adder.write_text("`define BITWRIGHT_ECP5\n" + adder.read_text())
         files.append(CARRY_CELL)
     draw = np.random.default_rng(seed)
     inputs = [_random_image(pipeline.input, draw) for _ in range(images)]
-    with open_bus(files, top.module_name, short_run=netlist) as bus:
+    with open_bus(files, top.module_name) as bus:
         results, cycles = _run(bus, pipeline, inputs, random.Random(seed))
     for image, result in zip(inputs, results, strict=True):
         expected = golden.run(pipeline, image)[pipeline.output.name]
