@@ -2,8 +2,9 @@
 
 `python benchmarks/cycles.py` compiles 10 random networks for each of 24 random overlay machines,
 and 240 networks into pipelines of their own, where they can be one, with random boards and
-intervals. It simulates the RTL in Verilator on two inputs, and compares its cycle counter with the
-prediction and its results with the reference interpreter. A seed gives the same pairs. What is done
+intervals. It simulates the RTL in Verilator on two inputs, and compares its cycle counter and the
+cycles in which a pipeline's images begin with the prediction, and its results with the reference
+interpreter. A seed gives the same pairs. What is done
 is kept in `cycles.jsonl`, and a run that is stopped goes on there. The exit code is 1 if anything
 differs.
 
@@ -100,7 +101,8 @@ def main() -> int:
                         file.write(json.dumps(row) + "\n")
                     print(f"{style:9} {name:28} network {seed:6} {outcome.predicted[0]:9,}"
                           f" {'' if _equal(row) else f'simulated {outcome.simulated}'}"
-                          f" {'' if not outcome.wrong else f'wrong {outcome.wrong}'}",
+                          f" {'' if not outcome.wrong else f'wrong {outcome.wrong}'}"
+                          f" {'' if not outcome.late else f'begun in {outcome.late}'}",
                           flush=True)  # fmt: skip
     different = _table(rows, arguments.styles)
     print(f"{time.perf_counter() - start:.0f} s; {platform.processor() or platform.machine()}, "
@@ -109,7 +111,8 @@ def main() -> int:
 
 
 def _equal(row: dict[str, Any]) -> bool:
-    return not row["wrong"] and list(row["simulated"]) == list(row["predicted"])
+    in_time = not row["late"] and list(row["simulated"]) == list(row["predicted"])
+    return in_time and not row["wrong"]
 
 
 def _table(rows: list[dict[str, Any]], styles: list[str]) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from amaranth.lib import wiring
 from numpy.typing import NDArray
 from torch_mlir import ir
 
@@ -14,6 +15,7 @@ from bitwright.flows.dataflow import DataflowBuild, build_dataflow
 from bitwright.flows.folding_file import FoldingFile
 from bitwright.flows.overlay import write_external, write_simulated_system
 from bitwright.flows.simulate import run_machine
+from bitwright.fpga.netlist import synthesised
 from bitwright.hwgen.assemble import Assembled, assemble
 from bitwright.hwgen.core import Core
 from bitwright.hwgen.cycles import Bus, predict_all
@@ -45,7 +47,7 @@ from bitwright.passes.stream import Stream
 from bitwright.passes.tile import Tile
 from bitwright.passes.tile_program import UnsupportedOnOverlay
 from bitwright.progress import silent
-from bitwright.rtl_sim.begins import Begin, due, read_begins, write_monitor
+from bitwright.rtl_sim.begins import due, read_begins, write_monitor
 from bitwright.rtl_sim.bus import VerilatorBus
 from bitwright.rtl_sim.verilate import PortKind, build_simulator
 from bitwright.targets import get_fpga
@@ -60,6 +62,18 @@ DEPTHS = Allocate(
 MEMORY_WORDS = 1 << 17  # of a simulated external memory
 TOPS = {PortKind.WISHBONE: WishboneTop, PortKind.AXI4LITE: Axi4LiteTop}
 BUSES: dict[PortKind, Bus] = {PortKind.WISHBONE: "wishbone", PortKind.AXI4LITE: "axi4"}
+Sources = Callable[[wiring.Component, str, Path], list[Path]]
+"""Writes the Verilog of a component, as module of that name, into a folder."""
+
+
+def rtl(component: wiring.Component, name: str, folder: Path) -> list[Path]:
+    """A component as it is generated; see `Sources`."""
+    return emit(component, folder, name=name)
+
+
+def netlist(component: wiring.Component, name: str, folder: Path) -> list[Path]:
+    """A component as synthesis for an ECP5 makes it; see `Sources`."""
+    return synthesised(component, name, get_fpga("ulx3s-85f"), folder)
 
 
 @dataclass(frozen=True)
@@ -67,11 +81,13 @@ class Style:
     """A machine that several networks share, and the port that the host takes.
 
     `stream`: of a machine whose weights are in external memory, its buffer and that memory.
+    `depths`: of the memories.
     """
 
     tile: Tile
     port: PortKind
     stream: Stream | None = None
+    depths: Allocate = DEPTHS
 
     def __str__(self) -> str:
         tile = self.tile
@@ -121,10 +137,13 @@ def random_style(seed: int, wide: bool) -> Style:
 
 
 class Machines:
-    """One simulator for each machine that the programs turn out to need."""
+    """One simulator for each machine that the programs turn out to need.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    With `sources = netlist` those without external memory are simulated as synthesis makes them.
+    """
+
+    def __init__(self, folder: Path, sources: Sources = rtl) -> None:
+        self._folder, self._sources = folder, sources
         self._programs: dict[tuple[int, PortKind], Path] = {}
 
     def simulator(self, assembled: Assembled, port: PortKind) -> Path:
@@ -138,7 +157,7 @@ class Machines:
                 files = write_simulated_system(machine, folder, words=MEMORY_WORDS, top=top)
             else:
                 name = top.module_name
-                files = emit(top(core=Core(machine=machine)), folder, name=name)
+                files = self._sources(top(core=Core(machine=machine)), name, folder)
             self._programs[key] = build_simulator(files, name, port=port, short_run=True)
         return self._programs[key]
 
@@ -150,24 +169,24 @@ class Outcome:
     Attributes:
         wrong: outputs that differ from the reference.
         predicted, simulated: cycles of each sample.
-        late: images of a pipeline that do not begin `interval` cycles after the one before, nor
-            when the host gave them.
+        late: cycles in which images of a pipeline begin, but neither `interval` cycles after the
+            one before, nor when the host gave them.
     """
 
     wrong: tuple[str, ...]
     predicted: tuple[int, ...]
     simulated: tuple[int, ...]
-    late: tuple[Begin, ...] = ()
+    late: tuple[int, ...] = ()
 
 
 def run_overlay(module: ir.Module, inputs: Arrays, style: Style, machines: Machines) -> Outcome:
-    """Compile a network for the overlay of `style`, and simulate its RTL on `inputs`."""
+    """Compile a network for the overlay of `style`, and simulate it on `inputs`."""
     parts = partition(KernelColumns(style.tile.lanes).run(module))
     parts = long_rows(replace(parts, core=Legalize().run(parts.core)))
     program = style.tile.run(parts.core)
     if style.stream is not None:
         program = _streamed(program, style.stream)
-    assembled = assemble(DEPTHS.run(program))
+    assembled = assemble(style.depths.run(program))
     simulator = machines.simulator(assembled, style.port)
     return _outcome(
         module, inputs, parts, Overlay(assembled), simulator, lambda begins: predict_all(
@@ -233,26 +252,31 @@ def _unusual(stage: Stage, fold: Fold) -> bool:
     return fold.out_lanes < fold.lanes < stage.result.channels
 
 
-def run_dataflow(module: ir.Module, inputs: Arrays, build: DataflowBuild, folder: Path) -> Outcome:
-    """Simulate the RTL of a pipeline on `inputs`."""
+def run_dataflow(
+    module: ir.Module, inputs: Arrays, build: DataflowBuild, folder: Path, sources: Sources = rtl
+) -> Outcome:
+    """Simulate a pipeline on `inputs`: its RTL or its netlist."""
     accelerator = Dataflow(build.pipeline, graph.outputs(build.parts.core)[0].name)
     top = WishboneTop(core=accelerator.core())
-    files = [
-        *emit(top, folder, name=top.module_name),
-        write_monitor(folder, top.module_name),
-    ]
+    files = sources(top, top.module_name, folder)
+    interval = None
+    if sources is rtl:  # a netlist has no source to look at
+        files.append(write_monitor(folder, top.module_name))
+        interval = build.pipeline.interval
     simulator = build_simulator(files, top.module_name, port=PortKind.WISHBONE, short_run=True)
     return _outcome(
         module, inputs, build.parts, accelerator, simulator,
-        lambda begins: [build.times.latency] * len(begins),
+        lambda begins: [build.times.latency] * len(begins), interval,
     )  # fmt: skip
 
 
 def _outcome(
     module: ir.Module, inputs: Arrays, parts: Parts, accelerator: Accelerator, simulator: Path,
-    predict: Callable[[Sequence[int]], list[int]],
+    predict: Callable[[Sequence[int]], list[int]], interval: int | None = None,
 ) -> Outcome:  # fmt: skip
-    """`predict`: cycles of the inferences that begin in these cycles."""
+    """`predict`: cycles of the inferences that begin in these cycles. `interval`: of a pipeline
+    with a monitor.
+    """
     wanted = reference.run(module, inputs)
     entering = reference.run(parts.before, inputs)
     core = {item.name: entering[item.name] for item in graph.inputs(parts.core)}
@@ -262,11 +286,11 @@ def _outcome(
         with VerilatorBus(simulator, folder=Path(name)) as bus:
             bus.reset()
             ran = run_machine(accelerator, core, bus, load=True, progress=silent)
-        late: list[Begin] = []
-        if isinstance(accelerator, Dataflow):
+        late: list[int] = []
+        if interval is not None:
             begins = read_begins(Path(name))
-            times = due(begins, accelerator.pipeline.interval)
-            late = [one for one, at in zip(begins[1:], times, strict=True) if one.cycle != at]
+            times = due(begins, interval)
+            late = [a.cycle for a, at in zip(begins[1:], times, strict=True) if a.cycle != at]
     shapes = {name: array.shape for name, array in reference.run(parts.core, core).items()}
     leaving = {name: array.reshape(shapes[name]) for name, array in ran.outputs.items()}
     after_inputs = {item.name for item in graph.inputs(parts.after)}

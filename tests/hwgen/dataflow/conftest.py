@@ -10,8 +10,6 @@ import pytest
 from numpy.typing import NDArray
 
 import bitwright
-from bitwright import targets
-from bitwright.fpga.netlist import synthesised
 from bitwright.hwgen import gated_add
 from bitwright.hwgen.dataflow import golden, host_words
 from bitwright.hwgen.dataflow.core import DataflowCore, host_memories
@@ -350,41 +348,35 @@ def _run(
 
 
 def _check(
-    pipeline: Pipeline, folder: Path, seed: int, *, images: int = 6, cells: bool = False,
-    netlist: bool = False,
-) -> None:  # fmt: skip
+    pipeline: Pipeline, folder: Path, seed: int, *, images: int = 6, cells: bool = False
+) -> None:
     """Simulates some images: results as golden says, cycles as the schedule says, one image after
     the other as soon as the interval and the host allow.
 
-    With `cells` the adders are carry cells of an ECP5, as they are in its synthesis. With `netlist`
-    it is simulated as synthesis for an ECP5 makes it, which has no source to look at.
+    With `cells` the adders are carry cells of an ECP5, as they are in its synthesis.
     """
     core = DataflowCore(pipeline=pipeline)
     top = WishboneTop(core=core)
-    if netlist:
-        files = synthesised(top, top.module_name, targets.get_fpga("ulx3s-85f"), folder)
-    else:
-        files = emit(top, folder, name=top.module_name)
-        files.append(begins.write_monitor(folder, top.module_name))
+    files = emit(top, folder, name=top.module_name)
+    files.append(begins.write_monitor(folder, top.module_name))
     adder = folder / f"{gated_add.MODULE}.v"
     if cells and adder in files:
         adder.write_text("`define BITWRIGHT_ECP5\n" + adder.read_text())
         files.append(CARRY_CELL)
     draw = np.random.default_rng(seed)
     inputs = [_random_image(pipeline.input, draw) for _ in range(images)]
-    with open_bus(files, top.module_name, folder=folder, short_run=netlist) as bus:
+    with open_bus(files, top.module_name, folder=folder) as bus:
         results, cycles = _run(bus, pipeline, inputs, random.Random(seed))
     for image, result in zip(inputs, results, strict=True):
         expected = golden.run(pipeline, image)[pipeline.output.name]
         np.testing.assert_array_equal(result, expected)
     assert cycles == [core.schedule.latency] * images
-    if not netlist:
-        began = begins.read_begins(folder)
-        assert len(began) == images
-        interval = core.schedule.interval
-        times = begins.due(began, interval)
-        assert [one.cycle for one in began[1:]] == times, f"not every {interval} cycles: {began}"
-        assert began[1].since < began[1].cycle  # the first two are there before the start
+    began = begins.read_begins(folder)
+    assert len(began) == images
+    interval = core.schedule.interval
+    times = begins.due(began, interval)
+    assert [one.cycle for one in began[1:]] == times, f"not every {interval} cycles: {began}"
+    assert began[1].since < began[1].cycle  # the first two are there before the start
 
 
 @pytest.fixture

@@ -23,10 +23,10 @@ and multipliers are counted exactly.
 ROUTED_LUT = {DSP: 54_000, WEIGHT_SERIAL: 20_000}
 """Look-up tables that an overlay of an engine may be predicted to take, however large the device.
 
-Of `dsp`, 51,858 and 52,634 (54,656 and 56,102 with what place and route adds) were routed in half an
-hour each, at 120 and 101 MHz. Of `weightserial`, every lane goes to every row, and the wires crowd the rows:
-neither 32 x 64 (32,128) nor 32 x 32 (22,964 when two lanes took two tables a bit) was routed in the
-minutes that it was given.
+Of `dsp`, 51,858 and 52,634 (54,656 and 56,102 with what place and route adds) were routed in half
+an hour each, at 120 and 101 MHz. Of `weightserial`, every lane goes to every row, and the wires
+crowd the rows: neither 32 x 64 (32,128) nor 32 x 32 (22,964 when two lanes took two tables a bit)
+was routed in the minutes that it was given.
 """
 
 
