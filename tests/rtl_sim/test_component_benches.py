@@ -1,7 +1,8 @@
 """The cocotb benches of `benches/`: each hardware unit against its golden function.
 
-All units stand side by side in one design, which is built once. BITWRIGHT_SEED chooses other
-random stimuli; the seed of a run is printed when it fails.
+Units stand side by side in two designs, each built once: a cycle of a bench costs its whole design.
+Engines of all widths and array machines are as they are emitted for synthesis. BITWRIGHT_SEED
+chooses other random stimuli; the seed of a run is printed when it fails.
 """
 
 import dataclasses
@@ -25,6 +26,7 @@ from bitwright.hwgen.array.bit_machine import BitArray
 from bitwright.hwgen.array.machine import TableArray
 from bitwright.hwgen.array.shape import ArrayShape
 from bitwright.hwgen.banks import PingPong
+from bitwright.hwgen.dataflow.engines import ENGINES
 from bitwright.hwgen.engines.accumulator import Accumulators
 from bitwright.hwgen.engines.acttable import ActTable
 from bitwright.hwgen.engines.bitserial import BitSerial
@@ -44,6 +46,7 @@ from bitwright.hwgen.ram import Ram
 from bitwright.hwgen.requantize import Requantizer
 from bitwright.hwgen.sequencer import Fetch, Sequencer
 from bitwright.hwgen.simulated_sdram import CHIP_MODULE
+from bitwright.hwgen.verilog import emit
 from bitwright.ir.machine import Machine
 from bitwright.rtl_sim import toolchain
 
@@ -61,29 +64,79 @@ PRODUCTS = dataclasses.replace(
 )
 UART_DIVISOR = 4
 UART_SILENCE_BYTES = 8
+WIDE_OPERANDS = {"weight_bits": 8, "activation_bits": 16, "acc_bits": 32, "depth": 128}
 SHAPES = {
     "array_acttable": ArrayShape(engine="acttable", rows=3, lanes=16, depth=128),
+    "array_acttable_wide": ArrayShape(engine="acttable", rows=3, lanes=8, **WIDE_OPERANDS),
     "array_weighttable": ArrayShape(engine="weighttable", rows=8, lanes=16, depth=128),
-    "array_bitserial": ArrayShape(engine="bitserial", rows=2, columns=3, lanes=16, depth=128),
+    "array_weighttable_wide": ArrayShape(engine="weighttable", rows=4, lanes=8, **WIDE_OPERANDS),
+    "array_bitserial": ArrayShape(
+        engine="bitserial", rows=2, columns=3, lanes=16, acc_bits=32, depth=128
+    ),
     "array_binary": ArrayShape(
         engine="bitserial", rows=2, columns=2, lanes=8, binary=True, depth=128
     ),
 }
-CONSTANT = np.arange(-32, 32).reshape(4, 16) % 16 - 8
+ACTTABLES = {
+    "acttable_all_1": {
+        "rows": 2, "lanes": 8, "activation_bits": 1, "activation_signed": False,
+    },
+    "acttable_all_2": {
+        "rows": 2, "lanes": 8, "activation_bits": 2, "activation_signed": True,
+    },
+} | {
+    f"acttable_{bits}": {
+        "rows": 3, "lanes": 16 if bits == 8 else 8, "activation_bits": bits,
+        "activation_signed": is_signed,
+    }
+    for bits, is_signed in (
+        (1, False), (2, True), (3, True), (4, False), (5, True), (6, False), (7, True), (8, False),
+        (16, True),
+    )
+}  # fmt: skip
+WEIGHTTABLES = {
+    f"weighttable_{bits}": {"rows": 4, "lanes": 8, "weight_bits": bits} for bits in range(1, 9)
+}
+CONSTANTS = {
+    f"weighttable_constant_{bits}": {
+        "rows": 4, "lanes": 16, "weight_bits": bits,
+        "constant": 5 * np.arange(64).reshape(4, 16) % (1 << bits) - (1 << bits - 1),
+    }
+    for bits in range(1, 9)
+}  # fmt: skip
+# Weight bits, activation bits, activations signed, lanes.
+PIPELINE_WIDTHS = (
+    (1, 1, False, 4), (1, 2, False, 3), (1, 8, True, 1), (2, 2, True, 1), (2, 5, True, 3),
+    (2, 8, True, 4), (3, 3, False, 1), (3, 6, True, 4), (4, 8, True, 4), (5, 1, True, 3),
+    (5, 4, False, 1), (6, 5, False, 4), (7, 6, True, 3), (8, 7, False, 3), (8, 8, True, 1),
+    (8, 8, False, 4),
+)  # fmt: skip
+PIPELINE = {
+    f"products_{engine}_{weight_bits}_{bits}_{lanes}": {
+        "rows": 2, "lanes": lanes, "weight_bits": weight_bits, "activation_bits": bits,
+        "activation_signed": is_signed, "constant": number % 2 == 1,
+    }
+    for engine in ENGINES
+    for number, (weight_bits, bits, is_signed, lanes) in enumerate(PIPELINE_WIDTHS)
+    if engine != "packed" or weight_bits > 1
+}  # fmt: skip
+PARAMETERS = {**ACTTABLES, **WEIGHTTABLES, **CONSTANTS, **PIPELINE}
 BENCHES = Path(__file__).parent / "benches"
+EMITTED = {
+    **{unit: ActTable(**values) for unit, values in ACTTABLES.items()},
+    **{unit: WeightTable(**values) for unit, values in (WEIGHTTABLES | CONSTANTS).items()},
+    "bitserial": BitSerial(rows=1, columns=1, lanes=8),
+    "bitserial_binary": BitSerial(rows=2, columns=3, lanes=64, binary=True),
+    **{
+        unit: (BitArray if shape.engine == "bitserial" else TableArray)(shape=shape)
+        for unit, shape in SHAPES.items()
+    },
+    **{unit: ENGINES[unit.split("_")[1]](**values) for unit, values in PIPELINE.items()},
+}
+EMITTED_BENCHES = ("acttable", "weighttable", "bitserial", "array", "products")
 UNITS = {
     "address": LoopNest(machine=MACHINE),
     "weightserial": WeightSerial(machine=MACHINE),
-    "acttable": ActTable(rows=2, lanes=8, activation_bits=2),
-    "acttable_unsigned": ActTable(rows=3, lanes=16, activation_bits=8, activation_signed=False),
-    "weighttable": WeightTable(rows=4, lanes=8, weight_bits=2),
-    "weighttable_constant": WeightTable(rows=4, lanes=16, weight_bits=4, constant=CONSTANT),
-    "bitserial": BitSerial(rows=1, columns=1, lanes=8),
-    "bitserial_binary": BitSerial(rows=2, columns=3, lanes=64, binary=True),
-    "array_acttable": TableArray(shape=SHAPES["array_acttable"]),
-    "array_weighttable": TableArray(shape=SHAPES["array_weighttable"]),
-    "array_bitserial": BitArray(shape=SHAPES["array_bitserial"]),
-    "array_binary": BitArray(shape=SHAPES["array_binary"]),
     "channelwise": Channelwise(machine=MACHINE),
     "accumulators": Accumulators(machine=MACHINE),
     "dsp": Dsp(machine=PRODUCTS),
@@ -137,10 +190,14 @@ class Units(wiring.Component):
 
 
 @pytest.fixture(scope="module")
-def bench_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bench_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("benches")
-    source = folder / "units.v"
-    source.write_text(verilog.convert(Units(UNITS), name="units", emit_src=False))
+    if request.param == "emitted":
+        sources = emit(Units(EMITTED), folder, name="units")
+    else:
+        source = folder / "units.v"
+        source.write_text(verilog.convert(Units(UNITS), name="units", emit_src=False))
+        sources = [source, handwritten.source(CHIP_MODULE)]
     environment = toolchain.verilator_environment()
     variables = [f"{name}={value}" for name, value in toolchain.make_variables().items()]
     environment["MAKEFLAGS"] = " -- " + " ".join(
@@ -150,7 +207,7 @@ def bench_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, value in environment.items():
             patch.setenv(name, value)
         get_runner("verilator").build(
-            sources=[Verilog(source), Verilog(handwritten.source(CHIP_MODULE))],
+            sources=[Verilog(source) for source in sources],
             hdl_toplevel="units",
             build_dir=folder,
             build_args=["-Wno-fatal", "--no-timing", "--output-split", "0"],
@@ -159,7 +216,15 @@ def bench_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("bench", sorted(path.stem for path in BENCHES.glob("bench_*.py")))
+@pytest.mark.parametrize(
+    ("bench_folder", "bench"),
+    [
+        ("emitted" if path.stem.removeprefix("bench_") in EMITTED_BENCHES else "units", path.stem)
+        for path in sorted(BENCHES.glob("bench_*.py"))
+    ],
+    indirect=["bench_folder"],
+    scope="module",
+)
 def test_bench(bench: str, bench_folder: Path) -> None:
     seed = os.environ.get("BITWRIGHT_SEED", "1")
     log = bench_folder / f"{bench}.log"
@@ -170,7 +235,7 @@ def test_bench(bench: str, bench_folder: Path) -> None:
         }
         | {"core": dataclasses.asdict(MACHINE)},
         "shapes": {unit: dataclasses.asdict(shape) for unit, shape in SHAPES.items()},
-        "constant": CONSTANT.tolist(),
+        "parameters": PARAMETERS,
         "uart_divisor": UART_DIVISOR,
         "uart_silence_bytes": UART_SILENCE_BYTES,
     }
@@ -183,7 +248,7 @@ def test_bench(bench: str, bench_folder: Path) -> None:
                 hdl_toplevel_lang="verilog",
                 build_dir=bench_folder,
                 seed=seed,
-                extra_env={"BITWRIGHT_BENCH": json.dumps(settings)},
+                extra_env={"BITWRIGHT_BENCH": json.dumps(settings, default=np.ndarray.tolist)},
                 log_file=log,
             )
         except SystemExit:

@@ -1,6 +1,6 @@
 """A 3-bit keyword spotter of FINN's, on every rung, against what its FPGA printed.
 
-Needs BITWRIGHT_DATA. BITWRIGHT_KWS_ROWS sets how many rows the RTL simulates.
+Needs BITWRIGHT_DATA. BITWRIGHT_KWS_ROWS sets how many rows the RTL of the overlay simulates.
 """
 
 import csv
@@ -17,6 +17,9 @@ from bitwright.flows.models import read_model
 from bitwright.ir import graph, reference, serialize
 
 RTL_ROWS = int(os.environ.get("BITWRIGHT_KWS_ROWS", "10"))
+PIPELINE_ROWS = 100
+INTERVAL = 256  # cycles from image to image
+THROUGHPUT = 300_000  # images a second, at least
 INPUT, OUTPUT = "inp.1", "70"
 # of the model's first Quant
 SCALE = np.float32(0.33674246)
@@ -95,6 +98,32 @@ def test_the_machine_computes_the_same(
     simulated = api.simulate(tmp_path / "fpga", inputs, tmp_path / "rtl.npz")
     assert simulated.bit_exact.rtl is not None
     assert simulated.bit_exact.rtl.exact
+    assert simulated.cycles.simulated == compiled.cycles.predicted
+    api.run(cpu, inputs, tmp_path / "cpu.npz")
+    logits = [np.load(tmp_path / f"{rung}.npz")[OUTPUT] for rung in ("cpu", "rtl")]
+    np.testing.assert_array_equal(*logits)
+
+
+@pytest.mark.slow
+def test_the_pipeline_computes_the_same(
+    model: Path, cpu: Path, tmp_path: Path,
+    rows: tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]],
+) -> None:  # fmt: skip
+    inputs = _save(tmp_path / "x.npz", rows[0][:PIPELINE_ROWS])
+    compiled = api.compile_model(
+        model, "ulx3s-85f", output=tmp_path / "fpga", style="dataflow", interval=INTERVAL
+    )
+    assert compiled.throughput is not None
+    assert compiled.throughput >= THROUGHPUT
+    (folding,) = compiled.candidates
+    assert folding.interval <= INTERVAL
+    for kind in ("lut", "ff", "bram", "dsp"):
+        resource = getattr(compiled.resources, kind)
+        assert resource.predicted <= resource.available
+    simulated = api.simulate(tmp_path / "fpga", inputs, tmp_path / "rtl.npz")
+    assert simulated.bit_exact.rtl is not None
+    assert simulated.bit_exact.rtl.exact
+    assert simulated.bit_exact.rtl.samples == PIPELINE_ROWS
     assert simulated.cycles.simulated == compiled.cycles.predicted
     api.run(cpu, inputs, tmp_path / "cpu.npz")
     logits = [np.load(tmp_path / f"{rung}.npz")[OUTPUT] for rung in ("cpu", "rtl")]

@@ -1,13 +1,15 @@
-"""Tables of activations: all of a group of two bits with all digits, and random ones."""
+"""Tables of activations: all of a group of few bits with all digits, random ones of each width."""
 
 import random
 from itertools import product
 
 import cocotb
 import numpy as np
-from units import Pins, pack, signed, unpack
+from units import SETTINGS, Pins, pack, signed, unpack
 
 from bitwright.hwgen.engines import acttable
+
+WIDTHS = (*range(1, 9), 16)
 
 
 def sums(pins: Pins, bits: int, rows: int) -> list[int]:
@@ -25,12 +27,17 @@ async def fill(pins: Pins, activations: list[int], bits: int, bank: int) -> None
 
 
 @cocotb.test()
-async def all_of_two_bits(dut: object) -> None:
-    pins, rows, lanes, bits = Pins(dut, "acttable"), 2, 8, 2
+@cocotb.parametrize(bits=[1, 2])
+async def all_of_few_bits(dut: object, bits: int) -> None:
+    unit = f"acttable_all_{bits}"
+    pins, own = Pins(dut, unit), SETTINGS["parameters"][unit]
+    rows, lanes, is_signed = own["rows"], own["lanes"], own["activation_signed"]
     await pins.start(activations=0, fill=0, entry=0, fill_bank=0, digits=0, bank=0)
-    width = acttable.sum_bits(lanes, bits, True)
+    width = acttable.sum_bits(lanes, bits, is_signed)
     choices = [np.array(c) for c in product((1, -1), repeat=acttable.GROUP)]
-    for number, group in enumerate(product(range(-2, 2), repeat=acttable.GROUP)):
+    low = -(1 << bits - 1) if is_signed else 0
+    values = range(low, low + (1 << bits))
+    for number, group in enumerate(product(values, repeat=acttable.GROUP)):
         activations = [*group, *reversed(group)]
         await fill(pins, activations, bits, number % 2)
         for _ in range(acttable.FILL - acttable.ENTRIES):
@@ -50,19 +57,28 @@ async def all_of_two_bits(dut: object) -> None:
 
 
 @cocotb.test()
-async def built_while_used(dut: object) -> None:
-    pins, rows, lanes, bits = Pins(dut, "acttable_unsigned"), 3, 16, 8
+@cocotb.parametrize(bits=WIDTHS)
+async def built_while_used(dut: object, bits: int) -> None:
+    unit = f"acttable_{bits}"
+    pins, own = Pins(dut, unit), SETTINGS["parameters"][unit]
+    rows, lanes, is_signed = own["rows"], own["lanes"], own["activation_signed"]
     await pins.start(activations=0, fill=0, entry=0, fill_bank=0, digits=0, bank=0)
-    width = acttable.sum_bits(lanes, bits, False)
+    width = acttable.sum_bits(lanes, bits, is_signed)
+    low = -(1 << bits - 1) if is_signed else 0
+    most = low + (1 << bits) - 1
     latency, total_latency = acttable.latency(lanes), acttable.total_latency(lanes)
     tables: list[np.ndarray] = []
     signs: list[np.ndarray] = []  # of every cycle, and what row 0 has begun in it
     expected: list[list[int] | None] = []
     totals: dict[int, int] = {}
     cycle = 0
-    for period in range(60):
-        high = random.choice((1, 256))
-        following = np.array([random.choice((255, random.randrange(high))) for _ in range(lanes)])
+    for period in range(60 if bits == 8 else 25):
+        high = random.choice((low, most))
+        following = np.array(
+            [random.choice((low, most, random.randint(low, high))) for _ in range(lanes)]
+        )
+        if period < 4:  # the greatest sums
+            following[:] = low if period % 2 else most
         length = acttable.FILL + random.choice((0, 0, 1, 7))
         pins["activations"] = pack(following.tolist(), bits)
         pins["fill_bank"], pins["bank"] = period % 2, 1 - period % 2

@@ -27,8 +27,10 @@ def fill_words(shape: ArrayShape) -> int:
 
 
 def shortest_period(shape: ArrayShape) -> int:
-    """Cycles until the tables of a tile can be used."""
-    return fill_words(shape) + acttable.FILL - acttable.ENTRIES
+    """Cycles from the first word of a tile's tables until they can be used."""
+    if shape.engine == "acttable":
+        return acttable.FILL
+    return weighttable.fill_cycles(shape.rows)
 
 
 def drain(shape: ArrayShape) -> int:
