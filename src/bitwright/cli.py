@@ -284,7 +284,7 @@ def simulate(
     """Run the machine of a BUILD folder in Verilator and compare it with the reference.
 
     Every output value has to be equal, and the cycles counted have to be the cycles predicted;
-    otherwise the exit code is 8.
+    otherwise the exit code is 81.
 
     \b
     Examples:

@@ -125,6 +125,7 @@ def test_the_pipeline_computes_the_same(
     assert simulated.bit_exact.rtl.exact
     assert simulated.bit_exact.rtl.samples == PIPELINE_ROWS
     assert simulated.cycles.simulated == compiled.cycles.predicted
+    assert simulated.cycles.interval == folding.interval
     api.run(cpu, inputs, tmp_path / "cpu.npz")
     logits = [np.load(tmp_path / f"{rung}.npz")[OUTPUT] for rung in ("cpu", "rtl")]
     np.testing.assert_array_equal(*logits)

@@ -14,7 +14,8 @@ Array = NDArray[Any]
 
 
 class ResultsDiffer(BitwrightError):
-    """A machine that computed something else than the reference, or took other cycles."""
+    """A machine that computed something else than the reference, or took other cycles, or a
+    pipeline that began its images in others."""
 
     exit_code = 81
 
