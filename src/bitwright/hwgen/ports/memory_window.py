@@ -34,7 +34,9 @@ class MemoryWindow(wiring.Component):
     """
 
     def __init__(self, *, address_bits: int, words_bits: int) -> None:
-        self._mine, self.asks, self.waits, self.answer = Signal(), Signal(), Signal(), Signal()
+        self._mine, self.asks, self.waits, self.answer = (
+            Signal(name=name) for name in ("mine", "asks", "waits", "answer")
+        )
         sizes = {"data_bits": MEMORY_BITS, "address_bits": address_bits, "words_bits": words_bits}
         super().__init__(
             {
