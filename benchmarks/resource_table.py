@@ -142,8 +142,8 @@ def synthesise(family: Family, files: list[Path], folder: Path, *, units: bool) 
 def main() -> None:
     """Make what is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10, help="machines of each kind")
-    parser.add_argument("--large", type=int, default=len(LARGE), help="how many large machines")
+    parser.add_argument("--rounds", type=int, default=3, help="machines of each kind (3)")
+    parser.add_argument("--large", type=int, default=4, help="how many large machines (4)")
     arguments = parser.parse_args()
     version = tools.find("yosys").version
     lines = TABLE.read_text().splitlines() if TABLE.exists() else []
