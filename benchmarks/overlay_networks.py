@@ -102,7 +102,7 @@ def simulate(data: Path, name: str, target: str, samples: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         np.savez(path / "x.npz", **{item.name: x.reshape(len(x), *shape_of(item.value)[1:])})
-        api.compile_model(model, target, output=path / "b")
+        api.compile_model(model, target, output=path / "b", style="overlay")
         report = api.simulate(path / "b", path / "x.npz", path / "y.npz")
         found = np.load(path / "y.npz")[result.name]
     same = np.array_equal(found.reshape(len(x), -1), wanted.reshape(len(x), -1))
