@@ -288,7 +288,7 @@ def _outcome(
             ran = run_machine(accelerator, core, bus, load=True, progress=silent)
         late: list[int] = []
         if interval is not None:
-            begins = read_begins(Path(name))
+            begins = read_begins(Path(name), len(ran.cycles))
             times = due(begins, interval)
             late = [a.cycle for a, at in zip(begins[1:], times, strict=True) if a.cycle != at]
     shapes = {name: array.shape for name, array in reference.run(parts.core, core).items()}

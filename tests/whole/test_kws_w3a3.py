@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bitwright import api
 from bitwright.flows.models import read_model
 from bitwright.ir import graph, reference, serialize
+from bitwright.report import Report
 
 RTL_ROWS = int(os.environ.get("BITWRIGHT_KWS_ROWS", "10"))
 PIPELINE_ROWS = 100
@@ -65,6 +66,20 @@ def _save(path: Path, x: NDArray[np.int8]) -> Path:
     return path
 
 
+def _check_simulated(compiled: Report, cpu: Path, inputs: Path, folder: Path, rows: int) -> Report:
+    """Simulates the RTL of `folder`/fpga: equal to the reference and the library, cycles as
+    predicted."""
+    simulated = api.simulate(folder / "fpga", inputs, folder / "rtl.npz")
+    assert simulated.bit_exact.rtl is not None
+    assert simulated.bit_exact.rtl.exact
+    assert simulated.bit_exact.rtl.samples == rows
+    assert simulated.cycles.simulated == compiled.cycles.predicted
+    api.run(cpu, inputs, folder / "cpu.npz")
+    logits = [np.load(folder / f"{rung}.npz")[OUTPUT] for rung in ("cpu", "rtl")]
+    np.testing.assert_array_equal(*logits)
+    return simulated
+
+
 @pytest.mark.slow
 def test_classes_are_those_of_the_fpga(
     model: Path, cpu: Path, tmp_path: Path,
@@ -95,13 +110,7 @@ def test_the_machine_computes_the_same(
     machine = {"lanes": 16, "rows": 32, "requant_lanes": 2}
     compiled = api.compile_model(model, "ulx3s-85f", output=tmp_path / "fpga", machine=machine)
     assert (compiled.quantization.weight_bits, compiled.quantization.activation_bits) == (3, 3)
-    simulated = api.simulate(tmp_path / "fpga", inputs, tmp_path / "rtl.npz")
-    assert simulated.bit_exact.rtl is not None
-    assert simulated.bit_exact.rtl.exact
-    assert simulated.cycles.simulated == compiled.cycles.predicted
-    api.run(cpu, inputs, tmp_path / "cpu.npz")
-    logits = [np.load(tmp_path / f"{rung}.npz")[OUTPUT] for rung in ("cpu", "rtl")]
-    np.testing.assert_array_equal(*logits)
+    _check_simulated(compiled, cpu, inputs, tmp_path, RTL_ROWS)
 
 
 @pytest.mark.slow
@@ -120,12 +129,5 @@ def test_the_pipeline_computes_the_same(
     for kind in ("lut", "ff", "bram", "dsp"):
         resource = getattr(compiled.resources, kind)
         assert resource.predicted <= resource.available
-    simulated = api.simulate(tmp_path / "fpga", inputs, tmp_path / "rtl.npz")
-    assert simulated.bit_exact.rtl is not None
-    assert simulated.bit_exact.rtl.exact
-    assert simulated.bit_exact.rtl.samples == PIPELINE_ROWS
-    assert simulated.cycles.simulated == compiled.cycles.predicted
+    simulated = _check_simulated(compiled, cpu, inputs, tmp_path, PIPELINE_ROWS)
     assert simulated.cycles.interval == folding.interval
-    api.run(cpu, inputs, tmp_path / "cpu.npz")
-    logits = [np.load(tmp_path / f"{rung}.npz")[OUTPUT] for rung in ("cpu", "rtl")]
-    np.testing.assert_array_equal(*logits)

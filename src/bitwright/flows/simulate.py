@@ -17,11 +17,7 @@ from torch_mlir import ir
 from bitwright import report as reports
 from bitwright.errors import BitwrightError
 from bitwright.flows.accelerators import Accelerator, Arrays, Dataflow, Overlay
-from bitwright.flows.compare import (
-    compare_arrays,
-    raise_if_different,
-    raise_if_not_on_time,
-)
+from bitwright.flows.compare import compare_arrays, raise_if_different, raise_if_not_on_time
 from bitwright.flows.compile import tool_versions
 from bitwright.flows.dataflow import load_dataflow
 from bitwright.flows.folder import BuildFolder
@@ -177,7 +173,7 @@ def simulate(
         )
     began = None
     if not netlist and isinstance(program.accelerator, Dataflow):
-        began = read_begins(folder.simulation)
+        began = read_begins(folder.simulation, len(checked.cycles))
         report.set_cycles(interval=interval(began))
     slowest = None if checked.predicted is None else max(checked.predicted)
     report.set_cycles(simulated=max(checked.cycles), predicted=slowest)

@@ -52,9 +52,10 @@ def write_monitor(folder: Path, top: str) -> Path:
     return path
 
 
-def read_begins(folder: Path) -> list[Begin]:
-    """The images of a simulation that ran in `folder` and has ended."""
+def read_begins(folder: Path, images: int) -> list[Begin]:
+    """The images of a simulation that ran in `folder` and has ended; so many came out."""
     lines = (folder / _FOUND).read_text(encoding="utf-8").splitlines()
+    assert len(lines) == images, f"the monitor saw {len(lines)} of {images} images"
     return [Begin(*map(int, line.split())) for line in lines]
 
 

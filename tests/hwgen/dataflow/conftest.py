@@ -371,7 +371,7 @@ def _check(
         expected = golden.run(pipeline, image)[pipeline.output.name]
         np.testing.assert_array_equal(result, expected)
     assert cycles == [core.schedule.latency] * images
-    began = begins.read_begins(folder)
+    began = begins.read_begins(folder, images)
     assert len(began) == images
     interval = core.schedule.interval
     times = begins.due(began, interval)

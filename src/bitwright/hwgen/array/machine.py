@@ -28,9 +28,7 @@ def fill_words(shape: ArrayShape) -> int:
 
 def shortest_period(shape: ArrayShape) -> int:
     """Cycles from the first word of a tile's tables until they can be used."""
-    if shape.engine == "acttable":
-        return acttable.FILL
-    return weighttable.fill_cycles(shape.rows)
+    return acttable.FILL if shape.engine == "acttable" else fill_words(shape)
 
 
 def drain(shape: ArrayShape) -> int:

@@ -34,8 +34,8 @@ class MemoryWindow(wiring.Component):
     """
 
     def __init__(self, *, address_bits: int, words_bits: int) -> None:
-        self._mine, self.asks, self.waits, self.answer = (
-            Signal(name=name) for name in ("mine", "asks", "waits", "answer")
+        self.asks, self.waits, self.answer = (
+            Signal(name=name) for name in ("asks", "waits", "answer")
         )
         sizes = {"data_bits": MEMORY_BITS, "address_bits": address_bits, "words_bits": words_bits}
         super().__init__(
@@ -50,7 +50,7 @@ class MemoryWindow(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         host, core, weights, port = self.host, self.core, self.weights, self.port
-        mine, asks, waits, answer = self._mine, self.asks, self.waits, self.answer
+        mine, asks, waits, answer = Signal(name="mine"), self.asks, self.waits, self.answer
         word = Signal(MEMORY_BITS, reset_less=True)
         m.d.comb += [
             mine.eq(host.addr & EXTERNAL_BASE != 0),
