@@ -172,6 +172,15 @@ MACHINES = [
         whole_weights(8, 4, pixels=4, banks=4, requant_pixels=2, multiplier_blocks=20),
         marks=pytest.mark.slow,
     ),
+    whole_weights(16, 4, pixels=3, banks=4, multiplier_blocks=30, precision=2),
+    pytest.param(
+        whole_weights(16, 2, pixels=4, banks=4, multiplier_blocks=90, precision=2),
+        marks=pytest.mark.slow,
+    ),
+    whole_weights(8, 4, pixels=4, banks=8, multiplier_blocks=40, precision=4),
+    pytest.param(
+        adding(8, pixels=6, banks=8, multiplier_blocks=50, precision=4), marks=pytest.mark.slow
+    ),
     adding(2, pixels=2, banks=4, multiplier_blocks=64),
     pytest.param(
         adding(8, pixels=6, banks=8, multiplier_blocks=128, multiplier_bits=31),

@@ -12,7 +12,7 @@ def step_by_step(image, inputs):
     """Every step as the machine takes it; input bank to output bank only."""
     machine, out = image.machine, np.zeros((image.machine.out_words, image.machine.lanes), int)
     bias, multiplier, shift = golden._channel_params(image).T
-    bits = golden.weight_bits(image.weights, machine)
+    bits = golden.matrix_weights(golden.weight_bytes(image.weights, machine), machine)
     for i in image.instructions[1:-2]:
         matmul = i.opcode == Opcode.MATMUL
         channels = machine.rows if matmul else machine.lanes

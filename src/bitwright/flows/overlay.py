@@ -27,14 +27,14 @@ from bitwright.hwgen.tops import Axi4LiteTop, UartTop, WishboneTop
 from bitwright.hwgen.verilog import emit
 from bitwright.ir import graph, serialize
 from bitwright.ir.checks import ints
-from bitwright.ir.machine import DSP, NO_MEMORY, Machine, MachineError, burst_weights
+from bitwright.ir.machine import DSP, NO_MEMORY, Machine, MachineError, burst_weights, word_bits
 from bitwright.ir.types import shape_of
 from bitwright.passes.allocate import Allocate
 from bitwright.passes.kernel_columns import KernelColumns
 from bitwright.passes.legalize import Legalize
 from bitwright.passes.long_rows import long_rows
 from bitwright.passes.partition import Parts, partition
-from bitwright.passes.search.bounds import least_weight_bits
+from bitwright.passes.search.bounds import least_precision, least_weight_bits
 from bitwright.passes.search.candidate import ROUTED_LUT, Candidate, Parameters, budget, ranked
 from bitwright.passes.search.overlay import Array, Found, Price, search
 from bitwright.passes.space_to_depth import SpaceToDepth
@@ -95,6 +95,11 @@ class OverlayMaker:
         return max((stride & -stride for stride in strides), default=1)
 
     @property
+    def precision(self) -> int:
+        """See `Maker`."""
+        return least_precision(self._split)
+
+    @property
     def _streams(self) -> bool:
         """Whether weights are to be in external memory."""
         return self._fixed.get("memory", NO_MEMORY) != NO_MEMORY
@@ -117,7 +122,7 @@ class OverlayMaker:
         if array.engine != DSP:
             given["requant_pixels"] = 1
         if self._streams:
-            bits = array.lanes * array.rows * (8 if array.engine == DSP else 1)
+            bits = word_bits(array.lanes, array.rows, array.engine, array.precision)
             given.setdefault("weight_words", 4 * burst_weights(bits))
             return Machine(**{**least, **given})
         machine = Machine(**{**least, **given})

@@ -14,7 +14,7 @@ from bitwright.hwgen.engines.window import Window
 from bitwright.hwgen.isa import MATRIX, address_bits, field_layout
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import ChannelOp, Opcode
-from bitwright.ir.machine import WINDOW_TAPS, Machine
+from bitwright.ir.machine import TAP_BITS, WINDOW_TAPS, Machine
 
 WEIGHTS = operands.LATENCY - 4  # cycles from a step to its weight address
 OTHERS = operands.LATENCY + 1
@@ -159,15 +159,19 @@ class Datapath(wiring.Component):
             m.d.sync += later.eq(address)
             address = later
         m.d.comb += self.weight_address.eq(address)
-        row_size = 8 * machine.lanes
+        row_size, bits = TAP_BITS * machine.lanes, machine.precision
         size = WINDOW_TAPS * row_size
         # A block RAM takes half of a cycle: a register before anything else. Synthesis chooses
         # among deep ones before it, which `fpga.choices` turns round; another follows the choice.
         word = registered(m, registered(m, self.weight_data, "weight_read"), "weight_word")
         first = Signal(size, name="first_weights", reset_less=True)
-        others = Signal(machine.weight_bits - size, name="other_weights", reset_less=True)
+        matrix = WINDOW_TAPS * bits * machine.lanes  # of the first rows in a matrix product
+        others = Signal(machine.weight_bits - matrix, name="other_weights", reset_less=True)
         chosen = Signal(size, name="chosen_weights")
         m.d.comb += chosen.eq(word)
+        if bits < TAP_BITS:
+            with m.If(matmul):
+                m.d.comb += chosen.eq(_wide(word[:matrix], bits))
         with m.Switch(self._kernel_row(m)):
             for number in range(1, machine.window_rows):
                 with m.Case(number):
@@ -179,9 +183,9 @@ class Datapath(wiring.Component):
             keeps_first.eq(~maximum),
             keeps_others.eq(matmul | is_window),
             first.eq(chosen & Cat(keep.replicate(row_size) for keep in kept)),
-            others.eq(word[size:]),
+            others.eq(word[matrix:]),
         ]
-        return Cat(first, others)
+        return Cat(first, _wide(others, bits))
 
     def _kernel_row(self, m: Module) -> Value:
         """Number of a window's step in its tile, if all have one word, beside it; otherwise 0."""
@@ -199,11 +203,19 @@ class Datapath(wiring.Component):
         return found
 
 
+def _wide(weights: Value, bits: int) -> Value:
+    """Numbers of `bits` as numbers of `TAP_BITS`."""
+    count, more = len(weights) // bits, TAP_BITS - bits
+    numbers = (weights.word_select(n, bits) for n in range(count))
+    return Cat(Cat(number, number[-1].replicate(more)) for number in numbers)
+
+
 def resources(machine: Machine) -> dict[str, Structure]:
     """The engine, the window, the tile's sums, and the weights' way to the engine."""
-    row = WINDOW_TAPS * 8 * machine.lanes
+    row = WINDOW_TAPS * TAP_BITS * machine.lanes
     others = machine.pixels * machine.activation_bits if machine.fused_adds else 0
-    choice = machine.window_rows if machine.window_rows > 2 else 1
+    rows = machine.window_rows + (machine.precision < TAP_BITS)
+    choice = rows if rows > 2 else 1
     between = Structure(
         lut={"others": others, "datapaths": 8, "kernel_rows": choice * row},
         ff={

@@ -55,13 +55,18 @@ def wrap(values: Ints, bits: int) -> Ints:
     return ((values + half) & ((np.int64(1) << bits) - 1)) - half
 
 
-def weight_bits(words: list[int], machine: Machine) -> NDArray[np.uint8]:
-    """Weight words as bits [word, row, lane]."""
-    bits = np.unpackbits(_weight_bytes(words, machine), axis=1, bitorder="little")
-    return bits.reshape(len(words), machine.rows, -1)
+def matrix_weights(words: NDArray[np.uint8], machine: Machine) -> NDArray[np.int8]:
+    """Weight words [word, byte] as numbers [word, row, lane], or as bits of them."""
+    bits = np.unpackbits(words, axis=1, bitorder="little").astype(np.int8)
+    if not machine.dsp:
+        return bits.reshape(len(words), machine.rows, machine.lanes)
+    digits = bits.reshape(len(words), machine.rows, machine.lanes, machine.precision)
+    scale = 1 << np.arange(machine.precision, dtype=np.int16)
+    scale[-1] *= -1
+    return (digits @ scale).astype(np.int8)
 
 
-def _weight_bytes(words: list[int], machine: Machine) -> NDArray[np.uint8]:
+def weight_bytes(words: list[int], machine: Machine) -> NDArray[np.uint8]:
     size = machine.weight_bits // 8
     raw = np.frombuffer(b"".join(word.to_bytes(size, "little") for word in words), np.uint8)
     return raw.reshape(len(words), size)
@@ -80,11 +85,9 @@ class _Memories:
         for space, words in (before or {}).items():
             self.spaces[space][:] = words
         self.spaces[Space.INPUT][: len(input_words)] = input_words
-        if machine.dsp:  # [word, row, lane]: int8, otherwise bits
-            whole = _weight_bytes(image.weights, machine).view(np.int8)
-            self.weights = whole.reshape(-1, machine.rows, machine.lanes)
-        else:
-            self.weights = weight_bits(image.weights, machine)
+        words = weight_bytes(image.weights, machine)
+        self.weights = matrix_weights(words, machine)
+        self.taps = words.view(np.int8).reshape(len(words), -1, machine.lanes)
         self.params = _channel_params(image)
         self.tables = np.array(image.tables, np.uint8).astype(np.int8)
 
@@ -169,10 +172,11 @@ def _plane_values(digits: NDArray[Any], planes: int, single: int, bits: int = 1)
 
 
 def _weights(memories: _Memories, instruction: Instruction, block: int) -> NDArray[Any]:
-    """Weight words of one block, [step, row, lane]."""
+    """Weight words of one block, [step, row, lane]; of a channelwise one [step, tap, lane]."""
     own = 0 if instruction["w_same_blocks"] else block * instruction.weight_words
     first = instruction["w_base"] + own
-    words = memories.weights[first : first + instruction.weight_words]
+    whole = memories.taps if instruction.opcode == Opcode.CHANNELWISE else memories.weights
+    words = whole[first : first + instruction.weight_words]
     if instruction["w_same_steps"]:
         words = np.repeat(words, instruction.steps, axis=0)
     return words
@@ -186,13 +190,8 @@ def _accumulate(
         return words.max(axis=1)
     own = _weights(memories, instruction, block)
     if instruction.opcode == Opcode.CHANNELWISE:
-        if machine.dsp:
-            lanes = own[:, 0]
-        else:
-            raw = own.reshape(len(own), -1)[:, : 8 * machine.lanes]
-            lanes = np.packbits(raw, axis=1, bitorder="little").view(np.int8)
         bits = plane_bits(machine.engine)
-        values = _plane_values(lanes.astype(np.int64), instruction["n_plane"], 1, bits)
+        values = _plane_values(own[:, 0], instruction["n_plane"], 1, bits)
         return np.einsum("psl,sl->pl", words, values)
     weights = _plane_values(own, instruction["n_plane"], 1 if machine.dsp else -1)
     left = words.reshape(len(words), -1).astype(np.float64)  # exact: sums stay below 2^53
@@ -207,7 +206,7 @@ def _window(memories: _Memories, machine: Machine, instruction: Instruction, blo
     columns = np.arange(i["n_ox"] * machine.pixels, dtype=np.int64)
     memory = memories.spaces[Space(i["src_space"])]
     words = _source(machine, memory, i, block, *divmod(columns, machine.pixels))
-    kernel = _weights(memories, i, block).astype(np.int64)  # [step, row, lane]
+    kernel = _weights(memories, i, block).astype(np.int64)
     rows = kernel[0] if i["w_same_steps"] else kernel[:, :taps].reshape(-1, machine.lanes)
     kernel = rows[: taps * i["n_ky"]].reshape(i["n_ky"], taps, machine.lanes)
     stride = machine.pixels // i["pixels"]

@@ -495,9 +495,10 @@ class Image:
 
     Attributes:
         weights: words of `weight_bits`. MATMUL: bit `r * lanes + l` is one bit plane of the weight
-            of row r and lane l; byte `r * lanes + l` that weight for the engine `dsp`. CHANNELWISE:
-            byte l is the weight of lane l; the window's tap (ky, kx) is row `3 * ky + kx`, with a
-            word for each step row `kx`. With external memory, what lies there.
+            of row r and lane l; for the engine `dsp` number `r * lanes + l` of `precision` bits is
+            that weight. CHANNELWISE: byte l is the weight of lane l; the window's tap (ky, kx) of
+            it is byte `(3 * ky + kx) * lanes + l`, with a word for each step byte
+            `kx * lanes + l`. With external memory, what lies there.
         params: words of `requant_lanes` channels, from the lowest bit: bias (acc_bits, signed),
             multiplier (multiplier_bits), shift (6).
         tables: bytes, entry `256 * table + (y + 128)` is the (signed) result for y.

@@ -18,6 +18,8 @@ TABLE_ENTRIES = 256
 MAX_WORDS = 1 << 20  # the host's window of 16 MB, at 16 bytes a word
 MAX_TABLES = 256
 MAX_PIXELS = 8
+PRECISIONS = (2, 4, 8)
+TAP_BITS = 8  # of a channelwise weight
 COLUMN_BITS = 9  # of a column of the weight memory: an ECP5's block RAM of 2048 words
 NO_MEMORY, FIXED_MEMORY, SDRAM_MEMORY = MEMORIES = ("none", "fixed", "sdram")
 MEMORY_BITS = 32  # of a word of external memory
@@ -28,6 +30,11 @@ SDRAM_MHZ = (20, 133)
 def plane_bits(engine: str) -> int:
     """Bits that one plane of channelwise weights counts more than the next."""
     return 7 if engine == DSP else 1
+
+
+def word_bits(lanes: int, rows: int, engine: str, precision: int) -> int:
+    """Bits of a weight word: `rows x lanes` weights, or one bit plane of them."""
+    return rows * lanes * (precision if engine == DSP else 1)
 
 
 def burst_weights(weight_bits: int) -> int:
@@ -66,7 +73,9 @@ class Machine:
             two more multiplier blocks a requantize lane, but not on ECP5 for up to 24 acc_bits)
             has every rounding.
         engine: matrix engine: `weightserial` (one bit of every weight a cycle) or `dsp` (whole
-            weights of 8 bits, in multiplier blocks).
+            weights, in multiplier blocks and look-up tables).
+        precision: bits of a weight of a matrix product on `dsp`, 2, 4 or 8; channelwise weights,
+            and all on `weightserial`, have 8 whatever it is.
         pixels: neighbouring pixels that are computed side by side, with the same weights: 2 to 8
             for `dsp`, else 1.
         banks: banks of each activation memory that is read, neighbouring words in neighbouring
@@ -97,6 +106,7 @@ class Machine:
     acc_bits: int = 24
     multiplier_bits: int = NARROW_MULTIPLIER_BITS
     engine: str = WEIGHT_SERIAL
+    precision: int = PRECISIONS[-1]
     pixels: int = 1
     banks: int = 1
     multiplier_blocks: int = 0
@@ -163,6 +173,15 @@ class Machine:
         if self.engine not in ENGINES:
             raise MachineError(
                 f"Machine parameter engine is {self.engine!r}; expected one of {', '.join(ENGINES)}"
+            )
+        precisions = PRECISIONS if self.dsp else PRECISIONS[-1:]
+        if self.precision not in precisions or self.rows * self.precision < WINDOW_TAPS * TAP_BITS:
+            expected = ", ".join(
+                str(bits) for bits in precisions if self.rows * bits >= WINDOW_TAPS * TAP_BITS
+            )
+            raise MachineError(
+                f"Machine parameter precision is {self.precision}; expected {expected} with the "
+                f"engine {self.engine} and rows = {self.rows}"
             )
         if not (2 <= self.pixels <= MAX_PIXELS if self.dsp else self.pixels == 1):
             raise MachineError(
@@ -249,8 +268,8 @@ class Machine:
 
     @property
     def window_rows(self) -> int:
-        """Kernel rows that the channelwise window can have; 0 where there is no window."""
-        return self.rows // WINDOW_TAPS if self.dsp else 0
+        """Kernel rows of a channelwise window that one weight word holds."""
+        return self.rows * self.precision // (WINDOW_TAPS * TAP_BITS) if self.dsp else 0
 
     @property
     def out_lanes(self) -> int:
@@ -270,7 +289,7 @@ class Machine:
     @property
     def weight_bits(self) -> int:
         """Width of one weight word: `rows x lanes` weights, or one bit plane of them."""
-        return self.rows * self.lanes * (8 if self.dsp else 1)
+        return word_bits(self.lanes, self.rows, self.engine, self.precision)
 
     @property
     def channel_param_bits(self) -> int:
@@ -307,6 +326,8 @@ class Machine:
         items = sorted(asdict(self).items())
         if not self.fused_adds:
             items = [item for item in items if item[0] != "fused_adds"]
+        if self.precision == PRECISIONS[-1]:
+            items = [item for item in items if item[0] != "precision"]
         if not self.streams:
             items = [item for item in items if not item[0].startswith("memory")]
         text = ",".join(f"{name}={value}" for name, value in items)

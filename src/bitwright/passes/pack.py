@@ -38,19 +38,19 @@ def _ordered(weight: NDArray[np.int8], lanes: int, rows: int) -> NDArray[np.int8
     return split.transpose(0, 2, 4, 5, 1, 3)
 
 
-def whole_weights(weight: NDArray[np.int8], lanes: int, rows: int) -> Words:
-    """Dense weights [O, C, KH, KW], 8 bits each.
+def whole_weights(weight: NDArray[np.int8], lanes: int, rows: int, precision: int) -> Words:
+    """Dense weights [O, C, KH, KW] of `precision` bits, which divide 8.
 
-    Words are ordered block of rows, block of lanes, kernel row, kernel column; byte r * lanes + l
-    of a word belongs to row r and lane l.
+    Words are ordered block of rows, block of lanes, kernel row, kernel column; number r * lanes + l
+    of a word, from the lowest bit on, belongs to row r and lane l.
     """
-    return (
-        np.ascontiguousarray(_ordered(weight, lanes, rows)).reshape(-1, rows * lanes).view(np.uint8)
-    )
+    codes = _ordered(weight, lanes, rows).astype(np.uint8).reshape(-1, rows * lanes, 1)
+    bits = codes >> np.arange(precision, dtype=np.uint8) & 1
+    return np.packbits(bits.reshape(len(codes), -1), axis=1, bitorder="little")
 
 
 def window_words(
-    weight: NDArray[np.int8], lanes: int, rows: int, *, together: bool = True
+    weight: NDArray[np.int8], lanes: int, word_bytes: int, *, together: bool = True
 ) -> Words:
     """Channelwise weights [C, KH, KW]: a whole block of lanes in each word, or `KH` words for each.
 
@@ -62,7 +62,7 @@ def window_words(
     padded[:channels] = weight.reshape(channels, -1)
     ordered = padded.reshape(count, lanes, -1).transpose(0, 2, 1)
     ordered = ordered.reshape(count * (1 if together else kernel[0]), -1)
-    words = np.zeros((len(ordered), rows * lanes), dtype=np.uint8)
+    words = np.zeros((len(ordered), word_bytes), dtype=np.uint8)
     words[:, : ordered.shape[1]] = ordered.view(np.uint8)
     return words
 

@@ -22,7 +22,7 @@ from torch_mlir import ir
 from bitwright.ir import bw, graph
 from bitwright.ir.checks import ints
 from bitwright.ir.instructions import Space
-from bitwright.ir.machine import NARROW_MULTIPLIER_BITS, WEIGHT_SERIAL, Machine
+from bitwright.ir.machine import NARROW_MULTIPLIER_BITS, PRECISIONS, WEIGHT_SERIAL, Machine
 from bitwright.ir.types import is_accumulator, value_params
 from bitwright.passes import tile_layers
 from bitwright.passes.fuse_add import fuse_add
@@ -46,7 +46,7 @@ class Tile:
         lanes, rows, requant_lanes, requant_pixels: the array (see `bitwright.ir.machine.Machine`).
         acc_bits: accumulator width; 0 takes what the widest proven sum needs.
         multiplier_bits: of the output stage; 0 takes what the program needs.
-        engine, pixels, banks, multiplier_blocks: the matrix engine.
+        engine, precision, pixels, banks, multiplier_blocks: the matrix engine.
         weight_columns: of the weight memory.
         fused_adds: 1 lets convolutions add another tensor to their results.
     """
@@ -58,6 +58,7 @@ class Tile:
     acc_bits: int = 0
     multiplier_bits: int = 0
     engine: str = WEIGHT_SERIAL
+    precision: int = PRECISIONS[-1]
     pixels: int = 1
     banks: int = 1
     multiplier_blocks: int = 0
@@ -71,7 +72,7 @@ class Tile:
             requant_pixels=self.requant_pixels,
             acc_bits=self.acc_bits or MIN_ACC_BITS,
             multiplier_bits=self.multiplier_bits or NARROW_MULTIPLIER_BITS,
-            engine=self.engine, pixels=self.pixels, banks=self.banks,
+            engine=self.engine, precision=self.precision, pixels=self.pixels, banks=self.banks,
             multiplier_blocks=self.multiplier_blocks, weight_columns=self.weight_columns,
             fused_adds=self.fused_adds,
             act_words=2, in_words=2, out_words=2,

@@ -14,7 +14,13 @@ from bitwright.ir.reference import pooled_elements
 from bitwright.ir.types import shape_of, value_params
 from bitwright.passes import pack
 from bitwright.passes.linear_add import linear_add
-from bitwright.passes.tile_program import Buffer, OutputStage, Program, unsupported
+from bitwright.passes.tile_program import (
+    Buffer,
+    OutputStage,
+    Program,
+    UnsupportedOnOverlay,
+    unsupported,
+)
 from bitwright.passes.widths import signed_bits
 
 MAX_POOLED = 1 << 20
@@ -55,7 +61,13 @@ def _matmul(
     """One instruction over dense `weight` [O, C, KH, KW]."""
     lanes, rows = program.array.lanes, program.array.rows
     if program.array.dsp:
-        planes, words = 1, pack.whole_weights(weight, lanes, rows)
+        precision, bits = program.array.precision, pack.planes_needed(weight)
+        if bits > precision:
+            raise UnsupportedOnOverlay(
+                f"Layer {layer!r} has weights of {bits} bits, and the machine is to have precision "
+                f"= {precision}; leave precision out, or quantize with fewer bits of weights"
+            )
+        planes, words = 1, pack.whole_weights(weight, lanes, rows, precision)
     else:
         planes = pack.planes_needed(weight)
         words = pack.bit_planes(weight, lanes, rows, planes)

@@ -18,11 +18,13 @@ from bitwright.ir.instructions import ChannelOp, Rounding, Space
 from bitwright.ir.machine import (
     DSP,
     NARROW_MULTIPLIER_BITS,
+    PRECISIONS,
     TABLE_ENTRIES,
     WEIGHT_SERIAL,
     WIDE_MULTIPLIER_BITS,
     WINDOW_TAPS,
     plane_bits,
+    word_bits,
 )
 from bitwright.ir.types import shape_of
 from bitwright.passes import pack
@@ -61,6 +63,7 @@ class Array:
     acc_bits: int = 0
     multiplier_bits: int = 0
     engine: str = WEIGHT_SERIAL
+    precision: int = PRECISIONS[-1]
     pixels: int = 1
     banks: int = 1
     multiplier_blocks: int = 0
@@ -79,7 +82,7 @@ class Array:
     @property
     def word_bytes(self) -> int:
         """Bytes of a weight word."""
-        return self.rows * self.lanes // (1 if self.dsp else 8)
+        return word_bits(self.lanes, self.rows, self.engine, self.precision) // 8
 
     def side_by_side(self, step: int) -> int:
         """How many words at multiples of `step` lie in different banks, `pixels` at most."""
@@ -377,12 +380,12 @@ class Program:
             or fields["x_kx"] != 1 or array.pixels % stride
         ):  # fmt: skip
             return False
-        together = weight.shape[1] * WINDOW_TAPS <= array.rows
+        together = weight.shape[1] * WINDOW_TAPS * array.lanes <= array.word_bytes
         full = array.pixels // stride
         # sums of the first tile: those that begin at its columns 0 to pixels - 3
         first = min(-(-(array.pixels + 1 - WINDOW_TAPS) // stride), width)
         tiles = 1 + pack.blocks(width - first, full)
-        words = pack.window_words(weight, array.lanes, array.rows, together=together)
+        words = pack.window_words(weight, array.lanes, array.word_bytes, together=together)
         self.compute(
             accel.ChannelwiseOp, layer, source, target, bias, stage,
             {**fields, "s_block": source.pixels, "w_base": self.place_weights(words),
@@ -405,7 +408,7 @@ class Program:
         if not self.array.dsp or steps > MAX_KERNEL:
             return False
         ones = np.ones((1, 1, taps), np.int8).repeat(self.array.lanes, axis=0)
-        words = pack.window_words(ones, self.array.lanes, self.array.rows)
+        words = pack.window_words(ones, self.array.lanes, self.array.word_bytes)
         self.compute(
             accel.ChannelwiseOp, layer, source, target,
             np.full(target.shape[0], bias, dtype=np.int64), stage,
@@ -428,6 +431,8 @@ class Program:
                 "multiplier_bits": attribute(multiplier_bits), "engine": attribute(array.engine),
                 "pixels": attribute(array.pixels), "banks": attribute(array.banks),
                 "multiplier_blocks": attribute(array.multiplier_blocks),
+                **({"precision": attribute(array.precision)}
+                   if array.precision != PRECISIONS[-1] else {}),
                 **{name: attribute(getattr(array, name))
                    for name in ("weight_columns", "fused_adds") if getattr(array, name)},
             })  # fmt: skip

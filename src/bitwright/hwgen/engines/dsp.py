@@ -1,4 +1,4 @@
-"""Matrix engine: whole weights of 8 bits, two rows' products in one multiplier block.
+"""Matrix engine: whole weights, two rows' products in one multiplier block.
 
 A block multiplies `w1 * 2^9 + w2` by an activation; the 16 bits of the lower product reach 7 bits
 into the upper one. Those 7 bits of the upper product are made once more, of look-up tables, and
@@ -10,6 +10,10 @@ are short: it takes a third of a cycle itself.
 Pairs of rows beyond `multiplier_blocks` have both of their products made of look-up tables, of the
 pairs of a weight's bits: a pair's two multiples of the activation are added while each bit switches
 its own on.
+
+Weights of matrix products have the machine's `precision`. The first two pairs of rows take 8 bits
+even so, since channelwise weights go there; of fewer bits, two products do not reach into each
+other in a block, and take less than half or a quarter of the tables outside of one.
 """
 
 from collections.abc import Callable
@@ -25,12 +29,14 @@ from bitwright.hwgen.gated_add import gated_add
 from bitwright.hwgen.ram import COPY_SUFFIX
 from bitwright.hwgen.requantize import add_with_carry
 from bitwright.hwgen.structure import Structure, adder_tree_bits
-from bitwright.ir.machine import WINDOW_TAPS, Machine
+from bitwright.ir.machine import TAP_BITS, WINDOW_TAPS, Machine
 
 PRODUCT_BITS = 16
 PRODUCTS = 5  # cycles from the operands to the products
-SHIFT = 9  # of the upper weight in a block's operand
+SHIFT = 9  # of the upper weight of 8 bits in a block's operand
+TAP_PAIRS = 2  # pairs of rows that channelwise weights reach
 OVERLAP = PRODUCT_BITS - SHIFT
+ACTIVATION_BITS = 8
 HALF_BITS = 12  # of the product of half a weight
 
 
@@ -47,6 +53,31 @@ def sum_bits(machine: Machine) -> int:
 def golden(activations: NDArray, weights: NDArray) -> NDArray:
     """Sums [pixel, row] of int8 activations [pixel, lane] and weights [row, lane]."""
     return activations.astype(int) @ weights.astype(int).T
+
+
+def pair_bits(machine: Machine, pair: int) -> int:
+    """Bits of the weights of a pair of rows."""
+    return TAP_BITS if pair < TAP_PAIRS else machine.precision
+
+
+def _rank(machine: Machine, pixel: int, pair: int, lane: int) -> int:
+    """Place of a pair of products in the order in which they get multiplier blocks.
+
+    Those of the widest weights come first, then pixel by pixel.
+    """
+    pairs, before = machine.rows // 2, 0
+    if machine.precision < TAP_BITS:
+        taps = TAP_PAIRS * machine.lanes * machine.pixels
+        if pair < TAP_PAIRS:
+            pairs = TAP_PAIRS
+        else:
+            pairs, pair, before = pairs - TAP_PAIRS, pair - TAP_PAIRS, taps
+    return before + (pixel * pairs + pair) * machine.lanes + lane
+
+
+def table_delay(bits: int) -> int:
+    """Cycles that a product of tables takes less than one in a block, by the weight's bits."""
+    return 1 if bits == TAP_BITS else 3
 
 
 class Dsp(wiring.Component):
@@ -78,10 +109,10 @@ class Dsp(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         machine = self.machine
-        blocks, pairs = machine.multiplier_blocks, range(machine.rows // 2)
+        pairs = range(machine.rows // 2)
 
         def in_block(pixel: int, pair: int, lane: int) -> bool:
-            return (pixel * len(pairs) + pair) * machine.lanes + lane < blocks
+            return _rank(machine, pixel, pair, lane) < machine.multiplier_blocks
 
         every = range(machine.pixels)
         packed = self._packed(m, in_block)
@@ -92,28 +123,34 @@ class Dsp(wiring.Component):
             ]
             for row in range(machine.rows)
         ]
-        later = [  # for products of tables, which take a cycle less
-            [registered(m, weight, f"{weight.name}_later") for weight in of_row]
-            for of_row in weights
+        later = [
+            [self._later(m, weight, row // 2) for weight in of_row]
+            for row, of_row in enumerate(weights)
         ]
         for p in every:
-            operands = [
-                _Factor(m, self.activations[p][lane], f"pixel{p}_lane{lane}",
-                        tables=not all(in_block(p, pair, lane) for pair in pairs))
+            delays = [
+                [table_delay(pair_bits(machine, pair)) for pair in pairs if not in_block(p, pair, lane)]
                 for lane in range(machine.lanes)
-            ]  # fmt: skip
+            ]
+            operands = [
+                _Factor(m, self.activations[p][lane], f"pixel{p}_lane{lane}", max(own, default=0))
+                for lane, own in enumerate(delays)
+            ]
             products: list[list[Value]] = [[] for _ in range(machine.rows)]
             for pair in pairs:
                 upper, lower = 2 * pair, 2 * pair + 1
                 for lane, a in enumerate(operands):
                     name = f"product{p}_{pair}_{lane}"
                     if in_block(p, pair, lane):
-                        both = _in_block(
-                            m, platform, a, weights[upper][lane], packed[pair][lane], name
+                        product = packed[pair][lane]
+                        both = (
+                            _in_block(m, platform, a, weights[upper][lane], product, name)
+                            if pair_bits(machine, pair) == TAP_BITS
+                            else _apart_in_block(m, a, product, pair_bits(machine, pair), name)
                         )
                     else:
                         both = tuple(
-                            _of_tables(m, platform, a.later, later[row][lane], f"{name}_{row % 2}")
+                            _of_tables(m, platform, a, later[row][lane], f"{name}_{row % 2}")
                             for row in (upper, lower)
                         )
                     for row, value in zip((upper, lower), both, strict=True):
@@ -133,14 +170,24 @@ class Dsp(wiring.Component):
             for lane in range(self.machine.lanes):
                 upper, lower = self.weights[2 * pair][lane], self.weights[2 * pair + 1][lane]
                 operand = Signal(signed(18), name=f"packed{pair}_{lane}", reset_less=True)
+                bits = pair_bits(self.machine, pair)
+                shift = SHIFT if bits == TAP_BITS else ACTIVATION_BITS + bits
                 if in_block(0, pair, lane):
-                    m.d.sync += operand.eq(Cat(Const(0, SHIFT), upper).as_signed() + lower)
+                    m.d.sync += operand.eq(Cat(Const(0, shift), upper[:bits]).as_signed() + lower)
                 packed[-1].append(operand)
         return packed
 
+    def _later(self, m: Module, weight: Signal, pair: int) -> Signal:
+        """As late as the factors that products of tables take."""
+        for _ in range(table_delay(pair_bits(self.machine, pair))):
+            weight = registered(m, weight, f"{weight.name}_later")
+        return weight
+
     def _weight(self, m: Module, row: int, lane: int, blocks: set[bool]) -> Signal:
         """The bits of a weight that are used beside the operands of blocks."""
-        bits = 8 if False in blocks else OVERLAP if row % 2 == 0 else 0
+        whole = pair_bits(self.machine, row // 2)
+        overlap = OVERLAP if row % 2 == 0 and whole == TAP_BITS else 0
+        bits = whole if False in blocks else overlap
         weight = Signal(bits, name=f"weight{row}_{lane}", reset_less=True)
         m.d.sync += weight.eq(self.weights[row][lane])
         return weight
@@ -148,16 +195,19 @@ class Dsp(wiring.Component):
 
 class _Factor:
     """An activation, one cycle after the operands; for products of tables also its negative, and
-    both a cycle later."""
+    both up to `delay` cycles later."""
 
-    def __init__(self, m: Module, value: Value, name: str, *, tables: bool) -> None:
+    def __init__(self, m: Module, value: Value, name: str, delay: int) -> None:
         self.once = registered(m, value, name)
-        if tables:
+        self.after = [self]
+        if delay:
             self.negative = _narrowed(m, -value, 9, f"{name}_negative")
-            self.later = copy(self)
+        for _ in range(delay):
+            later = copy(self.after[-1])
             for part in ("once", "negative"):
-                own: Signal = getattr(self, part)
-                setattr(self.later, part, registered(m, own, f"{own.name}{COPY_SUFFIX}"))
+                own: Signal = getattr(later, part)
+                setattr(later, part, registered(m, own, f"{own.name}{COPY_SUFFIX}"))
+            self.after.append(later)
 
     def times(
         self, m: Module, platform: object, name: str, digit: Value, bits: int = 10,
@@ -203,12 +253,35 @@ def _in_block(
     return first, second.as_signed()
 
 
+def _apart_in_block(
+    m: Module, a: _Factor, packed: Signal, bits: int, name: str
+) -> tuple[Value, Value]:
+    """As `_in_block` of weights whose products do not overlap."""
+    near = registered(m, a.once, f"{name}_activation{COPY_SUFFIX}")
+    weights = registered(m, packed, f"{name}_weights{COPY_SUFFIX}")
+    size = ACTIVATION_BITS + bits
+    both = Signal(signed(2 * size), name=f"{name}_both", reset_less=True)
+    m.d.sync += both.eq(weights * near)
+    read = registered(m, both, f"{name}_read")
+    borrowed = read[size - 1]  # the lower product is negative
+    first = _narrowed(m, read[size:] + borrowed, size, f"{name}_upper")
+    second = _narrowed(m, read[:size], size, f"{name}_lower")
+    return first, second
+
+
 def _of_tables(m: Module, platform: object, a: _Factor, weight: Signal, name: str) -> Value:
-    """The product of one weight, three cycles after the factor `a`."""
+    """The product of one weight, four cycles after the factor `a`, from what comes later."""
+    bits, last = len(weight), len(weight) - 2
+    later = a.after[table_delay(bits)]
     digits = [
-        a.times(m, platform, f"{name}_digit{bit}", weight[bit : bit + 2], signed_digit=bit == 6)
-        for bit in (0, 2, 4, 6)
+        later.times(
+            m, platform, f"{name}_digit{bit}", weight[bit : bit + 2], signed_digit=bit == last
+        )
+        for bit in range(0, bits, 2)
     ]
+    if bits < TAP_BITS:
+        total = digits[0] if bits == 2 else digits[0] + (digits[1] << 2)
+        return _narrowed(m, total, ACTIVATION_BITS + bits, name)
     low = _narrowed(m, digits[0] + (digits[1] << 2), HALF_BITS, f"{name}_low").as_signed()
     high = _narrowed(m, digits[2] + (digits[3] << 2), HALF_BITS, f"{name}_high").as_signed()
     total = _narrowed(m, low + (high << 4), PRODUCT_BITS, f"{name}_total")
@@ -239,22 +312,39 @@ def _narrowed(m: Module, value: Value, bits: int, name: str) -> Signal:
 
 def resources(machine: Machine) -> Structure:
     """Products in blocks and of tables, the factors of tables, and each row's tree."""
-    lanes, rows, pixels = machine.lanes, machine.rows, machine.pixels
-    of_tables = 2 * (machine.product_pairs - machine.multiplier_blocks)
-    packed, trees = rows * lanes // 2, pixels * rows * adder_tree_bits(lanes, PRODUCT_BITS)
+    lanes, pixels, bits = machine.lanes, machine.pixels, machine.precision
+    whole = machine.product_pairs
+    tap_rows = machine.rows
+    if bits < TAP_BITS:
+        tap_rows = 2 * TAP_PAIRS
+        whole = pixels * TAP_PAIRS * lanes
+    narrow, narrow_rows = machine.product_pairs - whole, machine.rows - tap_rows
+    blocks = min(machine.multiplier_blocks, whole)
+    narrow_blocks = machine.multiplier_blocks - blocks
+    tables, narrow_tables = 2 * (whole - blocks), 2 * (narrow - narrow_blocks)
+    size, of_tables = ACTIVATION_BITS + bits, tables + narrow_tables > 0
+    trees = pixels * (
+        tap_rows * adder_tree_bits(lanes, PRODUCT_BITS) + narrow_rows * adder_tree_bits(lanes, size)
+    )
     return Structure(
         lut={
-            "block_pairs": 50 * machine.multiplier_blocks,
-            "table_products": 75 * of_tables,
+            "block_pairs": 50 * blocks,
+            "narrow_block_pairs": size * narrow_blocks,
+            "table_products": 75 * tables,
+            "narrow_table_products": (10 if bits == 2 else 32) * narrow_tables,
             "factors": (10 if of_tables else 0) * pixels * lanes,
-            "packed": 10 * packed,
+            "packed": lanes * (10 * tap_rows + bits * narrow_rows) // 2,
             "trees": trees,
         },
         ff={
-            "block_pairs": 123 * machine.multiplier_blocks,
-            "table_products": 56 * of_tables,
+            "block_pairs": 123 * blocks,
+            "narrow_block_pairs": (26 + 6 * size) * narrow_blocks,
+            "table_products": 56 * tables,
+            "narrow_table_products": size * narrow_tables,
             "factors": (34 if of_tables else 8) * pixels * lanes,
-            "packed": 34 * packed,
+            "narrow_factors": 34 * pixels * lanes if narrow_tables else 0,
+            "packed": 34 * lanes * tap_rows // 2,
+            "narrow_packed": (18 + 8 * bits) * lanes * narrow_rows // 2,
             "trees": trees,
         },
         dsp=machine.multiplier_blocks,

@@ -6,7 +6,19 @@ import numpy as np
 from torch_mlir import ir
 
 from bitwright.ir import graph
+from bitwright.ir.types import shape_of
 from bitwright.passes.pack import planes_needed
+
+
+def least_precision(module: ir.Module) -> int:
+    """Bits of the widest weight of all convolutions but depthwise ones."""
+    widest = 1
+    for operation in graph.operations(module):
+        if operation.operation.name == "bw.conv2d":
+            groups, weight = operation.groups.value, graph.constant_of(operation.weight)
+            if weight is not None and not 1 < groups == len(weight) == shape_of(operation.input)[1]:
+                widest = max(widest, planes_needed(weight))
+    return widest
 
 
 def least_weight_bits(module: ir.Module) -> int:

@@ -17,8 +17,10 @@ from typing import Any, NamedTuple, Protocol, Self
 from bitwright.errors import BitwrightError
 from bitwright.ir.machine import (
     COLUMN_BITS,
+    DSP,
     ENGINES,
     MAX_PIXELS,
+    PRECISIONS,
     WEIGHT_SERIAL,
     Machine,
     MachineError,
@@ -41,6 +43,7 @@ class Array(NamedTuple):
     lanes: int
     rows: int
     engine: str = WEIGHT_SERIAL
+    precision: int = PRECISIONS[-1]
     pixels: int = 1
     banks: int = 1
     fused_adds: int = 0
@@ -74,6 +77,7 @@ class Maker(Protocol):
         adds: the model has sums of tensors, which a machine may add to results on their way.
         stride: the greatest power of two in a stride of the model; more than so many times the
             least banks are of no use.
+        precision: bits of the widest weight of the model's matrix products.
     """
 
     @property
@@ -81,6 +85,9 @@ class Maker(Protocol):
 
     @property
     def stride(self) -> int: ...
+
+    @property
+    def precision(self) -> int: ...
 
     def least(self, array: Array) -> Machine:
         """A machine that takes no more of anything than the model's own of this array."""
@@ -245,13 +252,27 @@ def _arrays(maker: Maker, fixed: Mapping[str, int | str]) -> list[Array]:
     kept = [array for array in kinds if _takes(maker, array)]
     if not kept:
         maker.least(kinds[0])
-    arrays = [kind._replace(lanes=size.lanes, rows=size.rows) for kind in kept for size in valid]
+    sized = [kind._replace(lanes=size.lanes, rows=size.rows) for kind in kept for size in valid]
+    precise = [_precise(maker, fixed, array) for array in sized]
+    arrays = [array for array in precise if _takes(maker, array)]
+    if not arrays:
+        maker.least(precise[0])
     fused = [fixed["fused_adds"]] if "fused_adds" in fixed else [0, 1] if maker.adds else [0]
     chosen = [array._replace(fused_adds=int(adds)) for adds in fused for array in arrays]
     found = [array for array in chosen if not array.fused_adds or _takes(maker, array)]
     if not found:
         maker.least(chosen[0])
     return found
+
+
+def _precise(maker: Maker, fixed: Mapping[str, int | str], array: Array) -> Array:
+    """`array` with the fixed precision, or on `dsp` with the least that has the model's weights."""
+    if "precision" in fixed:
+        return array._replace(precision=int(fixed["precision"]))
+    if array.engine != DSP:
+        return array
+    options = (array._replace(precision=bits) for bits in PRECISIONS if bits >= maker.precision)
+    return next((option for option in options if _takes(maker, option)), array)
 
 
 def _takes(maker: Maker, array: Array) -> bool:
