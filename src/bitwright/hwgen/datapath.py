@@ -1,12 +1,12 @@
 """From a step's operands to the groups of a tile, on a machine with the engine `dsp`."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from bitwright.hwgen import operands
 from bitwright.hwgen.address import AccOp, Flags, RowFlags
-from bitwright.hwgen.delayed import Delayed, registered
+from bitwright.hwgen.delayed import Delayed, delayed, registered
 from bitwright.hwgen.engines import dsp, tile_sums, window
 from bitwright.hwgen.engines.dsp import Dsp
 from bitwright.hwgen.engines.tile_sums import TileSums
@@ -166,44 +166,50 @@ class Datapath(wiring.Component):
         word = registered(m, registered(m, self.weight_data, "weight_read"), "weight_word")
         first = Signal(size, name="first_weights", reset_less=True)
         others = Signal(machine.weight_bits - size, name="other_weights", reset_less=True)
-        chosen = Signal(size, name="chosen_weights")
-        m.d.comb += chosen.eq(word)
-        with m.Switch(self._kernel_row(m)):
-            for number in range(1, machine.window_rows):
-                with m.Case(number):
-                    m.d.comb += chosen.eq(word.word_select(number, size))
-        keeps_first = Signal(reset_less=True)
-        keeps_others = Signal(reset_less=True)
-        kept = [keeps_first, *[keeps_others] * (WINDOW_TAPS - 1)]
-        m.d.sync += [
-            keeps_first.eq(~maximum),
-            keeps_others.eq(matmul | is_window),
-            first.eq(chosen & Cat(keep.replicate(row_size) for keep in kept)),
-            others.eq(word[size:]),
-        ]
+        # A sum of products: 4-input tables take two rows each, one level behind another.
+        chosen: Value = Const(0, size)
+        rows = self._kernel_rows(m, ~maximum, matmul | is_window)
+        for number, (first_tap, other_taps) in enumerate(rows):
+            keep = Cat(first_tap.replicate(row_size), other_taps.replicate(size - row_size))
+            chosen |= word.word_select(number, size) & keep
+        m.d.sync += [first.eq(chosen), others.eq(word[size:])]
         return Cat(first, others)
 
-    def _kernel_row(self, m: Module) -> Value:
-        """Number of a window's step in its tile, if all have one word, beside it; otherwise 0."""
+    def _kernel_rows(
+        self, m: Module, first_tap: Value, other_taps: Value
+    ) -> list[tuple[Value, Value]]:
+        """For each kernel row whether it is that of the step, beside its weights: of the first tap,
+        and of the others.
+
+        It is the number of a window's step in its tile, if all have one word; otherwise 0, in which
+        the first tap or the others may not be wanted.
+        """
         counts, f = Signal(), self.fields
         m.d.comb += counts.eq(~self.matmul & (f.channel_op == ChannelOp.WINDOW) & f.w_same_steps)
         row = Signal(range(self.machine.window_rows), name="kernel_row")
         with m.If(self.flags.valid):
             first = (self.acc_op == AccOp.LOAD) | ~counts
             m.d.sync += row.eq(Mux(first, 0, row + 1))
-        found: Value = row
-        for cycle in range(WEIGHTS + 2):
-            later = Signal.like(row, name=f"kernel_row{cycle}", reset_less=True)
-            m.d.sync += later.eq(found)
-            found = later
-        return found
+        found = delayed(m, row, WEIGHTS + 1, "kernel_row")
+        begins = found == 0
+        later = [
+            registered(m, found == number, f"is_kernel_row{number}")
+            for number in range(1, self.machine.window_rows)
+        ]
+        return [
+            (
+                registered(m, begins & first_tap, "keeps_first"),
+                registered(m, begins & other_taps, "keeps_others"),
+            ),
+            *zip(later, later, strict=True),
+        ]
 
 
 def resources(machine: Machine) -> dict[str, Structure]:
     """The engine, the window, the tile's sums, and the weights' way to the engine."""
     row = WINDOW_TAPS * 8 * machine.lanes
     others = machine.pixels * machine.activation_bits if machine.fused_adds else 0
-    choice = machine.window_rows if machine.window_rows > 2 else 1
+    choice = -(-(2 * machine.window_rows - 1) // 3)  # 4-input tables of a sum of products
     between = Structure(
         lut={"others": others, "datapaths": 8, "kernel_rows": choice * row},
         ff={
