@@ -1,12 +1,12 @@
 """From a step's operands to the groups of a tile, on a machine with the engine `dsp`."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from bitwright.hwgen import operands
 from bitwright.hwgen.address import AccOp, Flags, RowFlags
-from bitwright.hwgen.delayed import Delayed, registered
+from bitwright.hwgen.delayed import Delayed, delayed, registered
 from bitwright.hwgen.engines import dsp, tile_sums, window
 from bitwright.hwgen.engines.dsp import Dsp
 from bitwright.hwgen.engines.tile_sums import TileSums
@@ -167,40 +167,47 @@ class Datapath(wiring.Component):
         first = Signal(size, name="first_weights", reset_less=True)
         matrix = WINDOW_TAPS * bits * machine.lanes  # of the first rows in a matrix product
         others = Signal(machine.weight_bits - matrix, name="other_weights", reset_less=True)
-        chosen = Signal(size, name="chosen_weights")
-        m.d.comb += chosen.eq(word)
-        if bits < TAP_BITS:
-            with m.If(matmul):
-                m.d.comb += chosen.eq(_wide(word[:matrix], bits))
-        with m.Switch(self._kernel_row(m)):
-            for number in range(1, machine.window_rows):
-                with m.Case(number):
-                    m.d.comb += chosen.eq(word.word_select(number, size))
-        keeps_first = Signal(reset_less=True)
-        keeps_others = Signal(reset_less=True)
-        kept = [keeps_first, *[keeps_others] * (WINDOW_TAPS - 1)]
-        m.d.sync += [
-            keeps_first.eq(~maximum),
-            keeps_others.eq(matmul | is_window),
-            first.eq(chosen & Cat(keep.replicate(row_size) for keep in kept)),
-            others.eq(word[matrix:]),
-        ]
+        # A sum of products: 4-input tables take two rows each, one level behind another.
+        if bits == TAP_BITS:
+            chosen, rows = Const(0, size), self._kernel_rows(m, ~maximum, matmul | is_window)
+        else:
+            here = registered(m, matmul, "keeps_matrix")
+            chosen = _wide(word[:matrix], bits) & here.replicate(size)
+            rows = self._kernel_rows(m, ~maximum & ~matmul, is_window)
+        for number, (first_tap, other_taps) in enumerate(rows):
+            keep = Cat(first_tap.replicate(row_size), other_taps.replicate(size - row_size))
+            chosen |= word.word_select(number, size) & keep
+        m.d.sync += [first.eq(chosen), others.eq(word[matrix:])]
         return Cat(first, _wide(others, bits))
 
-    def _kernel_row(self, m: Module) -> Value:
-        """Number of a window's step in its tile, if all have one word, beside it; otherwise 0."""
+    def _kernel_rows(
+        self, m: Module, first_tap: Value, other_taps: Value
+    ) -> list[tuple[Value, Value]]:
+        """For each kernel row whether it is that of the step, beside its weights: of the first tap,
+        and of the others.
+
+        It is the number of a window's step in its tile, if all have one word; otherwise 0, in which
+        the first tap or the others may not be wanted.
+        """
         counts, f = Signal(), self.fields
         m.d.comb += counts.eq(~self.matmul & (f.channel_op == ChannelOp.WINDOW) & f.w_same_steps)
         row = Signal(range(self.machine.window_rows), name="kernel_row")
         with m.If(self.flags.valid):
             first = (self.acc_op == AccOp.LOAD) | ~counts
             m.d.sync += row.eq(Mux(first, 0, row + 1))
-        found: Value = row
-        for cycle in range(WEIGHTS + 2):
-            later = Signal.like(row, name=f"kernel_row{cycle}", reset_less=True)
-            m.d.sync += later.eq(found)
-            found = later
-        return found
+        found = delayed(m, row, WEIGHTS + 1, "kernel_row")
+        begins = found == 0
+        later = [
+            registered(m, found == number, f"is_kernel_row{number}")
+            for number in range(1, self.machine.window_rows)
+        ]
+        return [
+            (
+                registered(m, begins & first_tap, "keeps_first"),
+                registered(m, begins & other_taps, "keeps_others"),
+            ),
+            *zip(later, later, strict=True),
+        ]
 
 
 def _wide(weights: Value, bits: int) -> Value:
@@ -214,8 +221,8 @@ def resources(machine: Machine) -> dict[str, Structure]:
     """The engine, the window, the tile's sums, and the weights' way to the engine."""
     row = WINDOW_TAPS * TAP_BITS * machine.lanes
     others = machine.pixels * machine.activation_bits if machine.fused_adds else 0
-    rows = machine.window_rows + (machine.precision < TAP_BITS)
-    choice = rows if rows > 2 else 1
+    terms = machine.window_rows + (machine.precision < TAP_BITS)
+    choice = -(-(2 * terms - 1) // 3)  # 4-input tables of a sum of products
     between = Structure(
         lut={"others": others, "datapaths": 8, "kernel_rows": choice * row},
         ff={

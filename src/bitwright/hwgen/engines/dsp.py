@@ -129,7 +129,11 @@ class Dsp(wiring.Component):
         ]
         for p in every:
             delays = [
-                [table_delay(pair_bits(machine, pair)) for pair in pairs if not in_block(p, pair, lane)]
+                [
+                    table_delay(pair_bits(machine, pair))
+                    for pair in pairs
+                    if not in_block(p, pair, lane)
+                ]
                 for lane in range(machine.lanes)
             ]
             operands = [
