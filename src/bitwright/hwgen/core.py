@@ -404,7 +404,7 @@ class Core(wiring.Component):
         ]
         op = Mux(matmul, ops[-1], Mux(lanes.maximum, AccOp.LOAD, ops[short]))
         m.d.comb += [
-            accumulators.valid.eq(stage.tile.valid & run),
+            accumulators.valid.eq(stage.tile.valid),
             accumulators.last.eq(stage.tile.last),
             accumulators.op.eq(op),
         ]
