@@ -128,18 +128,11 @@ class Dsp(wiring.Component):
             for row, of_row in enumerate(weights)
         ]
         for p in every:
-            delays = [
-                [
-                    table_delay(pair_bits(machine, pair))
-                    for pair in pairs
-                    if not in_block(p, pair, lane)
-                ]
-                for lane in range(machine.lanes)
-            ]
-            operands = [
-                _Factor(m, self.activations[p][lane], f"pixel{p}_lane{lane}", max(own, default=0))
-                for lane, own in enumerate(delays)
-            ]
+            operands: list[_Factor] = []
+            for lane, value in enumerate(self.activations[p]):
+                tables = (pair for pair in pairs if not in_block(p, pair, lane))
+                delay = max((table_delay(pair_bits(machine, pair)) for pair in tables), default=0)
+                operands.append(_Factor(m, value, f"pixel{p}_lane{lane}", delay))
             products: list[list[Value]] = [[] for _ in range(machine.rows)]
             for pair in pairs:
                 upper, lower = 2 * pair, 2 * pair + 1
