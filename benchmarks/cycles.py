@@ -49,7 +49,7 @@ def overlay(machine: int, networks: list[int], folder: Path) -> Pairs:
     wide = any(map(needs_wide_machine, networks))
     style = random_style(machine, wide)
     for seed in networks:
-        module = random_network(seed)
+        module = random_network(seed, style.tile.precision)
         inputs = random_inputs(module, seed)
         yield seed, str(style), run_overlay(module, inputs, style, machines)
 

@@ -226,9 +226,9 @@ def test_the_machine_file_makes_the_same_machine_and_an_edited_one_another(
 
 def test_a_machine_of_multiplier_blocks_is_made_again() -> None:
     target = get_fpga("ulx3s-85f")
-    fixed = {"engine": "dsp", "lanes": 8, "rows": 8, "pixels": 4, "weight_columns": 56}
+    fixed = {"engine": "dsp", "lanes": 8, "rows": 8, "pixels": 4, "weight_columns": 28}
     machine = asdict(choose(network(), target, fixed).build.assembled.machine)
-    assert machine["weight_columns"] == 56
+    assert machine["weight_columns"] == 28
     assert asdict(choose(network(), target, machine).build.assembled.machine) == machine
 
 

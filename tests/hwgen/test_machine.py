@@ -55,6 +55,14 @@ NAMES = (
             "multiplier_blocks is 65; expected 0 to 64, the pairs of products of the engine dsp",
         ),
         (
+            {"precision": 4},
+            "precision is 4; expected 8 with the engine weightserial and rows = 8",
+        ),
+        (
+            {"engine": "dsp", "pixels": 4, "banks": 4, "precision": 2},
+            "precision is 2; expected 4, 8 with the engine dsp and rows = 8",
+        ),
+        (
             {"weight_columns": 5},
             "weight_columns is 5; expected 0 to 4, the columns of 9 bits of a weight word of 32",
         ),
@@ -101,6 +109,11 @@ def test_ram_refuses_no_words():
 def test_the_fingerprint_changes_with_every_parameter(small_machine):
     prints = {small_machine(act_words=depth).fingerprint for depth in range(64, 80)}
     assert len(prints) == 16
+
+
+def test_the_fingerprint_changes_with_the_precision(small_machine):
+    kind = {"engine": "dsp", "pixels": 2, "banks": 2, "rows": 16}
+    assert len({small_machine(**kind, precision=bits).fingerprint for bits in (2, 4, 8)}) == 3
 
 
 def test_the_fingerprint_of_a_machine_without_external_memory_has_none(small_machine):

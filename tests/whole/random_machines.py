@@ -30,10 +30,12 @@ from bitwright.ir.machine import (
     FIXED_MEMORY,
     MEMORIES,
     NO_MEMORY,
+    PRECISIONS,
     SDRAM_MEMORY,
     WEIGHT_SERIAL,
     burst_weights,
     least_banks,
+    word_bits,
 )
 from bitwright.passes.allocate import Allocate
 from bitwright.passes.dataflow import lower
@@ -92,9 +94,10 @@ class Style:
     def __str__(self) -> str:
         tile = self.tile
         pixels = f" x {tile.pixels}" if tile.pixels > 1 else ""
+        bits = f" W{tile.precision}" if tile.precision < 8 else ""
         adds = " adds" if tile.fused_adds else ""
         memory = f" {self.stream.memory}" if self.stream else ""
-        return f"{tile.engine} {tile.lanes} x {tile.rows}{pixels}{adds}{memory}"
+        return f"{tile.engine} {tile.lanes} x {tile.rows}{pixels}{bits}{adds}{memory}"
 
 
 def random_style(seed: int, wide: bool) -> Style:
@@ -117,9 +120,11 @@ def random_style(seed: int, wide: bool) -> Style:
         rows = min(rows, max(64 // lanes, 8))
         pixels = choice(2, 3, 4, 5, 6)
         banks = least_banks(pixels) * choice(1, 2)
+    precision = choice(*(p for p in PRECISIONS if rows * p >= 24)) if engine == DSP else 8
     tile = Tile(
         lanes, rows, choice(*(v for v in (1, 2, 4, 8) if v <= lanes)), acc_bits=32,
-        multiplier_bits=31 if wide else 16, engine=engine, pixels=pixels, banks=banks,
+        multiplier_bits=31 if wide else 16, engine=engine, precision=precision,
+        pixels=pixels, banks=banks,
         multiplier_blocks=pixels * rows * lanes // choice(2, 4) if engine == DSP else 0,
         requant_pixels=choice(1, 2) if engine == DSP and not fused else 1, fused_adds=int(fused),
     )  # fmt: skip
@@ -127,7 +132,7 @@ def random_style(seed: int, wide: bool) -> Style:
     memory = MEMORIES[seed // 4 % len(MEMORIES)]
     if memory == NO_MEMORY:
         return Style(tile, port)
-    least = 4 * burst_weights(tile.lanes * tile.rows * (8 if engine == DSP else 1))
+    least = 4 * burst_weights(word_bits(tile.lanes, tile.rows, engine, tile.precision))
     stream = Stream(
         weight_words=least * choice(1, 2, 8), memory=memory,
         memory_latency=choice(1, 5, 19) if memory == FIXED_MEMORY else 0,

@@ -18,6 +18,7 @@ class _Network:
     builder: Builder
     values: list[ir.Value]
     roundings: tuple[str, ...]
+    weight_bits: int
 
     def integer(self, low: int, high: int) -> int:
         """Uniform, both ends included."""
@@ -31,8 +32,8 @@ class _Network:
         return QuantParams((scale,), self.integer(low, high), bits, low, high)
 
     def weight(self, shape: tuple[int, ...]) -> ir.Value:
-        """Symmetric, of 2 to 8 bits; or of one bit, which is -1 or 1, or -1 or 0."""
-        bits = self.integer(1, 8)
+        """Symmetric, of 2 to `weight_bits` bits; or of one bit, which is -1 or 1, or -1 or 0."""
+        bits = self.integer(1, self.weight_bits)
         limit = max((1 << bits - 1) - 1, 1)
         data = self.random.integers(-limit, limit + 1, size=shape)
         if bits == 1:
@@ -215,8 +216,11 @@ def has_residuals(seed: int) -> bool:
     return seed % 4 == 1
 
 
-def random_network(seed: int) -> ir.Module:
-    """A quantized module of 2 to 9 layers with residuals, groups, padding, tables, pooling."""
+def random_network(seed: int, weight_bits: int = 8) -> ir.Module:
+    """A quantized module of 2 to 9 layers with residuals, groups, padding, tables, pooling.
+
+    Its weights have at most `weight_bits`.
+    """
     random = np.random.default_rng(seed)
     shape = (
         1,
@@ -228,7 +232,7 @@ def random_network(seed: int) -> ir.Module:
     params = QuantParams((0.05,), int(random.integers(low, high + 1)), 8, low, high)
     builder = Builder([("x", shape, params)])
     roundings = ROUNDINGS if needs_wide_machine(seed) else ()
-    network = _Network(random, builder, [builder.inputs[0]], roundings)
+    network = _Network(random, builder, [builder.inputs[0]], roundings, weight_bits)
     network.values.append(network.conv(builder.inputs[0]))
     steps = (network.conv, network.conv, network.add, network.add, network.pool, network.concat,
              network.pad, network.table)  # fmt: skip

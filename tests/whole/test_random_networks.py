@@ -28,8 +28,8 @@ WIDE = (
     Style(Tile(8, 8, 2, acc_bits=32, multiplier_bits=31, engine=DSP, pixels=2, banks=4,
                multiplier_blocks=32, fused_adds=1), PortKind.AXI4LITE),
     Style(Tile(16, 16, 8, acc_bits=32, multiplier_bits=31), PortKind.WISHBONE),
-    Style(Tile(4, 8, 2, acc_bits=32, multiplier_bits=31, engine=DSP, pixels=2, banks=4,
-               multiplier_blocks=24), PortKind.WISHBONE),
+    Style(Tile(4, 8, 2, acc_bits=32, multiplier_bits=31, engine=DSP, precision=4, pixels=2,
+               banks=4, multiplier_blocks=24), PortKind.WISHBONE),
 )  # fmt: skip
 
 
@@ -50,7 +50,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def test_network(seed: int, machines: Machines, tmp_path: Path) -> None:
-    module = random_network(seed)
+    style = style_of(seed)
+    module = random_network(seed, style.tile.precision)
     inputs = random_inputs(module, seed)
     wanted = reference.run(module, inputs)
 
@@ -58,7 +59,7 @@ def test_network(seed: int, machines: Machines, tmp_path: Path) -> None:
     for name, array in library.run(inputs).items():
         assert (array == wanted[name]).all(), f"CPU differs in {name}, network {seed}"
 
-    outcome = run_overlay(module, inputs, style_of(seed), machines)
+    outcome = run_overlay(module, inputs, style, machines)
     assert not outcome.wrong, f"RTL differs in {outcome.wrong}, network {seed}"
     assert outcome.simulated == outcome.predicted, f"cycles of network {seed}"
     assert all(np.asarray(array).size for array in wanted.values())

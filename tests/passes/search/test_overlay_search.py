@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from bitwright.errors import BitwrightError
-from bitwright.ir.machine import DSP, ENGINES, WEIGHT_SERIAL, Machine, MachineError, least_banks
+from bitwright.ir.machine import (
+    DSP,
+    ENGINES,
+    PRECISIONS,
+    WEIGHT_SERIAL,
+    Machine,
+    MachineError,
+    least_banks,
+)
 from bitwright.passes.search.overlay import Array, Found, Price, Shape, search
 from bitwright.targets.target import Resources
 
@@ -23,8 +31,8 @@ class Unwritable(BitwrightError):
 class FakeMaker:
     """A model of 20 x 20 products in which everything is a formula; it notes what it made."""
 
-    def __init__(self, adds: bool = False, stride: int = 4) -> None:
-        self.adds, self.stride = adds, stride
+    def __init__(self, adds: bool = False, stride: int = 4, precision: int = 8) -> None:
+        self.adds, self.stride, self.precision = adds, stride, precision
         self.made: list[Array] = []
 
     def least(self, array: Array) -> Machine:
@@ -124,6 +132,17 @@ def test_sums_are_fused_where_the_model_has_them(found: Found) -> None:
     assert set(search(FakeMaker(adds=True), {"fused_adds": 0}, HAVE).machines) == set(
         found.machines
     )
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 5, 8])
+def test_weights_have_as_few_bits_as_the_model_and_the_rows_allow(found: Found, bits: int) -> None:
+    arrays = {key.array for key in search(FakeMaker(precision=bits), {}, HAVE).machines}
+    for array in arrays:
+        wanted = next(p for p in PRECISIONS if p >= bits and p * array.rows >= 24)
+        assert array.precision == (wanted if array.engine == DSP else 8)
+    assert {array._replace(precision=8) for array in arrays} == {
+        key.array for key in found.machines
+    }
 
 
 def test_no_more_banks_than_strides_ask_for() -> None:

@@ -43,10 +43,10 @@ class Array(NamedTuple):
     lanes: int
     rows: int
     engine: str = WEIGHT_SERIAL
-    precision: int = PRECISIONS[-1]
     pixels: int = 1
     banks: int = 1
     fused_adds: int = 0
+    precision: int = PRECISIONS[-1]
 
     @classmethod
     def of(cls, machine: Machine) -> Self:
