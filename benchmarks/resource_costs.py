@@ -42,7 +42,9 @@ PART_OF = {
     "datapath_tile_sums": "tile_sums",
 }
 HELD_OUT: dict[str, Callable[[Line], Any]] = {
-    "lanes": lambda line: (line["machine"]["engine"], line["machine"]["lanes"]),
+    "lanes": lambda line: tuple(
+        line["machine"].get(name) for name in ("engine", "lanes", "precision")
+    ),
     "engine": lambda line: line["machine"]["engine"],
 }
 
@@ -135,7 +137,8 @@ def show(title: str, errors: Iterable[tuple[float, Line]]) -> None:
     worst, line = errors[-1]
     machine = line["machine"]
     print(f"{title:22} {len(errors):4}  {np.median(sizes):5.2f} {np.percentile(sizes, 95):6.2f} "
-          f"{100 * worst:+6.2f}  {machine['engine']} {machine['lanes']} x {machine['rows']}, "
+          f"{100 * worst:+6.2f}  {machine['engine']} {machine['lanes']} x {machine['rows']} "
+          f"W{machine.get('precision', 8)}, "
           f"{line['whole']['lut']} LUT, {line['bus'] or 'core'}")  # fmt: skip
 
 

@@ -27,22 +27,35 @@ from bitwright.fpga.report import synthesised_resources
 from bitwright.hwgen.core import Core
 from bitwright.hwgen.tops import Axi4LiteTop, UartTop, WishboneTop
 from bitwright.hwgen.verilog import emit
-from bitwright.ir.machine import COLUMN_BITS, DSP, WEIGHT_SERIAL, Machine, least_banks
+from bitwright.ir.machine import (
+    COLUMN_BITS,
+    DSP,
+    PRECISIONS,
+    TAP_BITS,
+    WEIGHT_SERIAL,
+    WINDOW_TAPS,
+    Machine,
+    least_banks,
+    word_bits,
+)
 from bitwright.targets.target import Family
 
 TABLE = Path(__file__).with_name("resource_table.jsonl")
 TOP = "machine"
-# Engine and lanes of the random machines of a round.
-KINDS: dict[Family, tuple[tuple[str, int], ...]] = {
-    "ice40": ((WEIGHT_SERIAL, 2), (WEIGHT_SERIAL, 4)),
-    "ecp5": ((WEIGHT_SERIAL, 2), (DSP, 2), (WEIGHT_SERIAL, 4), (WEIGHT_SERIAL, 8), (DSP, 4)),
-}
-# Engine, lanes, rows and pixels of the large machines after the last round.
+# Engine, lanes and precision of the random machines of a round.
+KINDS: dict[Family, tuple[tuple[str, int, int], ...]] = {
+    "ice40": ((WEIGHT_SERIAL, 2, 8), (WEIGHT_SERIAL, 4, 8)),
+    "ecp5": (
+        (WEIGHT_SERIAL, 2, 8), (DSP, 2, 8), (WEIGHT_SERIAL, 4, 8), (WEIGHT_SERIAL, 8, 8),
+        (DSP, 4, 8), (DSP, 4, 4), (DSP, 4, 2),
+    ),
+}  # fmt: skip
+# Engine, lanes, rows, pixels and precision of the large machines after the last round.
 LARGE = (
-    (WEIGHT_SERIAL, 16, 16, 1), (DSP, 8, 8, 3), (WEIGHT_SERIAL, 16, 32, 1), (DSP, 8, 8, 6),
-    (WEIGHT_SERIAL, 8, 128, 1), (DSP, 8, 16, 4), (WEIGHT_SERIAL, 16, 64, 1),
+    (WEIGHT_SERIAL, 16, 16, 1, 8), (DSP, 8, 8, 3, 8), (WEIGHT_SERIAL, 16, 32, 1, 8),
+    (DSP, 8, 8, 6, 8), (DSP, 8, 16, 4, 2), (DSP, 16, 16, 2, 4), (WEIGHT_SERIAL, 8, 128, 1, 8),
 )  # fmt: skip
-MOST_WEIGHTS = {WEIGHT_SERIAL: 128, DSP: 32}
+MOST_PRODUCTS = {(WEIGHT_SERIAL, 8): 128, (DSP, 8): 32, (DSP, 4): 64, (DSP, 2): 64}
 # Keeps the hierarchy but for what stands in a unit many times: it is the unit's own tables.
 _UNITS = (
     f"hierarchy -top {TOP}; setattr -mod -set keep_hierarchy 1 *; "
@@ -53,13 +66,15 @@ _UNITS = (
 _PLACE = re.compile(rf"^\\{TOP}(_core)?_?|_?\d+$")
 
 
-def _machine(rng: random.Random, engine: str, lanes: int, rows: int, pixels: int) -> Machine:
+def _machine(
+    rng: random.Random, engine: str, lanes: int, rows: int, pixels: int, precision: int
+) -> Machine:
     def words(low: int, high: int) -> int:
         return int(low * (high / low) ** rng.random())
 
     banks = least_banks(pixels) * rng.choice((1, 2)) if pixels > 1 else 1
     pairs = pixels * rows * lanes // 2 if engine == DSP else 0
-    columns = rows * lanes * (8 if engine == DSP else 1) // COLUMN_BITS
+    columns = word_bits(lanes, rows, engine, precision) // COLUMN_BITS
     return Machine(
         lanes=lanes,
         rows=rows,
@@ -67,6 +82,7 @@ def _machine(rng: random.Random, engine: str, lanes: int, rows: int, pixels: int
         acc_bits=rng.randint(16, 32),
         multiplier_bits=rng.choice((16, 31)),
         engine=engine,
+        precision=precision,
         pixels=pixels,
         banks=banks,
         multiplier_blocks=min(pairs, rng.choice((pairs, pairs // 2, 100))),
@@ -88,11 +104,14 @@ def wanted(rounds: int, large: int) -> Iterator[tuple[Family, Machine, str, bool
     """
     for number in range(rounds):
         for family, kinds in KINDS.items():
-            for engine, lanes in kinds:
-                rng = random.Random(f"{family} {engine} {lanes} {number}")
-                rows = [r for r in (8, 16) if r * lanes <= MOST_WEIGHTS[engine]]
+            for engine, lanes, precision in kinds:
+                bits = f" W{precision}" if precision < PRECISIONS[-1] else ""
+                rng = random.Random(f"{family} {engine} {lanes}{bits} {number}")
+                most = MOST_PRODUCTS[engine, precision]
+                least = WINDOW_TAPS * TAP_BITS
+                rows = [r for r in (8, 16) if r * lanes <= most and r * precision >= least]
                 pixels = rng.choice((2, 3, 4, 5)) if engine == DSP else 1
-                machine = _machine(rng, engine, lanes, rng.choice(rows), pixels)
+                machine = _machine(rng, engine, lanes, rng.choice(rows), pixels, precision)
                 bus = rng.choice(("", "", "wishbone", "axi4lite", "uart"))
                 yield family, machine, bus, True
     for number, kind in enumerate(LARGE[:large]):
@@ -143,7 +162,7 @@ def main() -> None:
     """Make what is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="machines of each kind (3)")
-    parser.add_argument("--large", type=int, default=4, help="how many large machines (4)")
+    parser.add_argument("--large", type=int, default=5, help="how many large machines (5)")
     arguments = parser.parse_args()
     version = tools.find("yosys").version
     lines = TABLE.read_text().splitlines() if TABLE.exists() else []
