@@ -27,6 +27,7 @@ from bitwright.errors import BitwrightError
 from bitwright.flows.models import import_model
 from bitwright.ir import graph, reference, serialize
 from bitwright.ir.types import shape_of, value_params
+from bitwright.report import Candidate
 
 MODELS = ("ic", "kws", "vww", "ad")
 WIDTHS = (8, 4, 2)
@@ -65,6 +66,16 @@ def quality(name: str, folder: Path, x: NDArray[np.float32], labels: NDArray[np.
     return f"{area_under_curve(((real - x) ** 2).mean(axis=1), labels):.3f} AUC"
 
 
+def machine_of(best: Candidate) -> str:
+    """Lanes, rows, pixels and precision of an overlay."""
+    if best.style != "overlay":
+        return "-"
+    lanes, rows, pixels, bits = (
+        best.parameters[name] for name in ("lanes", "rows", "pixels", "precision")
+    )
+    return f"{lanes} x {rows} x {pixels} W{bits}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -79,8 +90,8 @@ def main() -> None:
     data = Path(given.data) / "mlperf_tiny"
     console = Console(width=150)
     table = Table(
-        "model", "bits", "style", "interval", "latency", "images/s", "LUT", "BRAM", "DSP",
-        "of the integers",
+        "model", "bits", "style", "machine", "interval", "latency", "images/s",
+        "LUT", "BRAM", "DSP", "of the integers",
         title=f"{given.target}; {platform.machine()}, bitwright {metadata.version('bitwright')}, "
         f"{datetime.date.today()}",
     )  # fmt: skip
@@ -104,12 +115,13 @@ def main() -> None:
                             output=folder / "b", style=style,
                         )  # fmt: skip
                     except BitwrightError as error:
-                        table.add_row(*row, *["-"] * 6, str(error))
+                        table.add_row(*row, *["-"] * 7, str(error))
                         continue
                     best, used = report.candidates[0], report.resources
                     speed = 1e6 * (report.clock_mhz or 0) / best.interval
                     table.add_row(
-                        *row, f"{best.interval:,}", f"{best.cycles:,}", f"{speed:,.0f}",
+                        *row, machine_of(best), f"{best.interval:,}", f"{best.cycles:,}",
+                        f"{speed:,.0f}",
                         *(f"{kind.predicted:,}" for kind in (used.lut, used.bram, used.dsp)),
                         quality(name, folder / "b", x[seen:], labels[order][seen:]),
                     )  # fmt: skip
