@@ -7,6 +7,7 @@ family (`costs/`) has the factor between what a part states and what synthesis m
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -76,13 +77,16 @@ def block_rams(family: str, width: int, depth: int) -> int:
 
 def memory_glue(family: str, shapes: Iterable[tuple[int, int]]) -> Structure:
     """What chooses among rows of blocks, in memories that are deeper than one row."""
-    rows = [(width, _BLOCK_RAMS[family].fit(width, depth)[1]) for width, depth in shapes]
+    rows = [
+        (number, width, _BLOCK_RAMS[family].fit(width, depth)[1])
+        for (width, depth), number in Counter(shapes).items()
+    ]
     return Structure(
         lut={
-            "choices": sum(width * (count - 1) for width, count in rows) * 3 / 4,
-            "rows": sum(count - 1 for _, count in rows),
+            "choices": sum(number * width * (count - 1) for number, width, count in rows) * 3 / 4,
+            "rows": sum(number * (count - 1) for number, _, count in rows),
         },
-        ff={"rows": sum((count - 1).bit_length() for _, count in rows)},
+        ff={"rows": sum(number * (count - 1).bit_length() for number, _, count in rows)},
     )
 
 
@@ -136,7 +140,9 @@ def price(units: Mapping[str, Structure], family: str) -> Resources:
     return Resources(
         lut=round(sums["lut"]),
         ff=round(sums["ff"]),
-        bram=sum(block_rams(family, *shape) for shape in memories),
+        bram=sum(
+            number * block_rams(family, *shape) for shape, number in Counter(memories).items()
+        ),
         dsp=sum(unit.dsp_of.get(family, unit.dsp) for unit in units.values()),
     )
 

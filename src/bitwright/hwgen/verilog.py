@@ -1,7 +1,10 @@
 """Writes a component as a folder of Verilog, one module per file."""
 
+import gc
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -113,7 +116,9 @@ def emit(
     """
     path = Path(folder)
     platform = VerilogPlatform(init=init_image is not None)
-    text = _verilog(rtlil.convert(component, name=name, platform=platform, emit_src=False))
+    with _uncollected():
+        netlist = rtlil.convert(component, name=name, platform=platform, emit_src=False)
+    text = _verilog(netlist)
     sources = handwritten.used(text)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -133,6 +138,19 @@ def emit(
         ) from error
     files.sort(key=lambda file: file.stem != name)
     return [*files, *(path / source.name for source in sources)]
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the search for unreachable cycles, which takes as long as a netlist's making: of the
+    millions of objects of a netlist nearly all stay until it is written."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _verilog(text: str) -> str:

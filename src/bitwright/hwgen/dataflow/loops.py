@@ -92,8 +92,15 @@ class Reads:
 
     @cached_property
     def pads(self) -> bool:
-        """Whether any step reads outside of the image."""
-        return not bool(self.inside.all())
+        """Whether any step reads outside of the image; no loop moves up or to the left."""
+        last_row = self.first_row + sum((loop.count - 1) * loop.rows for loop in self.loops)
+        last_column = self.first_column + sum(
+            (loop.count - 1) * loop.columns for loop in self.loops
+        )
+        return not (
+            0 <= self.first_row <= last_row < self.height
+            and 0 <= self.first_column <= last_column < self.width
+        )
 
     def _sum(self, name: str) -> Ints:
         total = np.zeros(1, np.int64)
