@@ -6,6 +6,7 @@ import pytest
 from bitwright.hwgen import golden
 from bitwright.hwgen.isa import Image, InstructionError, encode, pack_params
 from bitwright.ir.instructions import Opcode
+from bitwright.passes import pack
 
 
 def step_by_step(image, inputs):
@@ -103,3 +104,18 @@ def test_golden_sees_a_read_outside_of_the_source(small_machine, compute, progra
     assert str(caught.value) == (
         "MATMUL reads words 63 to 63 of its source in block 0; the memory has 32 words"
     )
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_packed_weights_come_back(small_machine, bits):
+    machine = small_machine(rows=16, engine="dsp", pixels=2, banks=2, precision=bits)
+    low = -(1 << bits - 1)
+    weights = np.random.default_rng(bits).integers(low, -low, (20, 6, 3, 2)).astype(np.int8)
+    words = pack.whole_weights(weights, machine.lanes, machine.rows, bits)
+    assert words.shape == (2 * 2 * 3 * 2, machine.weight_bits // 8)
+    found = golden.matrix_weights(words, machine).reshape(2, 2, 3, 2, machine.rows, machine.lanes)
+    padded = np.pad(weights, ((0, 12), (0, 2), (0, 0), (0, 0)))
+    for row, lane in np.ndindex(32, 8):
+        np.testing.assert_array_equal(
+            found[row // 16, lane // 4, :, :, row % 16, lane % 4], padded[row, lane]
+        )

@@ -1,6 +1,7 @@
 """Text tests of the passes to the overlay: one module after each of them."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from bitwright.hwgen.isa import InstructionError
 from bitwright.ir import graph, reference
 from bitwright.ir.builder import Builder
 from bitwright.ir.context import parse
+from bitwright.ir.machine import DSP
 from bitwright.ir.types import QuantParams
 from bitwright.passes.allocate import Allocate
 from bitwright.passes.legalize import Legalize
@@ -98,6 +100,25 @@ def test_an_operation_without_instruction_is_named() -> None:
     assert _error(UnsupportedOnOverlay, builder.finish([("y", y)])) == (
         "bw.mul (gate) with operands [1, 2, 3, 3], [1, 2, 3, 3]: the overlay has no instruction "
         "for it; compile with --target cpu, or change the model there"
+    )
+
+
+def test_weights_of_more_bits_than_the_machine_has_are_refused() -> None:
+    builder = Builder([("x", (1, 2, 3, 3), X)])
+    params = QuantParams((0.5, 0.25), 0, 4, -7, 7, axis=0)
+    weight = builder.constant(np.full((2, 2, 1, 1), -3, np.int8), params)
+    acc = builder.named("narrow").conv2d(
+        builder.inputs[0], weight, builder.constant(np.zeros(2, np.int32))
+    )
+    y = builder.requantize(acc, X, multiplier=[1], shift=[8])
+    core = partition(builder.finish([("y", y)])).core
+    machine = Tile(rows=16, engine=DSP, pixels=2, banks=2, precision=4)
+    assert machine.unsupported(core) == {}
+    with pytest.raises(UnsupportedOnOverlay) as error:
+        replace(machine, precision=2).run(core)
+    assert str(error.value) == (
+        "Layer 'narrow' has weights of 3 bits, and the machine is to have precision = 2; leave "
+        "precision out, or quantize with fewer bits of weights"
     )
 
 
