@@ -106,8 +106,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("build/density"))
     options = parser.parse_args()
     table = Table(
-        "engine", "rows x columns x lanes", "bit products", "stated", "TRELLIS_COMB", "of them LUT RAM",
-        "TRELLIS_FF", "DP16KD", "LUT per bit product", "goal", "Fmax MHz",
+        "engine", "rows x columns x lanes", "bit products", "stated", "TRELLIS_COMB",
+        "of them LUT RAM", "TRELLIS_FF", "DP16KD", "LUT per bit product", "goal", "Fmax MHz",
         title=f"LFE5U-85F-6, seed {options.seed}, {tools.find('yosys').version}, "
         f"{tools.find('nextpnr-ecp5').version}, {platform.node()}, {date.today()}",
     )  # fmt: skip
@@ -118,8 +118,8 @@ def main() -> None:
         )
         luts, products = used["TRELLIS_COMB"], bit_products(shape)
         table.add_row(
-            engine, f"{shape.rows} x {shape.columns} x {shape.lanes}", str(products), str(stated(shape)),
-            str(luts),
+            engine, f"{shape.rows} x {shape.columns} x {shape.lanes}", str(products),
+            str(stated(shape)), str(luts),
             str(6 * used["TRELLIS_RAMW"]), str(used["TRELLIS_FF"]), str(used["DP16KD"]),
             f"{luts / products:.3f}", f"{GOALS[engine]}", f"{clock:.1f}" if clock else "-",
         )  # fmt: skip

@@ -18,7 +18,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from resource_table import TOP, synthesise
@@ -115,7 +114,7 @@ class _Random:
 
     def _window(self, source: Tensor) -> tuple[Window, int]:
         rng, size = self.rng, source.height
-        if size == 1 or self.op == "matrix" and rng.random() < 0.4:
+        if size == 1 or (self.op == "matrix" and rng.random() < 0.4):
             return Window(), size
         kernel, stride = rng.choice((2, 3, 3)), rng.choice((1, 1, 2))
         pad = rng.choice((0, 1)) if kernel == 3 else 0
@@ -213,13 +212,14 @@ def main() -> None:
     """Make what is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=8, help="stages of each kind (8)")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="only these")
     arguments = parser.parse_args()
     version = tools.find("yosys").version
     lines = TABLE.read_text().splitlines() if TABLE.exists() else []
     known = {line["key"]: line for line in map(json.loads, lines)}
     same = {(line["kind"], line["number"]): line for line in known.values()}
-    asked: dict[str, dict[str, Any]] = {}
-    for kind, number in wanted(arguments.rounds, KINDS):
+    asked = {key: line for key, line in known.items() if line["kind"] not in arguments.kinds}
+    for kind, number in wanted(arguments.rounds, arguments.kinds):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             files = write_verilog(random_stage(kind, number), folder)

@@ -83,7 +83,7 @@ def structure(
         name: engine,
         "accumulators": structures.accumulators(stage, shapes[0]),
         "stage": structures.control(stage),
-        "finish": structures.finish(stage),
+        "finish": structures.finish(stage, shapes[0]),
         **structures.requantizers(stage, family),
     }
 

@@ -373,9 +373,12 @@ def _weights(stage: Stage) -> tuple[int, int]:
     return 0, 1
 
 
-def finish(stage: Stage) -> Part:
+def finish(stage: Stage, source: _Number) -> Part:
     """`Finish` without its requantizers."""
     output, lanes, acc = stage.output, stage.fold.out_lanes, stage.acc_bits
+    sums = acc  # bits of a sum that differ
+    if isinstance(stage, ChannelwiseStage) and stage.op == "max":
+        sums = min(acc, source.bits)
     words = stage.result.channels // lanes
     number = (words - 1).bit_length()
     flags = PARAMETERS + latencies.output(output, latencies.pace(stage))
@@ -387,7 +390,7 @@ def finish(stage: Stage) -> Part:
         memories += [rom("levels", acc, words << step) for step in range(bits)] * lanes
         lut["compares"] = lanes * bits * adder(acc + 1)
         ff["numbers"] = 3 * number * (bits - 1)
-        ff["sums"] = 3 * lanes * (bits - 1) * acc
+        ff["sums"] = 3 * lanes * (bits - 1) * sums
         ff["counts"] = lanes * sum(3 * step + 1 for step in range(bits))
     elif isinstance(output, Requantize):
         if output.table is not None:
