@@ -4,8 +4,8 @@
 errors on stages that were held out (one random round, or a whole kind, at a time) and writes the
 costs, fitted to all of them, to `hwgen/costs/`.
 
-One non-negative least squares of relative errors: those of whole stages, with less weight those
-of the units alone, and how far each factor is from 1. Of requantizers and constants only whole
+One non-negative least squares of relative errors: those of whole stages, those of the units alone,
+and how far each factor is from 1. Of requantizers and constants only whole
 stages tell: synthesis makes one of units whose operands are constants.
 """
 
@@ -27,8 +27,8 @@ from bitwright.hwgen.resources import COSTS_FOLDER
 Line = dict[str, Any]
 Costs = dict[str, dict[str, float]]
 CELLS = ("lut", "ff")
-NEARNESS = 0.05  # a factor of 2 counts as much as such a relative error of a stage
-UNIT_WEIGHT = 0.2  # of a unit's error, against that of a stage
+NEARNESS = 0.02  # a factor of 2 counts as much as such a relative error of a stage
+UNIT_WEIGHT = 1  # of a unit's error, against that of a stage
 # Units of one name but for their numbers, and those of a stage's own modules.
 PART_OF = {"core": "stage", "window0_loops": "loops", "window1_loops": "loops",
            "window0_buffer": "buffer", "window1_buffer": "buffer"}  # fmt: skip
