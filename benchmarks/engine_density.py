@@ -1,6 +1,7 @@
 """Density, and with `--route` the clock, of array machines of the table and bit-serial engines.
 
-A machine is the whole of it: engine, memories, control, accumulators, and a Wishbone port. A bit
+A machine is the whole of it: engine, memories, control, accumulators, and a Wishbone port; what is
+stated, by the units' own `resources`, is of engine and accumulators only. A bit
 product is one weight bit times one activation bit in one cycle. `TRELLIS_COMB` is what nextpnr
 counts after packing; a 16x4 LUT RAM is six of them, two of which its write port takes. A route
 takes many minutes; native tools are taken where PATH has them.
@@ -19,9 +20,13 @@ from rich.table import Table
 
 from bitwright import targets
 from bitwright.fpga import flow, tools
+from bitwright.hwgen.array import row_sum, weighted_sum
 from bitwright.hwgen.array.bit_machine import BitArray
 from bitwright.hwgen.array.machine import TableArray
 from bitwright.hwgen.array.shape import ArrayShape
+from bitwright.hwgen.engines import acttable, bitserial, weighttable
+from bitwright.hwgen.engines.acttable import ActTable
+from bitwright.hwgen.engines.weighttable import WeightTable
 from bitwright.hwgen.tops import WishboneTop
 from bitwright.hwgen.verilog import emit
 
@@ -40,6 +45,29 @@ def bit_products(shape: ArrayShape) -> int:
         "acttable": shape.activation_bits, "weighttable": shape.weight_bits, "bitserial": 1,
     }[shape.engine]  # fmt: skip
     return shape.results * shape.lanes * width
+
+
+def stated(shape: ArrayShape) -> int:
+    """Look-up tables of the engine and of what adds its sums up, as they state themselves."""
+    rows, lanes, acc_bits = shape.rows, shape.lanes, shape.acc_bits
+    if shape.engine == "bitserial":
+        columns = shape.columns
+        engine = bitserial.resources(rows=rows, columns=columns, lanes=lanes)
+        count = bitserial.count_bits(lanes)
+        one = weighted_sum.resources(count_bits=count, depth=shape.depth, acc_bits=acc_bits)
+        return engine + rows * columns * one
+    if shape.engine == "acttable":
+        bits, planes = shape.activation_bits, shape.weight_bits
+        unit = ActTable(rows=rows, lanes=lanes, activation_bits=bits)
+        engine = acttable.resources(
+            rows=rows, lanes=lanes, activation_bits=bits, activation_signed=True
+        )
+    else:
+        bits, planes = shape.weight_bits, shape.activation_bits
+        unit = WeightTable(rows=rows, lanes=lanes, weight_bits=bits)
+        engine = weighttable.resources(rows=rows, lanes=lanes, weight_bits=bits)
+    term_bits = unit.sums[0].shape().width + planes
+    return engine + rows * row_sum.resources(term_bits=term_bits, acc_bits=acc_bits)
 
 
 def measure(
@@ -78,8 +106,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("build/density"))
     options = parser.parse_args()
     table = Table(
-        "engine", "rows x columns x lanes", "bit products", "TRELLIS_COMB", "of them LUT RAM",
-        "TRELLIS_FF", "DP16KD", "LUT per bit product", "goal", "Fmax MHz",
+        "engine", "rows x columns x lanes", "bit products", "stated", "TRELLIS_COMB",
+        "of them LUT RAM", "TRELLIS_FF", "DP16KD", "LUT per bit product", "goal", "Fmax MHz",
         title=f"LFE5U-85F-6, seed {options.seed}, {tools.find('yosys').version}, "
         f"{tools.find('nextpnr-ecp5').version}, {platform.node()}, {date.today()}",
     )  # fmt: skip
@@ -90,7 +118,8 @@ def main() -> None:
         )
         luts, products = used["TRELLIS_COMB"], bit_products(shape)
         table.add_row(
-            engine, f"{shape.rows} x {shape.columns} x {shape.lanes}", str(products), str(luts),
+            engine, f"{shape.rows} x {shape.columns} x {shape.lanes}", str(products),
+            str(stated(shape)), str(luts),
             str(6 * used["TRELLIS_RAMW"]), str(used["TRELLIS_FF"]), str(used["DP16KD"]),
             f"{luts / products:.3f}", f"{GOALS[engine]}", f"{clock:.1f}" if clock else "-",
         )  # fmt: skip

@@ -10,7 +10,7 @@ from bitwright.hwgen.ram import COPY_SUFFIX
 LATENCY = 2  # cycles from a plane's sum to the result with it
 
 
-def resources(*, plane_bits: int, term_bits: int, acc_bits: int) -> int:
+def resources(*, term_bits: int, acc_bits: int) -> int:
     """Look-up tables on ECP5."""
     return chain_luts(term_bits) + chain_luts(acc_bits) + 1
 

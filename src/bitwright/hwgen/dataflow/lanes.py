@@ -17,7 +17,7 @@ from bitwright.ir.dataflow import AddStage, ChannelwiseStage
 def latency(stage: ChannelwiseStage | AddStage) -> int:
     """Cycles from the operands to the terms."""
     if isinstance(stage, AddStage):
-        more, less = _digits(stage)
+        more, less = digits(stage)
         return _levels(max(len(more), len(less))) + 1
     if stage.weights is None or stage.fold.engine != "lut":
         return 1
@@ -82,9 +82,9 @@ class LaneTerms(wiring.Component):
         operands = (self.operands0[lane], self.operands1[lane])
         cycles = latency(stage) - 1
         totals: list[Value] = []
-        for which, digits in zip(("more", "less"), _digits(stage), strict=True):
+        for which, own in zip(("more", "less"), digits(stage), strict=True):
             name = f"{which}{lane}"
-            terms = [operands[number] << place for number, place in digits] or [Const(0)]
+            terms = [operands[number] << place for number, place in own] or [Const(0)]
             total = tree(m, terms, name)
             totals.append(delayed(m, total, cycles - _levels(len(terms)), f"{name}_kept"))
         return registered(m, totals[0] - totals[1], f"term{lane}")
@@ -115,7 +115,7 @@ def _levels(terms: int) -> int:
     return (max(terms, 1) - 1).bit_length()
 
 
-def _digits(stage: AddStage) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+def digits(stage: AddStage) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """(operand, place) of the factors' digits 1, and of those that are -1: canonical form."""
     found: dict[int, list[tuple[int, int]]] = {1: [], -1: []}
     for number, factor in enumerate(stage.factors):

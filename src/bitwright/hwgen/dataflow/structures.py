@@ -1,0 +1,467 @@
+"""The parts of the units of a stage, as far as look-up tables and flip-flops follow from them.
+
+Each function states what its unit's module has; `resources.py` adds them up with the costs that are
+fitted to syntheses (`costs/pipeline_*.json`, by `benchmarks/stage_costs.py`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import gcd
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitwright.hwgen import requantize
+from bitwright.hwgen.dataflow import lanes as lane_terms
+from bitwright.hwgen.dataflow import latencies
+from bitwright.hwgen.dataflow.finish import PARAMETERS, Widths, field_values, stored_bits, varying
+from bitwright.hwgen.dataflow.loops import Loop, Reads
+from bitwright.hwgen.dataflow.memories import blocks, ram_in_block, ram_luts, rom_in_block
+from bitwright.hwgen.resources import memory_glue
+from bitwright.hwgen.serial_product import DigitSerial, SharedBlock
+from bitwright.hwgen.structure import Structure
+from bitwright.ir.dataflow import (
+    REQUANTIZED_BITS,
+    AddStage,
+    ChannelwiseStage,
+    MatrixStage,
+    Requantize,
+    Stage,
+    Thresholds,
+)
+from bitwright.ir.machine import SHIFT_BITS
+
+_SMALL_ADDER = 4  # bits
+_BLOCK_BITS = 18  # of its operands
+_TABLE_WORDS = 16  # of a look-up table
+_SHIFT_WINDOWS = ((4, 24), (2, 12), (0, 9))  # bits of a shift, and of what they choose
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part(Structure):
+    """A `Structure` whose memories are known to be in block RAM.
+
+    Attributes:
+        bram: block RAMs.
+    """
+
+    bram: int = 0
+
+
+Parts = Mapping[str, Part]
+
+
+def adder(bits: int) -> int:
+    """Look-up tables of an adder: carry cells are of two bits, but small ones have none."""
+    return bits + bits % 2 if bits > _SMALL_ADDER else bits
+
+
+def rom(name: str, width: int, depth: int) -> tuple[dict[str, float], dict[str, float], int]:
+    """(LUT, FF, block RAM) of a table of constants with its second register.
+
+    Bits that are alike in all words are one: of few words, so are many.
+    """
+    if depth == 1 or not width:
+        return {}, {}, 0
+    if rom_in_block(width, depth):
+        choices = _block_choices(width, depth)
+        return {"block_choices": choices}, {f"{name}_registers": width}, blocks(width, depth)
+    kinds = 2.0**depth
+    alike = width if depth > _TABLE_WORDS else kinds * (1 - (1 - 1 / kinds) ** width)
+    tables = 0 if depth == 2 else alike  # of two words a bit is the address
+    return (
+        {f"{name}_tables": tables, f"{name}_choices": 2 * alike * max(0, depth / _TABLE_WORDS - 1)},
+        {f"{name}_registers": 2 * alike},
+        0,
+    )
+
+
+def _block_choices(width: int, depth: int) -> float:
+    """What chooses among rows of block RAMs."""
+    return sum(memory_glue("ecp5", [(width, depth)]).lut.values())
+
+
+# --- what a stage reads ---
+
+
+def loops(own: Reads, index_bits: int, gated: bool) -> Part:
+    """`LoopNest`."""
+    merged = [loop for loop in own.merged() if loop.count > 1]
+    counters = sum((loop.count - 1).bit_length() for loop in merged)
+    moved = [(index_bits - _still(own, merged), "words", own.words)]
+    if own.parts > 1:
+        moved.append(((own.parts - 1).bit_length(), "part", 0))
+    if own.pads:
+        moved += [((own.height + 2).bit_length(), "rows", 0)]
+        moved += [((own.width + 2).bit_length(), "columns", 0)]
+    places = sum(max(bits, 1) for bits, _, _ in moved)
+    choices = sum(_away(merged, bits, name, image) for bits, name, image in moved)
+    if not choices and not gated:  # all steps alike: nobody asks which one it is
+        return Part(lut={"places": places}, ff={"places": places})
+    return Part(
+        lut={
+            "loops": 3 * len(merged), "counters": counters, "places": places,
+            "choices": choices * (1 if len(merged) <= 4 else 1.5), "pads": 5 * own.pads,
+        },
+        ff={"counters": counters + len(merged), "places": places, "nests": int(gated)},
+    )  # fmt: skip
+
+
+def _still(own: Reads, merged: Sequence[Loop]) -> int:
+    """The lowest bits of the index that never change."""
+    step = gcd(own.words, own.first_word, *(loop.words for loop in merged))
+    return (step & -step).bit_length() - 1 if step else 0
+
+
+def _away(merged: Sequence[Loop], bits: int, name: str, image: int) -> int:
+    """Different bits of the constants that a counter of places moves on by."""
+    inner, values = 0, list[int]()
+    for loop in reversed(merged):
+        values.append(getattr(loop, name) - inner)
+        inner += (loop.count - 1) * getattr(loop, name)
+    values.append(image - inner)
+    columns = {tuple(value >> bit & 1 for value in values) for bit in range(max(bits, 1))}
+    return sum(0 < sum(column) < len(column) for column in columns)
+
+
+def window(own: Reads, bits: int, index_bits: int, gated: bool) -> Part:
+    """`Window` without its loops and its buffer."""
+    operands, pads, gate = own.lanes * bits, int(own.pads), int(gated)
+    words = (own.words - 1).bit_length() + 2
+    gathered = (own.gather - 1).bit_length()
+    return Part(
+        lut={
+            "windows": 3, "counters": 2 * adder(index_bits), "gathered": 2 * gathered,
+            "choices": operands * (own.parts - 1) * 2 / 3, "pads": operands * pads,
+            "gates": 2 * words * gate,
+        },
+        ff={
+            "operands": operands, "counters": index_bits, "gates": words * gate,
+            "gathered": (own.gather - 1) * own.source_lanes * bits + gathered,
+            "choices": (own.parts - 1).bit_length() + pads,
+        },
+    )  # fmt: skip
+
+
+def buffer(width: int, depth: int) -> Part:
+    """The memory of a window."""
+    if ram_in_block(width, depth):
+        choices = _block_choices(width, depth)
+        return Part(lut={"block_choices": choices}, bram=blocks(width, depth))
+    rows = -(-depth // _TABLE_WORDS)
+    return Part(
+        lut={"words": ram_luts(width, depth), "choices": width * (rows - 1) * 3 / 4, "rows": rows},
+        ff={"words": width},
+    )
+
+
+# --- what it computes ---
+
+
+@dataclass(frozen=True)
+class _Number:
+    bits: int
+    signed: bool
+
+
+def _sum(a: _Number, b: _Number, *, minus: bool = False) -> _Number:
+    """Shape of a + b (a - b), as Amaranth has it."""
+    is_signed = a.signed or b.signed
+    bits = max(number.bits + (is_signed and not number.signed) for number in (a, b)) + 1
+    return _Number(bits, is_signed or minus)
+
+
+def _tree(terms: Sequence[_Number], most: int = 64) -> tuple[_Number, int, int]:
+    """(sum, LUT, FF) of an adder tree with a register after every adder, of `most` bits."""
+    luts = ffs = 0
+    level = list(terms)
+    while len(level) > 1:
+        pairs = [_sum(a, b) for a, b in zip(level[::2], level[1::2], strict=False)]
+        pairs = [_Number(min(pair.bits, most), pair.signed) for pair in pairs]
+        luts += sum(adder(pair.bits) for pair in pairs)
+        level = [*pairs, *level[2 * len(pairs) :]]
+        ffs += sum(number.bits for number in level)
+    return level[0], luts, ffs
+
+
+def products(stage: MatrixStage, source: _Number) -> Part:
+    """The engine of a matrix stage."""
+    return {"lut": _lut, "dsp": _dsp, "packed": _packed}[stage.fold.engine](stage, source)
+
+
+def _lut(stage: MatrixStage, source: _Number) -> Part:
+    rows, lanes, wide = stage.fold.rows, stage.fold.lanes, stage.weight_bits
+    pairs, odd = lanes // 2, lanes % 2
+    pair = _Number(source.bits + 1, source.signed)
+    plane, luts, ffs = _tree([pair] * pairs + [source] * odd)
+    ffs += pairs * pair.bits + odd * source.bits
+    once = [0, 0]
+    if wide == 1:
+        whole, *once = _tree([source] * lanes)
+        join = _sum(_Number(plane.bits + 1, plane.signed), whole, minus=True).bits
+        joined, kept = adder(join), join
+    else:
+        joined = kept = 0
+        values = [(plane, place) for place in range(wide)]
+        level = 0
+        while len(values) > 1:
+            made: list[tuple[_Number, int]] = []
+            for (low, place), (high, upper) in zip(values[::2], values[1::2], strict=False):
+                shifted = _Number(high.bits + upper - place, high.signed)
+                total = _sum(low, shifted, minus=upper == wide - 1 and not level)
+                joined += adder(total.bits - upper + place)
+                made.append((total, place))
+            if len(values) % 2:
+                value, place = values[-1]
+                if place == wide - 1 and not level:
+                    value = _Number(value.bits + 1, signed=True)
+                    joined += adder(value.bits)
+                made.append((value, place))
+            values, level = made, level + 1
+            kept += sum(value.bits for value, _ in values)
+    return Part(
+        lut={
+            "pairs": rows * wide * pairs * adder(pair.bits), "trees": rows * wide * luts + once[0],
+            "joins": rows * joined, "last": rows * wide * odd,
+        },
+        ff={"products": rows * (wide * ffs + kept) + once[1]},
+    )  # fmt: skip
+
+
+def _dsp(stage: MatrixStage, source: _Number) -> Part:
+    rows, lanes, wide = stage.fold.rows, stage.fold.lanes, stage.weight_bits
+    product = _Number(source.bits + wide, signed=True)
+    _, luts, ffs = _tree([product] * lanes)
+    return Part(
+        lut={"trees": rows * luts},
+        ff={"products": rows * (ffs + lanes * product.bits)},
+        dsp=rows * lanes,
+    )
+
+
+def _packed(stage: MatrixStage, source: _Number) -> Part:
+    lanes, wide, bits = stage.fold.lanes, stage.weight_bits, source.bits
+    shift = _BLOCK_BITS - wide
+    overlap = max(0, wide + bits - shift)
+    least = sum(adder(overlap - bit) for bit in range(0, overlap, 2))
+    joins = sum(adder(overlap - bit) for bit in range(2, overlap, 2))
+    total = wide + bits + lanes.bit_length() + 1
+    carried = max(overlap, int(source.signed))
+    trees = [
+        _tree([_Number(_BLOCK_BITS + bits - shift, signed=True)] * lanes, total),
+        _tree([_Number(carried, source.signed)] * lanes) if carried else (_Number(0, False), 0, 0),
+        _tree([_Number(min(shift, total), signed=False)] * lanes, total),
+    ]
+    whole, once, once_kept = _tree([source] * lanes)
+    pairs = stage.fold.rows // 2
+    low = min(max(total - shift, 0), trees[1][0].bits)
+    high = min(trees[0][0].bits + 1, total)
+    return Part(
+        lut={
+            "splits": pairs * lanes * (adder(overlap) if overlap else 0),
+            "least": pairs * lanes * (least + joins),
+            "trees": pairs * sum(tree[1] for tree in trees) + once,
+            "joins": pairs * (adder(low) + adder(total - wide + 1) + adder(high) * (carried > 0)),
+        },
+        ff={
+            "products": pairs * lanes * (_BLOCK_BITS + bits - shift + min(shift, total) + overlap),
+            "trees": pairs * sum(tree[2] for tree in trees) + once_kept,
+            "joins": 2 * pairs * (total + high) + 2 * whole.bits,
+        },
+        dsp=pairs * lanes,
+    )  # fmt: skip
+
+
+def lanes(stage: ChannelwiseStage | AddStage, sources: Sequence[_Number]) -> Part:
+    """`LaneTerms`."""
+    count, source = stage.fold.lanes, sources[0]
+    if isinstance(stage, AddStage):
+        cycles = lane_terms.latency(stage) - 1
+        luts = ffs = 0
+        totals: list[_Number] = []
+        for digits in lane_terms.digits(stage):
+            terms = [
+                _Number(sources[number].bits + place, sources[number].signed)
+                for number, place in digits
+            ] or [_Number(0, signed=False)]
+            total, tables, registers = _tree(terms)
+            luts += tables
+            ffs += registers
+            ffs += total.bits * (cycles - max(len(terms) - 1, 0).bit_length())
+            totals.append(total)
+        term = _sum(*totals, minus=True).bits
+        return Part(
+            lut={"trees": count * luts, "differences": count * adder(term)},
+            ff={"trees": count * ffs, "differences": count * term},
+        )
+    if stage.weights is None:
+        return Part(ff={"operands": count * source.bits})
+    if stage.fold.engine == "dsp":
+        return Part(ff={"products": count * (source.bits + stage.weight_bits)}, dsp=count)
+    wide, bits = stage.weight_bits, source.bits
+    places = range(0, wide, 2)
+    terms = [_Number(bits + 2 + place, source.signed) for place in places]
+    _, luts, ffs = _tree(terms)
+    term = bits + wide + 1
+    return Part(
+        lut={
+            "pairs": count * len(terms) * adder(bits + 2), "trees": count * luts,
+            "differences": count * adder(term),
+        },
+        ff={
+            "pairs": count * len(terms) * (bits + 2), "trees": count * ffs,
+            "operands": count * (lane_terms.latency(stage) - 1) * bits,
+            "differences": count * term,
+        },
+    )  # fmt: skip
+
+
+def accumulators(stage: Stage, source: _Number) -> Part:
+    """`TileSums`."""
+    rows = stage.fold.rows if isinstance(stage, MatrixStage) else stage.fold.lanes
+    many, words = stage.tile_steps > 1, latencies.groups(stage)
+    bits = stage.acc_bits
+    if isinstance(stage, ChannelwiseStage) and stage.op == "max":
+        bits = min(bits, source.bits)
+        adders = {"maxima": rows * adder(bits) * many, "enables": 2 * rows * many}
+    else:
+        adders = {"adders": rows * adder(bits) * many}
+    held = rows * bits if words > 1 else 0
+    return Part(
+        lut={**adders, "held": held - held // words, "controls": 3 * many},
+        ff={
+            "rows": rows * bits * many, "held": held,
+            "controls": (2 * -(-rows // 8) + 2) * many,
+        },
+    )  # fmt: skip
+
+
+# --- what it makes of the sums ---
+
+
+def control(stage: Stage) -> Part:
+    """The stage itself: steps, weights and the words that are announced."""
+    steps, words, pace = stage.tile_steps, latencies.groups(stage), latencies.pace(stage)
+    cycles = latencies.OPERANDS + latencies.terms(stage)
+    tile = (steps - 1).bit_length()
+    announced = 0
+    if words > 1:
+        announced = (words - 1).bit_length() + (pace - 1).bit_length() + 2
+    width, depth = _weights(stage)
+    lut, ff, bram = rom("weights", width, depth)
+    return Part(
+        lut={
+            "stages": 4, "tile": 2 * tile, "announced": 2 * announced,
+            "addresses": 2 * (depth - 1).bit_length(), **lut,
+        },
+        ff={
+            "flags": (3 if steps > 1 else 1) * cycles, "tile": tile + 2 * (steps > 1),
+            "announced": announced, "addresses": (depth - 1).bit_length(), **ff,
+        },
+        bram=bram,
+    )  # fmt: skip
+
+
+def _weights(stage: Stage) -> tuple[int, int]:
+    """(width, depth) of the table of weights."""
+    if isinstance(stage, MatrixStage):
+        return stage.fold.rows * stage.fold.lanes * stage.weight_bits, (
+            stage.blocks * stage.tile_steps
+        )  # fmt: skip
+    if isinstance(stage, ChannelwiseStage) and stage.weights is not None:
+        return stage.fold.lanes * stage.weight_bits, stage.weights.size // stage.fold.lanes
+    return 0, 1
+
+
+def finish(stage: Stage, source: _Number) -> Part:
+    """`Finish` without its requantizers."""
+    output, lanes, acc = stage.output, stage.fold.out_lanes, stage.acc_bits
+    sums = acc  # bits of a sum that differ
+    if isinstance(stage, ChannelwiseStage) and stage.op == "max":
+        sums = min(acc, source.bits)
+    words = stage.result.channels // lanes
+    number = (words - 1).bit_length()
+    flags = PARAMETERS + latencies.output(output, latencies.pace(stage))
+    lut: dict[str, float] = {"words": 2 * number}
+    ff: dict[str, float] = {"words": number, "flags": flags}
+    memories = [rom("parameters", stored_bits(field_values(output, acc), lanes), words)]
+    if isinstance(output, Thresholds):
+        bits = latencies.threshold_bits(output.levels.shape[1])
+        memories += [rom("levels", acc, words << step) for step in range(bits)] * lanes
+        lut["compares"] = lanes * bits * adder(acc + 1)
+        ff["numbers"] = 3 * number * (bits - 1)
+        ff["sums"] = 3 * lanes * (bits - 1) * sums
+        ff["counts"] = lanes * sum(3 * step + 1 for step in range(bits))
+    elif isinstance(output, Requantize):
+        if output.table is not None:
+            memories += [rom("table", stage.result.bits, len(output.table))] * lanes
+    else:
+        lut["sums"] = lanes * adder(acc)
+        ff["sums"] = lanes * acc
+    for tables, registers, _ in memories:
+        for counts, more in ((lut, tables), (ff, registers)):
+            for name, count in more.items():
+                counts[name] = counts.get(name, 0) + count
+    return Part(lut=lut, ff=ff, bram=sum(memory[2] for memory in memories))
+
+
+def requantizers(stage: Stage, family: str) -> Parts:
+    """The requantizers of a stage, all of one kind of product; none for other outputs."""
+    output, count = stage.output, stage.fold.out_lanes
+    if not isinstance(output, Requantize):
+        return {}
+    unit = latencies.product(output, latencies.pace(stage))
+    wide, bits = latencies.wide(output), latencies.multiplier_bits(output)
+    acc = max(stage.acc_bits, REQUANTIZED_BITS)
+    kind = "wide" if wide else "narrow"
+    shifts = sum(
+        size * (varying(output.shift[lane::count], SHIFT_BITS) >> place & 3).bit_count()
+        for place, size in _SHIFT_WINDOWS
+        for lane in range(count)
+    )
+    rest = count * (wide and output.rounding != "half_up")
+    twice = count * (output.rounding == "tflite")
+    lut = {"shifts": shifts, "rests": 20 * rest, "twice": 10 * twice}
+    ff = {
+        "shifts": 4 * _varying(output.shift, SHIFT_BITS, count),
+        "rests": 4 * rest, "twice": 6 * twice,
+    }  # fmt: skip
+    if unit is None:
+        made = requantize.resources(Widths(acc, bits), count)
+        ff["multipliers"] = _varying(output.multiplier, bits, count)
+        return {
+            "requantizer": Part(
+                lut={**made.lut, **lut}, ff={**made.ff, **ff}, dsp=made.dsp, dsp_of=made.dsp_of
+            )
+        }
+    tail = Part(
+        lut={f"{kind}_tail": 70 * count, "adders": count * adder(acc), **lut},
+        ff={f"{kind}_tail": 70 * count, **ff},
+    )
+    if unit is DigitSerial:
+        cycles = DigitSerial.cycles(bits)
+        product = Part(
+            lut={"digit": count * 2 * adder(acc + 4), "digit_bits": count * bits},
+            ff={"digit": count * (2 * acc + 4 * cycles + 3), "digit_half": count * 16 * wide},
+        )
+    else:
+        assert unit is SharedBlock
+        product = Part(
+            lut={f"{kind}_shared": 100 * count},
+            ff={
+                f"{kind}_shared": count * (115 + 35 * wide), "shared_acc": count * max(acc, 18),
+                "shared_multiplier": count * bits,
+            },
+            dsp=count,
+        )  # fmt: skip
+    return {"requantizer_tail": tail, "product": product}
+
+
+def _varying(values: NDArray[np.int64], bits: int, lanes: int) -> int:
+    """Bits that are not the same for all channels of their lane."""
+    return sum(varying(values[lane::lanes], bits).bit_count() for lane in range(lanes))
+
+
+def number(bits: int, is_signed: bool) -> _Number:
+    """The shape of a tensor's element."""
+    return _Number(bits, is_signed)
