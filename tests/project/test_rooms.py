@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "runtime": {"ir", "targets"},
 }
 MAY_IMPORT["flows"] = {*MAY_IMPORT, "report"}
-SHARED = {"errors", "files", "progress"}
+SHARED = {"errors", "files", "native_output", "progress"}
 
 
 def imported_rooms(path: Path) -> set[str]:

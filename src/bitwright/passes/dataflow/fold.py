@@ -29,6 +29,7 @@ from bitwright.ir.dataflow import (
     Stage,
     Tensor,
 )  # fmt: skip
+from bitwright.native_output import no_native_stdout
 from bitwright.passes.dataflow.options import divisors, fits, folds, readers
 from bitwright.targets.target import Resources
 
@@ -224,10 +225,11 @@ class _Program:
         if objective is not None:
             costs = np.array([option.cost for _, option in flat])
             rows.waiting(flat, (costs / self._budget.clip(1)).sum(axis=1))
-        found = milp(
-            rows.objective, integrality=rows.integral, bounds=rows.bounds,
-            constraints=rows.constraints(),
-        )  # fmt: skip
+        with no_native_stdout():  # HiGHS 1.12 prints a debugging line (its issue 2783)
+            found = milp(
+                rows.objective, integrality=rows.integral, bounds=rows.bounds,
+                constraints=rows.constraints(),
+            )  # fmt: skip
         if found.x is None:
             assert found.status == _INFEASIBLE, found.message
             return None
