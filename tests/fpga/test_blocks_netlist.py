@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bitwright import targets
-from bitwright.fpga import flow, netlist
+from bitwright.fpga import cells, flow, netlist
 
 pytestmark = pytest.mark.slow
 _RTL = """
@@ -67,10 +67,10 @@ module cells(input clk, input [255:0] stimulus, output [179:0] results);
     // Never of a word that is being written.
     reg [10:0] read, write;
     reg [71:0] data;
-    reg writes, enabled;
+    reg writes, enabled, writes_split;
     always @(posedge clk) begin
         read <= stimulus[10:0]; write <= {~stimulus[10], stimulus[20:11]};
-        data <= stimulus[107:36]; {writes, enabled} <= stimulus[109:108];
+        data <= stimulus[107:36]; {writes_split, writes, enabled} <= stimulus[110:108];
     end
     integer i;
     (* ram_style = "block", no_rw_check *) reg [7:0] narrow [0:2047];
@@ -78,6 +78,7 @@ module cells(input clk, input [255:0] stimulus, output [179:0] results);
     (* ram_style = "block", no_rw_check *) reg [8:0] deep [0:4095];
     (* ram_style = "block", no_rw_check *) reg [17:0] masked [0:2047];
     (* ram_style = "block", no_rw_check *) reg [8:0] partly [0:4095];
+    (* ram_style = "block", no_rw_check *) reg [8:0] split [0:4095];
     (* ram_style = "block", no_rw_check *) reg [8:0] kept [0:2047];
     (* ram_style = "block", no_rw_check *) reg [8:0] shared [0:2047];
     (* ram_style = "block", no_rw_check *) reg [8:0] falling [0:2047];
@@ -86,6 +87,7 @@ module cells(input clk, input [255:0] stimulus, output [179:0] results);
         for (i = 0; i < 512; i = i + 1) wide[i] = 7777 * i;
         for (i = 0; i < 2048; i = i + 1) begin masked[i] = 99 * i; falling[i] = 5 * i; end
         for (i = 0; i < 4096; i = i + 1) begin deep[i] = 55 * i; partly[i] = 33 * i; end
+        for (i = 0; i < 4096; i = i + 1) split[i] = 77 * i;
     end
     wire [8:0] row_read = {read[10], read[7:0]}, row_write = {write[10], write[7:0]};
     wire [11:0] deep_read = {read, data[36]}, deep_write = {write, data[37]};
@@ -96,6 +98,9 @@ module cells(input clk, input [255:0] stimulus, output [179:0] results);
         wide[row_write] <= data[55:26]; deep[deep_write] <= data[64:56];
         masked[write] <= data[35:18]; partly[deep_write] <= data[71:63];
     end
+    // Only the choice of the RAM reads this enable: its register goes away.
+    always @(posedge clk) if (writes_split) split[deep_write] <= data[8:0];
+    reg [8:0] split_word, split_later;
     reg [7:0] narrow_word, narrow_later;
     reg [29:0] wide_word, wide_later;
     reg [8:0] deep_word, deep_later, partly_word, partly_later;
@@ -107,6 +112,7 @@ module cells(input clk, input [255:0] stimulus, output [179:0] results);
         // Two RAMs and a choice between them, before which its register goes; not if a bit of
         // either is read elsewhere, too.
         deep_word <= deep[deep_read]; deep_later <= deep_word;
+        split_word <= split[deep_read]; split_later <= split_word;
         partly_word <= partly[deep_read]; partly_later <= partly_word;
         // Two RAMs side by side, of which as much comes from elsewhere.
         masked_word <= masked[read]; masked_later <= masked_word & {half, data[16:0]};
@@ -117,7 +123,7 @@ module cells(input clk, input [255:0] stimulus, output [179:0] results);
     end
     // The RAM's register would have its clock.
     always @(negedge clk) falling_word <= falling[read];
-    assign results = {falling_later, masked_later, ~partly_word[3], partly_later,
+    assign results = {split_later, falling_later, masked_later, ~partly_word[3], partly_later,
                       shared_word, shared_later, kept_later, deep_later, wide_later, narrow_later};
 endmodule
 """
@@ -137,6 +143,7 @@ def test_registers_go_into_memories(tmp_path: Path, bench) -> None:
     without, one, both = ("NOREG", "NOREG"), ("NOREG", "OUTREG"), ("OUTREG", "OUTREG")
     assert modes == {
         "narrow.0.0": one, "wide.0.0": both, "deep.0.0": one, "deep.0.1": one,
+        "split.0.0": one, "split.0.1": one,
         "kept.0.0": without, "shared.0.0": without, "partly.0.0": without, "partly.0.1": without,
         "masked.0.0": without, "masked.0.1": without, "falling.0.0": without,
     }  # fmt: skip
@@ -148,5 +155,8 @@ def test_registers_go_into_memories(tmp_path: Path, bench) -> None:
         for bits in memory["connections"].values()
     ]  # fmt: skip
     assert not tables.intersection(pins)
+    count = cells.ends(module)
+    registers = [c for c in module["cells"].values() if c["type"] == "TRELLIS_FF"]
+    assert all(count[register["connections"]["Q"][0]] > 1 for register in registers)
     sources = netlist.simulation_sources(report, target)
     assert bench(_MEMORIES, sources, "cells", 5, cycles=100_000) == set()

@@ -3,7 +3,8 @@
 High address bits say which of several block RAMs a word is in. Of a word that is read, a register
 behind the choice goes before it, to each block RAM, which has one of its own: what leaves a block
 RAM without it takes half of a cycle. Of a word that is written, registers before the choice go
-behind it: what enables the block RAMs, which may be anywhere, comes straight from a register then.
+behind it: what enables the block RAMs, which may be anywhere, comes straight from a register then;
+registers that nothing reads any more go.
 """
 
 from collections import defaultdict
@@ -28,6 +29,7 @@ class _Choices:
     """The work on one module, with what drives and what reads each net."""
 
     def __init__(self, module: dict[str, Any]) -> None:
+        self._module = module
         self._cells: dict[str, Cell] = module["cells"]
         self._ends = ends(module)
         self._unused = unused_bit(self._ends)
@@ -41,6 +43,7 @@ class _Choices:
                     else:
                         self._readers[bit].append(name)
         self._later: dict[tuple[Any, ...], Any] = {}  # net and clock, and the net a cycle later
+        self._passed: set[str] = set()  # registers that have lost a reader
 
     def run(self) -> None:
         tables = [name for name, cell in self._cells.items() if cell["type"] == TABLE]
@@ -49,6 +52,10 @@ class _Choices:
             self._move_before(register, choice)
         while moved := {name for name in writes if self._move_behind(name)}:
             writes = [name for name in writes if name not in moved]
+        left = ends(self._module)
+        for name in self._passed:
+            if left[self._cells[name]["connections"]["Q"][0]] == 1:
+                del self._cells[name]
 
     def _reads(self) -> dict[str, set[str]]:
         """The registers behind choices of whole block RAMs, and the tables that choose."""
@@ -159,6 +166,7 @@ class _Choices:
         for pin in TABLE_PINS:
             if name := registers.get(pins[pin][0]):
                 pins[pin] = self._cells[name]["connections"]["DI"]
+        self._passed.update(registers.values())
         self._connect(table, "Z", data := self._new_bit())
         self._add_register(next(iter(registers.values())), data, result)
         return True
