@@ -9,7 +9,8 @@ import pytest
 from bitwright.hwgen import golden
 from bitwright.hwgen.core import Core
 from bitwright.hwgen.cycles import predict
-from bitwright.hwgen.isa import Image, Instruction, InstructionError, check, encode, pack_params
+from bitwright.hwgen.image import Image, pack_params
+from bitwright.hwgen.isa import Instruction, InstructionError, check, encode
 from bitwright.hwgen.overlap import hand_over
 from bitwright.hwgen.tops import WishboneTop
 from bitwright.hwgen.verilog import emit, lint_arguments

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from bitwright.hwgen.core import Core
-from bitwright.hwgen.isa import Image, encode, pack_params, program_bits
+from bitwright.hwgen.image import Image, pack_params
+from bitwright.hwgen.isa import encode, program_bits
 from bitwright.hwgen.verilog import VerilogError, emit
 
 

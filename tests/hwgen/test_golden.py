@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bitwright.hwgen import golden
-from bitwright.hwgen.isa import Image, InstructionError, encode, pack_params
+from bitwright.hwgen.image import Image, pack_params
+from bitwright.hwgen.isa import InstructionError, encode
 from bitwright.ir.instructions import Opcode
 from bitwright.passes import pack
 

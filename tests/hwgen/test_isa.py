@@ -3,15 +3,13 @@
 import numpy as np
 import pytest
 
+from bitwright.hwgen.image import Image, ImageError, pack_params
 from bitwright.hwgen.isa import (
-    Image,
-    ImageError,
     Instruction,
     InstructionError,
     decode,
     encode,
     kept_bits,
-    pack_params,
     stream_counts,
 )
 from bitwright.ir.instructions import ADD_FIELD_NAMES, INSTRUCTION_WORDS, Opcode

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from bitwright.hwgen import golden
 from bitwright.hwgen.cycles import predict
 from bitwright.hwgen.host import HostSignature
-from bitwright.hwgen.isa import Image, Instruction, encode, groups, pack_params
+from bitwright.hwgen.image import Image, pack_params
+from bitwright.hwgen.isa import Instruction, encode, groups
 from bitwright.hwgen.overlap import hand_over
 from bitwright.ir.instructions import Opcode, Space
 from bitwright.ir.machine import Machine

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bitwright.hwgen.isa import Image
+from bitwright.hwgen.image import Image
 from bitwright.ir.machine import Machine
 from bitwright.runtime.driver import (
     ExternalMemoryError,

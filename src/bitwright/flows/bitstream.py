@@ -11,7 +11,7 @@ from bitwright.flows.overlay import write_board_rtl
 from bitwright.flows.simulate import open_fpga_build
 from bitwright.fpga.flow import build_bitstream
 from bitwright.fpga.pll import plan_clock
-from bitwright.hwgen.isa import EXTERNAL_FILE, Image
+from bitwright.hwgen.image import EXTERNAL_FILE, Image
 from bitwright.hwgen.memory_model import Sdram, timing
 from bitwright.progress import ProgressCallback, silent
 from bitwright.report import Report

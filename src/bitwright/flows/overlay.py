@@ -16,7 +16,8 @@ from bitwright.fpga.errors import DoesNotFit
 from bitwright.hwgen.assemble import Assembled, assemble
 from bitwright.hwgen.core import Core
 from bitwright.hwgen.cycles import Prediction, predict
-from bitwright.hwgen.isa import Image, Instruction
+from bitwright.hwgen.image import Image
+from bitwright.hwgen.isa import Instruction
 from bitwright.hwgen.memory_model import Sdram
 from bitwright.hwgen.overlap import hand_over
 from bitwright.hwgen.ram import EXTERNAL

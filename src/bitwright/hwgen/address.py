@@ -4,13 +4,7 @@ from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from bitwright.hwgen.isa import (
-    Instruction,
-    address_bits,
-    coordinate_bits,
-    field_layout,
-    kept_bits,
-)
+from bitwright.hwgen.isa import Instruction, address_bits, coordinate_bits, field_layout, kept_bits
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import Machine
 

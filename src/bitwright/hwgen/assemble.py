@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from torch_mlir import ir
 
+from bitwright.hwgen.image import Image
 from bitwright.hwgen.isa import (
     SOURCE_FIELDS,
-    Image,
     Instruction,
     InstructionError,
     check,

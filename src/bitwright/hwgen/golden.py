@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitwright.hwgen import fused_add
-from bitwright.hwgen.isa import COMPUTE, Image, Instruction, InstructionError, field_bits, groups
+from bitwright.hwgen.image import Image
+from bitwright.hwgen.isa import COMPUTE, Instruction, InstructionError, field_bits, groups
 from bitwright.ir import fixed_point
 from bitwright.ir.instructions import ChannelOp, Opcode, Rounding, Space
 from bitwright.ir.machine import TABLE_ENTRIES, WINDOW_TAPS, Machine, plane_bits

@@ -93,7 +93,7 @@ class MemoryWidths(Protocol):
 
 
 class ImageContents(Protocol):
-    """Contents of a machine's memories; `bitwright.hwgen.isa.Image` has them."""
+    """Contents of a machine's memories; `bitwright.hwgen.image.Image` has them."""
 
     @property
     def machine(self) -> MemoryWidths: ...

@@ -10,7 +10,8 @@ from units import MACHINES, Pins, chance, pack
 from bitwright.hwgen import address, output
 from bitwright.hwgen.engines import accumulator
 from bitwright.hwgen.golden import requantize, wrap
-from bitwright.hwgen.isa import address_bits, field_layout, pack_params
+from bitwright.hwgen.image import pack_params
+from bitwright.hwgen.isa import address_bits, field_layout
 from bitwright.ir.instructions import FIELDS, Rounding
 from bitwright.ir.machine import Machine
 
