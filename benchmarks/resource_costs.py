@@ -6,7 +6,7 @@ writes the costs, fitted to all of them, to `hwgen/costs/`.
 
 Two steps, both non-negative least squares of relative errors in which a factor tends to 1. Each
 unit alone: a factor for each of its parts. Whole machines: one more for each unit, for what
-synthesis saves where units meet.
+synthesis saves where units meet, and for what the flow changes in the netlist of a whole machine.
 """
 
 import argparse

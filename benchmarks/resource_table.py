@@ -1,17 +1,20 @@
 """Synthesises random machines, whole and unit by unit: the table that costs are fitted to.
 
 `python benchmarks/resource_table.py` adds what `resource_table.jsonl` has not yet; a machine whose
-Verilog or whose yosys has changed is made anew, one that the script does not ask for is dropped. A
-machine takes 10 to 200 s; a run that is stopped goes on where it was. `resource_costs.py` fits.
+Verilog, whose yosys or whose changes of the netlist are others now is made anew, one that the
+script does not ask for is dropped. A machine takes 10 to 200 s; a run that is stopped goes on where
+it was. `resource_costs.py` fits.
 
 Each line: the family, the machine's parameters, its bus, a digest of the Verilog, the yosys,
-`whole` (resources as the flow synthesises it, flattened) and, but for the large machines, `units`
-(LUT and FF of each module where the hierarchy is kept, modules of one name but for its numbers
-taken together).
+`whole` (resources as the flow synthesises it, flattened, with the changes that the flow makes to
+the netlist) and, but for the large machines, `units` (LUT and FF of each module where the hierarchy
+is kept, modules of one name but for its numbers taken together: as yosys leaves them, since the
+flow changes flat netlists only).
 """
 
 import argparse
 import hashlib
+import inspect
 import json
 import random
 import re
@@ -21,7 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bitwright.fpga import tools
+from bitwright.fpga import blocks, carry, cells, choices, flow, near, sites, tools
 from bitwright.fpga.flow import SYNTHESIS
 from bitwright.fpga.report import synthesised_resources
 from bitwright.hwgen.core import Core
@@ -38,10 +41,14 @@ from bitwright.ir.machine import (
     least_banks,
     word_bits,
 )
+from bitwright.targets import get_fpga
 from bitwright.targets.target import Family
 
 TABLE = Path(__file__).with_name("resource_table.jsonl")
 TOP = "machine"
+BOARDS: dict[Family, str] = {"ecp5": "ulx3s-85f", "ice40": "icebreaker"}
+# What changes the netlist of yosys.
+_CHANGES = (blocks, carry, cells, choices, near, sites)
 # Engine, lanes and precision of the random machines of a round.
 KINDS: dict[Family, tuple[tuple[str, int, int], ...]] = {
     "ice40": ((WEIGHT_SERIAL, 2, 8), (WEIGHT_SERIAL, 4, 8)),
@@ -135,18 +142,15 @@ def synthesise(family: Family, files: list[Path], folder: Path, *, units: bool) 
 
     Runs in `folder`, which holds the files.
     """
-    recipes = {"whole": SYNTHESIS[family].format(top=TOP)}
-    if units:
-        recipes["units"] = f"{_UNITS}; {recipes['whole']}"
-    script = [f"read_verilog -D BITWRIGHT_{family.upper()} -defer {file.name}" for file in files]
-    for name, recipe in recipes.items():
-        script += ["design -push-copy", recipe, f"tee -q -o {name}.json stat -json", "design -pop"]
-    command = [*tools.find("yosys").command, "-q", "-p", "; ".join(script)]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    cells = json.loads((folder / "whole.json").read_text())["design"]["num_cells_by_type"]
-    whole = dict(synthesised_resources(family, cells).items())
+    whole = flow.synthesise(files, TOP, get_fpga(BOARDS[family]), folder).resources
     found: dict[str, Any] = {"whole": {name: count for name, count in whole.items() if count}}
     if units:
+        recipe = f"{_UNITS}; {SYNTHESIS[family].format(top=TOP)}"
+        define = f"-D BITWRIGHT_{family.upper()}"
+        script = [f"read_verilog {define} -defer {file.name}" for file in files]
+        script += [recipe, "tee -q -o units.json stat -json"]
+        command = [*tools.find("yosys").command, "-q", "-p", "; ".join(script)]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
         sums: dict[str, list[int]] = {}
         modules = json.loads((folder / "units.json").read_text())["modules"]
         for name, module in modules.items():
@@ -165,6 +169,7 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=5, help="how many large machines (5)")
     arguments = parser.parse_args()
     version = tools.find("yosys").version
+    changes = "".join(map(inspect.getsource, _CHANGES))
     lines = TABLE.read_text().splitlines() if TABLE.exists() else []
     known = {line["key"]: line for line in map(json.loads, lines)}
     asked: dict[str, dict[str, Any]] = {}
@@ -173,6 +178,8 @@ def main() -> None:
             folder = Path(name)
             files = write_verilog(machine, bus, folder)
             recipe = f"{SYNTHESIS[family]} {version}\n".encode()
+            if family == "ecp5":
+                recipe += changes.encode()
             text = b"".join(file.read_bytes() for file in files)
             key = hashlib.sha256(recipe + text).hexdigest()[:16]
             if key not in known:

@@ -12,6 +12,7 @@ from bitwright.hwgen.add import COUNT_LUTS, chain_luts, ram16_luts
 from bitwright.hwgen.handwritten import used
 
 WIDTHS = (2, 3, 10, 11)
+SUM_WIDTHS = (6, 7, 8, 9)
 RAM_WIDTHS = (10, 4)
 
 
@@ -77,7 +78,7 @@ def test_bodies_are_equal(tmp_path: Path, bench) -> None:
 
 def _sums() -> tuple[str, int]:
     """Module `sums`: plain sums and differences of several widths; and how many."""
-    sums = [(sign, width) for sign in "+-" for width in (6, 7, 8, 9)]
+    sums = [(sign, width) for sign in "+-" for width in SUM_WIDTHS]
     body = "".join(
         f"    wire [{width - 1}:0] sum{n} = "
         f"held[{n} +: {width}] {sign} held[{2 * n + 24} +: {width}];\n"
@@ -103,8 +104,8 @@ def test_chains_make_their_carry(tmp_path: Path, bench) -> None:
     pins = [c["connections"] for c in module["cells"].values() if c["type"] == "CCU2C"]
     assert [p["CIN"] for p in pins].count(["x"]) == count
     assert not [p for p in pins if p["CIN"][0] in ("0", "1")]
-    # A chain of an even number of bits has a cell more.
-    assert len(pins) == report.cells["CCU2C"] + count // 2
+    # A chain of an even number of bits has a cell more than synthesis made, and the report says so.
+    assert report.cells["CCU2C"] == len(pins) == sum(chain_luts(width) for width in SUM_WIDTHS)
     sources = netlist.simulation_sources(report, target)
     assert bench(text, sources, "sums", count, cycles=100_000) == set()
 

@@ -163,9 +163,8 @@ def _synthesise(
             *reads,
             SYNTHESIS[target.family].format(top=top),
             f"write_json {partial.name}",
-            f"tee -q -o {partial_name('statistics.json')} stat -json",
         ],
-        results=["statistics.json"],
+        results=[],
     )
     if target.family == "ecp5":
         carry.trim(partial)
@@ -174,8 +173,12 @@ def _synthesise(
             sites.assign(partial, target.device_option)
     runner.yosys(
         "netlist",
-        [f"read_json {partial.name}", f"write_verilog -noattr {partial_name(verilog.name)}"],
-        results=[verilog.name],
+        [
+            f"read_json {partial.name}",
+            f"write_verilog -noattr {partial_name(verilog.name)}",
+            f"tee -q -o {partial_name('statistics.json')} stat -json",
+        ],
+        results=[verilog.name, "statistics.json"],
     )
     # An output that is not connected comes back as one that is connected to a constant.
     runner.write(verilog.name, verilog.read_text().replace(".COUT(1'hx)", ".COUT()"))

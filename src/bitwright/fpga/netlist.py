@@ -11,7 +11,6 @@ from pathlib import Path
 from amaranth.lib import wiring
 
 from bitwright.fpga import flow, tools
-from bitwright.fpga.cells import MULTIPLIER, TABLE
 from bitwright.fpga.errors import ModelMissing, ToolMissing
 from bitwright.fpga.report import SynthesisReport
 from bitwright.hwgen.verilog import emit
@@ -51,11 +50,8 @@ def simulation_sources(synthesis: SynthesisReport, target: FpgaTarget) -> list[P
     They are the netlist and `cells.v` beside it, with the models of the cells that the netlist
     holds. The top module is `synthesis.top`. Raises `ModelMissing`.
     """
-    cells = [*synthesis.cells]
-    if MULTIPLIER in cells:
-        cells.append(TABLE)  # a constant: see `near`
     models = synthesis.netlist_verilog.with_name("cells.v")
-    models.write_text(cell_models(cells, target.family))
+    models.write_text(cell_models(list(synthesis.cells), target.family))
     return [synthesis.netlist_verilog, models]
 
 

@@ -72,9 +72,9 @@ class SynthesisReport:
     Attributes:
         target: name of the target.
         top: name of the top module.
-        resources: what synthesis counts; registers that go into blocks are in it, and what trimmed
-            carry chains and copies add is not.
-        cells: by type, of the same count.
+        resources: what the netlist takes. Routed, it takes a few more LUT, for constants and
+            the like.
+        cells: by type, of the same netlist.
         netlist_json: the netlist for place and route.
         netlist_verilog: the same netlist for simulation.
         tools: version text by program.
@@ -170,7 +170,7 @@ def check_fits(design: str, needed: Resources, target: FpgaTarget) -> None:
 
 
 def read_cells(path: Path) -> dict[str, int]:
-    """Cells of the flattened design by type, from the statistics that yosys wrote."""
+    """Cells of a netlist by type, from the statistics that yosys wrote."""
     try:
         cells = json.loads(path.read_text())["design"]["num_cells_by_type"]
     except (OSError, ValueError, KeyError) as error:
