@@ -209,7 +209,7 @@ def resources(machine: Machine) -> dict[str, Structure]:
     """The engine, the window, the tile's sums, and the weights' way to the engine."""
     row = WINDOW_TAPS * 8 * machine.lanes
     others = machine.pixels * machine.activation_bits if machine.fused_adds else 0
-    choice = -(-(2 * machine.window_rows - 1) // 3)  # 4-input tables of a sum of products
+    choice = max(machine.window_rows - 1, 1)
     between = Structure(
         lut={"others": others, "datapaths": 8, "kernel_rows": choice * row},
         ff={
