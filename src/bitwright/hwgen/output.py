@@ -56,8 +56,7 @@ class OutputStage(wiring.Component):
         groups_last: number of the last output group of a pixel.
         negate: the accumulators hold the negative (matrix instruction with a single plane).
         tile, row: one cycle before the last term of a tile is added; not more often than every
-            `groups_last + 1` cycles, times the pixels of a tile, or the pairs of pixels, and not
-            with `start`.
+            `groups_last + 1` cycles, times the pixels of a tile, or the pairs of pixels.
         head: from the accumulators.
         params_address, params_data: the parameter memory's read port.
         table_*: write port of the activation tables, one entry at a time.
@@ -129,22 +128,18 @@ class OutputStage(wiring.Component):
         return m
 
     def _groups(self, m: Module, group: data.View, alone: Signal) -> None:
-        """Counts through the groups of a tile's pixels and through the parameter words.
-
-        The parameters of a group are read a cycle before it.
-        """
+        """Counts through the groups of a tile's pixels and through the parameter words."""
         tile = Signal(Flags)
         pixel_last = self._pixels(m, group, alone)
         left = Signal.like(self.groups_last)
         address, begin = Signal.like(self.params_address), Signal.like(self.params_address)
-        following, upcoming = Signal.like(self.params_address), Signal.like(self.params_address)
+        following = Signal.like(self.params_address)
         last, block_end = Signal(), Signal()
         fewer = Signal.like(left)
         m.d.comb += [
             fewer.eq(left - 1),
             following.eq(address + 1),
-            upcoming.eq(Mux(tile.valid, Mux(last & ~block_end, begin, following), address)),
-            self.params_address.eq(upcoming),
+            self.params_address.eq(address),
             group.valid.eq(tile.valid),
             group.last.eq(last),
             block_end.eq(tile.block_end & pixel_last),
@@ -153,9 +148,9 @@ class OutputStage(wiring.Component):
         ]
         with m.If(self.start):
             m.d.sync += [address.eq(self.bases.p_base), begin.eq(self.bases.p_base)]
-        with m.Else():
-            m.d.sync += address.eq(upcoming)
-            with m.If(tile.valid & last & block_end):
+        with m.Elif(tile.valid):
+            m.d.sync += address.eq(Mux(last & ~block_end, begin, following))
+            with m.If(last & block_end):
                 m.d.sync += begin.eq(following)
         with m.If(self.tile.valid & self.tile.last):
             m.d.sync += [
@@ -196,8 +191,8 @@ class OutputStage(wiring.Component):
         return pixel_last
 
     def _requantize(self, m: Module) -> list[Value]:
-        # The first register is the block RAM's own, the second may be on the way to the lanes.
-        params = registered(m, registered(m, self.params_data, "params_read"), "params")
+        params = Signal(self.machine.param_bits, reset_less=True)
+        m.d.sync += params.eq(self.params_data)
         acc_bits, multiplier_end = (
             self.machine.acc_bits, self.machine.acc_bits + self.machine.multiplier_bits,
         )  # fmt: skip
@@ -394,7 +389,7 @@ def resources(machine: Machine) -> Structure:
             "params_address": 2 * params_address,
             "tables": 16 * tables,
             "words": (3 * side - 2) * machine.activation_bits,
-            "params": 2 * machine.param_bits,
+            "params": machine.param_bits,
             "near_fields": (52 if machine.wide else 48) * machine.requant_lanes * side,
             "pixels": 4 * (machine.pixels > 1),
         },
