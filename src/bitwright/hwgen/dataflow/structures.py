@@ -5,7 +5,7 @@ fitted to syntheses (`costs/pipeline_*.json`, by `benchmarks/stage_costs.py`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
 
 import numpy as np
@@ -16,7 +16,13 @@ from bitwright.hwgen.dataflow import lanes as lane_terms
 from bitwright.hwgen.dataflow import latencies
 from bitwright.hwgen.dataflow.finish import PARAMETERS, Widths, field_values, stored_bits, varying
 from bitwright.hwgen.dataflow.loops import Loop, Reads
-from bitwright.hwgen.dataflow.memories import blocks, ram_in_block, ram_luts, rom_in_block
+from bitwright.hwgen.dataflow.memories import (
+    blocks,
+    ram_in_block,
+    ram_luts,
+    rom_blocks,
+    rom_in_block,
+)
 from bitwright.hwgen.resources import memory_glue
 from bitwright.hwgen.serial_product import DigitSerial, SharedBlock
 from bitwright.hwgen.structure import Structure
@@ -65,7 +71,7 @@ def rom(name: str, width: int, depth: int) -> tuple[dict[str, float], dict[str, 
         return {}, {}, 0
     if rom_in_block(width, depth):
         choices = _block_choices(width, depth)
-        return {"block_choices": choices}, {f"{name}_registers": width}, blocks(width, depth)
+        return {"block_choices": choices}, {f"{name}_registers": width}, rom_blocks(width, depth)
     kinds = 2.0**depth
     alike = width if depth > _TABLE_WORDS else kinds * (1 - (1 - 1 / kinds) ** width)
     tables = 0 if depth == 2 else alike  # of two words a bit is the address
@@ -162,13 +168,31 @@ def buffer(width: int, depth: int) -> Part:
 class _Number:
     bits: int
     signed: bool
+    zeros: int = 0  # mask of bits that are always 0
+
+    def other(self, bits: int) -> int:
+        """Mask of the bits that are not, its sign repeated."""
+        return (1 << (bits if self.signed else self.bits)) - 1 & ~self.zeros
+
+    @property
+    def registers(self) -> int:
+        """Flip-flops of a register of it."""
+        return self.bits - self.zeros.bit_count()
 
 
 def _sum(a: _Number, b: _Number, *, minus: bool = False) -> _Number:
     """Shape of a + b (a - b), as Amaranth has it."""
+    return _added(a, b, minus=minus)[0]
+
+
+def _added(a: _Number, b: _Number, *, minus: bool = False) -> tuple[_Number, int]:
+    """Shape of a + b (a - b), and from which bit on an adder makes it."""
     is_signed = a.signed or b.signed
     bits = max(number.bits + (is_signed and not number.signed) for number in (a, b)) + 1
-    return _Number(bits, is_signed or minus)
+    both = b.other(bits) if minus else a.other(bits) & b.other(bits)
+    start = (both & -both).bit_length() - 1 if both else bits
+    zeros = (1 << start) - 1 & ~(a.other(bits) | b.other(bits))
+    return _Number(bits, is_signed or minus, zeros), start
 
 
 def _tree(terms: Sequence[_Number], most: int = 64) -> tuple[_Number, int, int]:
@@ -176,11 +200,13 @@ def _tree(terms: Sequence[_Number], most: int = 64) -> tuple[_Number, int, int]:
     luts = ffs = 0
     level = list(terms)
     while len(level) > 1:
-        pairs = [_sum(a, b) for a, b in zip(level[::2], level[1::2], strict=False)]
-        pairs = [_Number(min(pair.bits, most), pair.signed) for pair in pairs]
-        luts += sum(adder(pair.bits) for pair in pairs)
+        pairs: list[_Number] = []
+        for a, b in zip(level[::2], level[1::2], strict=False):
+            pair, start = _added(a, b)
+            pairs.append(replace(pair, bits=min(pair.bits, most)))
+            luts += adder(max(pairs[-1].bits - start, 0))
         level = [*pairs, *level[2 * len(pairs) :]]
-        ffs += sum(number.bits for number in level)
+        ffs += sum(number.registers for number in level)
     return level[0], luts, ffs
 
 
@@ -281,18 +307,18 @@ def lanes(stage: ChannelwiseStage | AddStage, sources: Sequence[_Number]) -> Par
         totals: list[_Number] = []
         for digits in lane_terms.digits(stage):
             terms = [
-                _Number(sources[number].bits + place, sources[number].signed)
+                _Number(sources[number].bits + place, sources[number].signed, (1 << place) - 1)
                 for number, place in digits
             ] or [_Number(0, signed=False)]
             total, tables, registers = _tree(terms)
             luts += tables
             ffs += registers
-            ffs += total.bits * (cycles - max(len(terms) - 1, 0).bit_length())
+            ffs += total.registers * (cycles - max(len(terms) - 1, 0).bit_length())
             totals.append(total)
-        term = _sum(*totals, minus=True).bits
+        term, start = _added(*totals, minus=True)
         return Part(
-            lut={"trees": count * luts, "differences": count * adder(term)},
-            ff={"trees": count * ffs, "differences": count * term},
+            lut={"trees": count * luts, "differences": count * adder(term.bits - start)},
+            ff={"trees": count * ffs, "differences": count * term.registers},
         )
     if stage.weights is None:
         return Part(ff={"operands": count * source.bits})
@@ -300,7 +326,7 @@ def lanes(stage: ChannelwiseStage | AddStage, sources: Sequence[_Number]) -> Par
         return Part(ff={"products": count * (source.bits + stage.weight_bits)}, dsp=count)
     wide, bits = stage.weight_bits, source.bits
     places = range(0, wide, 2)
-    terms = [_Number(bits + 2 + place, source.signed) for place in places]
+    terms = [_Number(bits + 2 + place, source.signed, (1 << place) - 1) for place in places]
     _, luts, ffs = _tree(terms)
     term = bits + wide + 1
     return Part(
