@@ -63,11 +63,12 @@ LARGE = (
     (DSP, 8, 8, 6, 8), (DSP, 8, 16, 4, 2), (DSP, 16, 16, 2, 4), (WEIGHT_SERIAL, 8, 128, 1, 8),
 )  # fmt: skip
 MOST_PRODUCTS = {(WEIGHT_SERIAL, 8): 128, (DSP, 8): 32, (DSP, 4): 64, (DSP, 2): 64}
-# Keeps the hierarchy but for what stands in a unit many times: it is the unit's own tables.
+# Keeps the hierarchy but for what stands in a unit many times: it is the unit's own tables. abc9
+# cannot tell a wire "x[0]" from a bit of a port "x", and stops (YosysHQ/yosys issue 4349).
 _UNITS = (
     f"hierarchy -top {TOP}; setattr -mod -set keep_hierarchy 1 *; "
     "setattr -mod -unset keep_hierarchy "
-    "*bitwright_gated_add* *bitwright_add* *bitwright_choose*"
+    "*bitwright_gated_add* *bitwright_add* *bitwright_choose*; rename -hide w:*[*]*"
 )
 # Of a module's name: where it is, and which of several.
 _PLACE = re.compile(rf"^\\{TOP}(_core)?_?|_?\d+$")

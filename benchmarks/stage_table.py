@@ -4,9 +4,6 @@
 or whose yosys has changed is made anew, one that the script does not ask for is dropped. A stage
 takes 5 to 30 s; a run that is stopped goes on where it was. `stage_costs.py` fits.
 
-YoWASP's yosys 0.70 stops in ABC for every "mac lut" and a few others: they are left out, or are as
-another yosys made them (the table's are of a native 0.66, `--kinds "mac lut" --rounds 6`).
-
 Each line: the stage's kind and number, of which `random_stage` makes it again; a digest of the
 Verilog, the yosys, `whole` (resources as the flow synthesises it, flattened) and `units` (LUT and
 FF of each module where the hierarchy is kept).
@@ -16,7 +13,6 @@ import argparse
 import hashlib
 import json
 import random
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -103,7 +99,7 @@ class _Random:
         """One of its folds that is of a random size, but small."""
         most = MOST_PRODUCTS[self.engine or "dsp"]
         goal = most * self.rng.random() ** 1.5
-        bits = stage.weight_bits if self.engine == "lut" and self.op == "matrix" else 1
+        bits = stage.weight_bits if isinstance(stage, MatrixStage) and self.engine == "lut" else 1
 
         def products(fold: Fold) -> float:
             return abs(fold.rows * fold.lanes * (1 + bits) / 4 - goal)
@@ -220,7 +216,6 @@ def main() -> None:
     version = tools.find("yosys").version
     lines = TABLE.read_text().splitlines() if TABLE.exists() else []
     known = {line["key"]: line for line in map(json.loads, lines)}
-    same = {(line["kind"], line["number"]): line for line in known.values()}
     asked = {key: line for key, line in known.items() if line["kind"] not in arguments.kinds}
     for kind, number in wanted(arguments.rounds, arguments.kinds):
         with tempfile.TemporaryDirectory() as name:
@@ -232,15 +227,7 @@ def main() -> None:
             if key not in known:
                 line = {"key": key, "family": FAMILY, "yosys": version}
                 line |= {"kind": kind, "number": number}
-                try:
-                    known[key] = line | synthesise(FAMILY, files, folder, units=True)
-                except subprocess.CalledProcessError:
-                    kept = same.get((kind, number))
-                    print(kind, number, "yosys fails;", "as it was" if kept else "left out",
-                          flush=True)  # fmt: skip
-                    if kept:
-                        asked[kept["key"]] = kept
-                    continue
+                known[key] = line | synthesise(FAMILY, files, folder, units=True)
                 with TABLE.open("a") as table:
                     table.write(json.dumps(known[key]) + "\n")
                 print(kind, number, known[key]["whole"], flush=True)

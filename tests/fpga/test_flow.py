@@ -213,7 +213,7 @@ def test_failing_tool(tmp_path: Path) -> None:
     lines = str(error.value).splitlines()
     assert lines[:4] == [
         "FPGA step 'synthesis' failed with exit status 1; expected 0.",
-        f"Command: cd {folder} && {yosys} -s synthesis.ys",
+        f"Command: cd {folder} && {yosys} -q -l synthesis.log.partial -s synthesis.ys",
         f"Log: {folder / 'synthesis.log'}",
         "It says:",
     ]
@@ -221,6 +221,17 @@ def test_failing_tool(tmp_path: Path) -> None:
     assert len(lines) == 5
     assert error.value.family == 7
     assert {path.name for path in folder.iterdir()} == {"synthesis.ys", "synthesis.log"}
+
+
+def test_yosys_is_heard_to_its_end(tmp_path: Path) -> None:
+    (tmp_path / "tiny.v").write_text(
+        "module tiny(input a, b, output y); assign y = a ^ b; endmodule"
+    )
+    recipe = flow.SYNTHESIS["ecp5"].format(top="tiny")
+    runner = flow._Runner(tmp_path, None, count=1)
+    with pytest.raises(ToolFailed, match="It says:\nERROR: No such command: no_such_command"):
+        runner.yosys("synthesis", ["read_verilog tiny.v", recipe, "no_such_command"], results=[])
+    assert "Executing ABC9" in (tmp_path / "synthesis.log").read_text()
 
 
 def test_missing_tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

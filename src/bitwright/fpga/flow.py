@@ -233,7 +233,7 @@ def _message(log: Path) -> str:
     """The errors in a log, or its last lines where no line names an error."""
     lines = log.read_text(errors="replace").splitlines()
     errors = [line for line in lines if "ERROR" in line]
-    return "\n".join(errors or lines[-_LOG_TAIL_LINES:])
+    return "\n".join(dict.fromkeys(errors) or lines[-_LOG_TAIL_LINES:])
 
 
 class _Runner:
@@ -276,7 +276,9 @@ class _Runner:
     def yosys(self, step: str, script: Sequence[str], *, results: Sequence[str]) -> None:
         """Run a script of yosys commands, which writes the partial files of `results`."""
         self.write(f"{step}.ys", "\n".join(script) + "\n")
-        self.run(step, "yosys", ["-s", f"{step}.ys"], results=results)
+        # -l: of the wheel's yosys nothing is heard on its outputs any more once abc9 has run.
+        log = partial_name(f"{step}.log")
+        self.run(step, "yosys", ["-q", "-l", log, "-s", f"{step}.ys"], results=results)
 
     def run(
         self,
@@ -286,10 +288,15 @@ class _Runner:
         *,
         results: Sequence[str],
     ) -> None:
-        """Run one program; its `results` get their final names if it succeeds."""
+        """Run one program; its `results` get their final names if it succeeds.
+
+        What it writes to the partial file of the log comes first in it, before its outputs.
+        """
         tool = tools.find(name)
         command = [*tool.command, *arguments]
         log = self.folder / f"{step.replace(' (', '-').replace(')', '').replace(' ', '-')}.log"
+        own = log.with_name(partial_name(log.name))
+        own.unlink(missing_ok=True)
         with self.step(step), log.open("w") as sink:
             done = subprocess.run(
                 command,
@@ -299,6 +306,9 @@ class _Runner:
                 stderr=subprocess.STDOUT,
                 check=False,
             )
+        if own.exists():
+            log.write_bytes(own.read_bytes() + log.read_bytes())
+            own.unlink()
         missing = [n for n in results if not (self.folder / partial_name(n)).exists()]
         if done.returncode != 0 or missing:
             raise ToolFailed(step, command, self.folder, done.returncode, log, _message(log))

@@ -21,13 +21,22 @@ _BLOCK_SHAPES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 163
 
 
 def blocks(width: int, depth: int) -> int:
-    """Block RAMs of one memory that is in block RAM."""
+    """Block RAMs of one buffer that is in block RAM."""
     return min(-(-width // bits) * -(-depth // words) for bits, words in _BLOCK_SHAPES)
+
+
+def rom_blocks(width: int, depth: int) -> int:
+    """Block RAMs of one table of constants that is in block RAM.
+
+    What is too deep is read side by side, and a block RAM has bits of any of the words; those of a
+    buffer have bits of one word only, since it is written alone.
+    """
+    return min(-(-width * -(-depth // words) // bits) for bits, words in _BLOCK_SHAPES)
 
 
 def rom_in_block(width: int, depth: int) -> bool:
     """Whether a table of constants is in block RAM."""
-    return depth > 4 and width * depth / 16 > _BLOCK_WORTH * blocks(width, depth)
+    return depth > 4 and width * depth / 16 > _BLOCK_WORTH * rom_blocks(width, depth)
 
 
 def ram_in_block(width: int, depth: int) -> bool:

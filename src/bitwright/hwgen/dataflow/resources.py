@@ -63,7 +63,7 @@ def structure(
 ) -> Parts:
     """The units of a stage; arguments as of `resources`."""
     sources = [pipeline.tensor(name) for name in stage.sources]
-    shapes = [structures.number(source.bits, source.signed) for source in sources]
+    shapes = [structures.Number(source.bits, source.signed) for source in sources]
     found: dict[str, Part] = {}
     for place, own in enumerate(reads(pipeline, stage)):
         depth = _rows_deep(stage, own) if times is None else times.buffers[place].words

@@ -5,7 +5,7 @@ fitted to syntheses (`costs/pipeline_*.json`, by `benchmarks/stage_costs.py`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
 
 import numpy as np
@@ -16,7 +16,13 @@ from bitwright.hwgen.dataflow import lanes as lane_terms
 from bitwright.hwgen.dataflow import latencies
 from bitwright.hwgen.dataflow.finish import PARAMETERS, Widths, field_values, stored_bits, varying
 from bitwright.hwgen.dataflow.loops import Loop, Reads
-from bitwright.hwgen.dataflow.memories import blocks, ram_in_block, ram_luts, rom_in_block
+from bitwright.hwgen.dataflow.memories import (
+    blocks,
+    ram_in_block,
+    ram_luts,
+    rom_blocks,
+    rom_in_block,
+)
 from bitwright.hwgen.resources import memory_glue
 from bitwright.hwgen.serial_product import DigitSerial, SharedBlock
 from bitwright.hwgen.structure import Structure
@@ -65,7 +71,7 @@ def rom(name: str, width: int, depth: int) -> tuple[dict[str, float], dict[str, 
         return {}, {}, 0
     if rom_in_block(width, depth):
         choices = _block_choices(width, depth)
-        return {"block_choices": choices}, {f"{name}_registers": width}, blocks(width, depth)
+        return {"block_choices": choices}, {f"{name}_registers": width}, rom_blocks(width, depth)
     kinds = 2.0**depth
     alike = width if depth > _TABLE_WORDS else kinds * (1 - (1 - 1 / kinds) ** width)
     tables = 0 if depth == 2 else alike  # of two words a bit is the address
@@ -159,62 +165,84 @@ def buffer(width: int, depth: int) -> Part:
 
 
 @dataclass(frozen=True)
-class _Number:
+class Number:
+    """The shape of a number."""
+
     bits: int
     signed: bool
+    zeros: int = 0  # mask of bits that are always 0
+
+    def other(self, bits: int) -> int:
+        """Mask of the bits that are not, its sign repeated."""
+        return (1 << (bits if self.signed else self.bits)) - 1 & ~self.zeros
+
+    @property
+    def registers(self) -> int:
+        """Flip-flops of a register of it."""
+        return self.bits - self.zeros.bit_count()
 
 
-def _sum(a: _Number, b: _Number, *, minus: bool = False) -> _Number:
+def _sum(a: Number, b: Number, *, minus: bool = False) -> Number:
     """Shape of a + b (a - b), as Amaranth has it."""
+    return _added(a, b, minus=minus)[0]
+
+
+def _added(a: Number, b: Number, *, minus: bool = False) -> tuple[Number, int]:
+    """Shape of a + b (a - b), and from which bit on an adder makes it."""
     is_signed = a.signed or b.signed
     bits = max(number.bits + (is_signed and not number.signed) for number in (a, b)) + 1
-    return _Number(bits, is_signed or minus)
+    both = b.other(bits) if minus else a.other(bits) & b.other(bits)
+    start = (both & -both).bit_length() - 1 if both else bits
+    zeros = (1 << start) - 1 & ~(a.other(bits) | b.other(bits))
+    return Number(bits, is_signed or minus, zeros), start
 
 
-def _tree(terms: Sequence[_Number], most: int = 64) -> tuple[_Number, int, int]:
+def _tree(terms: Sequence[Number], most: int = 64) -> tuple[Number, int, int]:
     """(sum, LUT, FF) of an adder tree with a register after every adder, of `most` bits."""
     luts = ffs = 0
     level = list(terms)
     while len(level) > 1:
-        pairs = [_sum(a, b) for a, b in zip(level[::2], level[1::2], strict=False)]
-        pairs = [_Number(min(pair.bits, most), pair.signed) for pair in pairs]
-        luts += sum(adder(pair.bits) for pair in pairs)
+        pairs: list[Number] = []
+        for a, b in zip(level[::2], level[1::2], strict=False):
+            pair, start = _added(a, b)
+            pairs.append(replace(pair, bits=min(pair.bits, most)))
+            luts += adder(max(pairs[-1].bits - start, 0))
         level = [*pairs, *level[2 * len(pairs) :]]
-        ffs += sum(number.bits for number in level)
+        ffs += sum(number.registers for number in level)
     return level[0], luts, ffs
 
 
-def products(stage: MatrixStage, source: _Number) -> Part:
+def products(stage: MatrixStage, source: Number) -> Part:
     """The engine of a matrix stage."""
     return {"lut": _lut, "dsp": _dsp, "packed": _packed}[stage.fold.engine](stage, source)
 
 
-def _lut(stage: MatrixStage, source: _Number) -> Part:
+def _lut(stage: MatrixStage, source: Number) -> Part:
     rows, lanes, wide = stage.fold.rows, stage.fold.lanes, stage.weight_bits
     pairs, odd = lanes // 2, lanes % 2
-    pair = _Number(source.bits + 1, source.signed)
+    pair = Number(source.bits + 1, source.signed)
     plane, luts, ffs = _tree([pair] * pairs + [source] * odd)
     ffs += pairs * pair.bits + odd * source.bits
     once = [0, 0]
     if wide == 1:
         whole, *once = _tree([source] * lanes)
-        join = _sum(_Number(plane.bits + 1, plane.signed), whole, minus=True).bits
+        join = _sum(Number(plane.bits + 1, plane.signed), whole, minus=True).bits
         joined, kept = adder(join), join
     else:
         joined = kept = 0
         values = [(plane, place) for place in range(wide)]
         level = 0
         while len(values) > 1:
-            made: list[tuple[_Number, int]] = []
+            made: list[tuple[Number, int]] = []
             for (low, place), (high, upper) in zip(values[::2], values[1::2], strict=False):
-                shifted = _Number(high.bits + upper - place, high.signed)
+                shifted = Number(high.bits + upper - place, high.signed)
                 total = _sum(low, shifted, minus=upper == wide - 1 and not level)
                 joined += adder(total.bits - upper + place)
                 made.append((total, place))
             if len(values) % 2:
                 value, place = values[-1]
                 if place == wide - 1 and not level:
-                    value = _Number(value.bits + 1, signed=True)
+                    value = Number(value.bits + 1, signed=True)
                     joined += adder(value.bits)
                 made.append((value, place))
             values, level = made, level + 1
@@ -228,9 +256,9 @@ def _lut(stage: MatrixStage, source: _Number) -> Part:
     )  # fmt: skip
 
 
-def _dsp(stage: MatrixStage, source: _Number) -> Part:
+def _dsp(stage: MatrixStage, source: Number) -> Part:
     rows, lanes, wide = stage.fold.rows, stage.fold.lanes, stage.weight_bits
-    product = _Number(source.bits + wide, signed=True)
+    product = Number(source.bits + wide, signed=True)
     _, luts, ffs = _tree([product] * lanes)
     return Part(
         lut={"trees": rows * luts},
@@ -239,7 +267,7 @@ def _dsp(stage: MatrixStage, source: _Number) -> Part:
     )
 
 
-def _packed(stage: MatrixStage, source: _Number) -> Part:
+def _packed(stage: MatrixStage, source: Number) -> Part:
     lanes, wide, bits = stage.fold.lanes, stage.weight_bits, source.bits
     shift = _BLOCK_BITS - wide
     overlap = max(0, wide + bits - shift)
@@ -248,9 +276,9 @@ def _packed(stage: MatrixStage, source: _Number) -> Part:
     total = wide + bits + lanes.bit_length() + 1
     carried = max(overlap, int(source.signed))
     trees = [
-        _tree([_Number(_BLOCK_BITS + bits - shift, signed=True)] * lanes, total),
-        _tree([_Number(carried, source.signed)] * lanes) if carried else (_Number(0, False), 0, 0),
-        _tree([_Number(min(shift, total), signed=False)] * lanes, total),
+        _tree([Number(_BLOCK_BITS + bits - shift, signed=True)] * lanes, total),
+        _tree([Number(carried, source.signed)] * lanes) if carried else (Number(0, False), 0, 0),
+        _tree([Number(min(shift, total), signed=False)] * lanes, total),
     ]
     whole, once, once_kept = _tree([source] * lanes)
     pairs = stage.fold.rows // 2
@@ -272,27 +300,27 @@ def _packed(stage: MatrixStage, source: _Number) -> Part:
     )  # fmt: skip
 
 
-def lanes(stage: ChannelwiseStage | AddStage, sources: Sequence[_Number]) -> Part:
+def lanes(stage: ChannelwiseStage | AddStage, sources: Sequence[Number]) -> Part:
     """`LaneTerms`."""
     count, source = stage.fold.lanes, sources[0]
     if isinstance(stage, AddStage):
         cycles = lane_terms.latency(stage) - 1
         luts = ffs = 0
-        totals: list[_Number] = []
+        totals: list[Number] = []
         for digits in lane_terms.digits(stage):
             terms = [
-                _Number(sources[number].bits + place, sources[number].signed)
+                Number(sources[number].bits + place, sources[number].signed, (1 << place) - 1)
                 for number, place in digits
-            ] or [_Number(0, signed=False)]
+            ] or [Number(0, signed=False)]
             total, tables, registers = _tree(terms)
             luts += tables
             ffs += registers
-            ffs += total.bits * (cycles - max(len(terms) - 1, 0).bit_length())
+            ffs += total.registers * (cycles - max(len(terms) - 1, 0).bit_length())
             totals.append(total)
-        term = _sum(*totals, minus=True).bits
+        term, start = _added(*totals, minus=True)
         return Part(
-            lut={"trees": count * luts, "differences": count * adder(term)},
-            ff={"trees": count * ffs, "differences": count * term},
+            lut={"trees": count * luts, "differences": count * adder(term.bits - start)},
+            ff={"trees": count * ffs, "differences": count * term.registers},
         )
     if stage.weights is None:
         return Part(ff={"operands": count * source.bits})
@@ -300,7 +328,7 @@ def lanes(stage: ChannelwiseStage | AddStage, sources: Sequence[_Number]) -> Par
         return Part(ff={"products": count * (source.bits + stage.weight_bits)}, dsp=count)
     wide, bits = stage.weight_bits, source.bits
     places = range(0, wide, 2)
-    terms = [_Number(bits + 2 + place, source.signed) for place in places]
+    terms = [Number(bits + 2 + place, source.signed, (1 << place) - 1) for place in places]
     _, luts, ffs = _tree(terms)
     term = bits + wide + 1
     return Part(
@@ -316,7 +344,7 @@ def lanes(stage: ChannelwiseStage | AddStage, sources: Sequence[_Number]) -> Par
     )  # fmt: skip
 
 
-def accumulators(stage: Stage, source: _Number) -> Part:
+def accumulators(stage: Stage, source: Number) -> Part:
     """`TileSums`."""
     rows = stage.fold.rows if isinstance(stage, MatrixStage) else stage.fold.lanes
     many, words = stage.tile_steps > 1, latencies.groups(stage)
@@ -373,7 +401,7 @@ def _weights(stage: Stage) -> tuple[int, int]:
     return 0, 1
 
 
-def finish(stage: Stage, source: _Number) -> Part:
+def finish(stage: Stage, source: Number) -> Part:
     """`Finish` without its requantizers."""
     output, lanes, acc = stage.output, stage.fold.out_lanes, stage.acc_bits
     sums = acc  # bits of a sum that differ
@@ -460,8 +488,3 @@ def requantizers(stage: Stage, family: str) -> Parts:
 def _varying(values: NDArray[np.int64], bits: int, lanes: int) -> int:
     """Bits that are not the same for all channels of their lane."""
     return sum(varying(values[lane::lanes], bits).bit_count() for lane in range(lanes))
-
-
-def number(bits: int, is_signed: bool) -> _Number:
-    """The shape of a tensor's element."""
-    return _Number(bits, is_signed)
