@@ -232,6 +232,22 @@ def test_a_machine_of_multiplier_blocks_is_made_again() -> None:
     assert asdict(choose(network(), target, machine).build.assembled.machine) == machine
 
 
+@pytest.mark.parametrize(("bits", "precision"), [(2, 2), (3, 4), (5, 8)])
+def test_the_widest_weight_of_a_dense_layer_gives_the_precision(bits: int, precision: int) -> None:
+    builder = Builder([("x", (1, 20), X)])
+    weight = np.ones((20, 20), np.int8)
+    weight[3, 7] = -(1 << bits - 1)
+    params = QuantParams((0.5,), 0, 8, -127, 127)
+    sums = builder.linear(
+        builder.inputs[0], builder.constant(weight, params),
+        builder.constant(np.zeros(20, np.int64)),
+    )  # fmt: skip
+    y = builder.requantize(sums, X, multiplier=[30000], shift=[20])
+    fixed: Parameters = {"engine": "dsp", "lanes": 4, "rows": 16}
+    made = choose(builder.finish([("y", y)]), get_fpga("ulx3s-85f"), fixed)
+    assert made.build.assembled.machine.precision == precision
+
+
 def test_picture(compiled: Path) -> None:
     report = Report.load(compiled)
     text = (compiled / "choices.svg").read_text()

@@ -98,7 +98,7 @@ class OverlayMaker:
     @property
     def precision(self) -> int:
         """See `Maker`."""
-        return least_precision(self._split)
+        return least_precision(self._prepared(int(self._fixed.get("lanes", 8)))[1])
 
     @property
     def _streams(self) -> bool:
