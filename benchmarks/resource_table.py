@@ -166,7 +166,7 @@ def synthesise(family: Family, files: list[Path], folder: Path, *, units: bool) 
 def main() -> None:
     """Make what is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="machines of each kind (3)")
+    parser.add_argument("--rounds", type=int, default=2, help="machines of each kind (2)")
     parser.add_argument("--large", type=int, default=5, help="how many large machines (5)")
     arguments = parser.parse_args()
     version = tools.find("yosys").version

@@ -307,6 +307,16 @@ def _narrowed(m: Module, value: Value, bits: int, name: str) -> Signal:
     return later
 
 
+def block_registers(machine: Machine) -> int:
+    """Flip-flops around multiplier blocks that go into them after synthesis: the operands' of 18
+    and 8 bits and the products'."""
+    whole = machine.pixels * TAP_PAIRS * machine.lanes
+    blocks, most = machine.multiplier_blocks, 26 + PRODUCT_BITS + SHIFT
+    if machine.precision == TAP_BITS or blocks <= whole:
+        return most * blocks
+    return most * whole + (26 + 2 * (ACTIVATION_BITS + machine.precision)) * (blocks - whole)
+
+
 def resources(machine: Machine) -> Structure:
     """Products in blocks and of tables, the factors of tables, and each row's tree."""
     lanes, pixels, bits = machine.lanes, machine.pixels, machine.precision
@@ -334,8 +344,8 @@ def resources(machine: Machine) -> Structure:
             "trees": trees,
         },
         ff={
-            "block_pairs": 123 * blocks,
-            "narrow_block_pairs": (26 + 6 * size) * narrow_blocks,
+            "block_pairs": 72 * blocks,
+            "narrow_block_pairs": 4 * size * narrow_blocks,
             "table_products": 56 * tables,
             "narrow_table_products": size * narrow_tables,
             "factors": (34 if of_tables else 8) * pixels * lanes,
