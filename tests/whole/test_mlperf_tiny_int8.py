@@ -56,7 +56,7 @@ def test_the_choice(data_folder: Path) -> None:
     module = import_model(data_folder / "mlperf_tiny" / "kws_int8.tflite").module
     best = choose(module, get_fpga(BOARD), style="overlay").candidates[0]
     assert best.cycles == CHOSEN
-    assert best.resources.lut <= ROUTED_LUT[DSP]
+    assert best.resources.lut <= ROUTED_LUT[DSP, 8]
     print(f"{best.cycles} cycles, {dict(best.parameters)}")
 
 

@@ -98,7 +98,7 @@ def test_all_that_fits_is_found(found: Found) -> None:
 
 
 def test_engines_may_take_less_than_there_is(found: Found) -> None:
-    most = {WEIGHT_SERIAL: 500, DSP: HAVE.lut + 1}
+    most = {(WEIGHT_SERIAL, 8): 500, (DSP, 8): HAVE.lut + 1}
     less = search(FakeMaker(), {}, HAVE, most_lut=most).machines
     assert set(less) == {
         key

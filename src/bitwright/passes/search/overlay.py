@@ -142,12 +142,12 @@ class Found:
 
 def search(
     maker: Maker, fixed: Mapping[str, int | str], whole: Resources,
-    progress: ProgressCallback = silent, *, most_lut: Mapping[str, int] | None = None,
+    progress: ProgressCallback = silent, *, most_lut: Mapping[tuple[str, int], int] | None = None,
 ) -> Found:  # fmt: skip
     """All machines with the parameters `fixed` that need no more than `whole`.
 
     Args:
-        most_lut: of an engine, the most look-up tables that a machine may take.
+        most_lut: of an engine and a precision, the most look-up tables that a machine may take.
 
     Raises:
         UnsupportedOnOverlay: an operation without an instruction, whatever the machine.
@@ -157,7 +157,7 @@ def search(
     arrays = _arrays(maker, fixed)
     for done, array in enumerate(arrays):
         progress(STEP, done, len(arrays))
-        lut = min(whole.lut, (most_lut or {}).get(array.engine, whole.lut))
+        lut = min(whole.lut, (most_lut or {}).get((array.engine, array.precision), whole.lut))
         have = replace(whole, lut=lut)
         try:
             least = _with_blocks(maker, maker.least(array), fixed, have)
