@@ -133,16 +133,23 @@ def held_out_errors(lines: Sequence[Line], cell: str, by: str) -> list[tuple[flo
     return errors
 
 
-def show(title: str, errors: Iterable[tuple[float, Line]]) -> None:
+def machine_name(line: Line) -> str:
+    """A line's machine in words."""
+    machine = line["machine"]
+    size = f"{machine['engine']} {machine['lanes']} x {machine['rows']}"
+    bits, bus = machine.get("precision", 8), line["bus"] or "core"
+    return f"{size} W{bits}, {line['whole']['lut']} LUT, {bus}"
+
+
+def show(
+    title: str, errors: Iterable[tuple[float, Line]], name: Callable[[Line], str] = machine_name
+) -> None:
     """One line: how many, median, 95th percentile and worst of the absolute errors."""
     errors = sorted(errors, key=lambda item: abs(item[0]))
     sizes = 100 * np.abs([error for error, _ in errors])
     worst, line = errors[-1]
-    machine = line["machine"]
-    print(f"{title:22} {len(errors):4}  {np.median(sizes):5.2f} {np.percentile(sizes, 95):6.2f} "
-          f"{100 * worst:+6.2f}  {machine['engine']} {machine['lanes']} x {machine['rows']} "
-          f"W{machine.get('precision', 8)}, "
-          f"{line['whole']['lut']} LUT, {line['bus'] or 'core'}")  # fmt: skip
+    print(f"{title:26} {len(errors):4}  {np.median(sizes):5.2f} {np.percentile(sizes, 95):6.2f} "
+          f"{100 * worst:+6.2f}  {name(line)}")  # fmt: skip
 
 
 def main() -> None:
@@ -151,7 +158,7 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="write nothing")
     arguments = parser.parse_args()
     table: list[Line] = [json.loads(text) for text in TABLE.read_text().splitlines()]
-    print("% of the synthesised     machines median   95 %  worst")
+    print("% of the synthesised         machines median   95 %  worst")
     for family in dict.fromkeys(line["family"] for line in table):
         lines = [line for line in table if line["family"] == family]
         for cell in CELLS:

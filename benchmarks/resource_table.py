@@ -34,11 +34,10 @@ from bitwright.ir.machine import (
     COLUMN_BITS,
     DSP,
     PRECISIONS,
-    TAP_BITS,
     WEIGHT_SERIAL,
-    WINDOW_TAPS,
     Machine,
     least_banks,
+    precisions,
     word_bits,
 )
 from bitwright.targets import get_fpga
@@ -116,8 +115,9 @@ def wanted(rounds: int, large: int) -> Iterator[tuple[Family, Machine, str, bool
                 bits = f" W{precision}" if precision < PRECISIONS[-1] else ""
                 rng = random.Random(f"{family} {engine} {lanes}{bits} {number}")
                 most = MOST_PRODUCTS[engine, precision]
-                least = WINDOW_TAPS * TAP_BITS
-                rows = [r for r in (8, 16) if r * lanes <= most and r * precision >= least]
+                rows = [
+                    r for r in (8, 16) if r * lanes <= most and precision in precisions(engine, r)
+                ]
                 pixels = rng.choice((2, 3, 4, 5)) if engine == DSP else 1
                 machine = _machine(rng, engine, lanes, rng.choice(rows), pixels, precision)
                 bus = rng.choice(("", "", "wishbone", "axi4lite", "uart"))

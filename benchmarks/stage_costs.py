@@ -11,12 +11,12 @@ stages tell: synthesis makes one of units whose operands are constants.
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
-from resource_costs import solve
+from resource_costs import show, solve
 from stage_table import TABLE, random_stage
 
 from bitwright.hwgen.dataflow.resources import structure
@@ -118,14 +118,9 @@ def held_out_errors(lines: Sequence[Line], cell: str, by: str) -> list[tuple[flo
     return errors
 
 
-def show(title: str, errors: Iterable[tuple[float, Line]]) -> None:
-    """One line: how many, median, 95th percentile and worst of the absolute errors."""
-    errors = sorted(errors, key=lambda item: abs(item[0]))
-    sizes = 100 * np.abs([error for error, _ in errors])
-    worst, line = errors[-1]
-    print(f"{title:26} {len(errors):4}  {np.median(sizes):5.2f} {np.percentile(sizes, 95):6.2f} "
-          f"{100 * worst:+6.2f}  {line['kind']} {line['number']}, "
-          f"{line['whole']['lut']} LUT")  # fmt: skip
+def stage_name(line: Line) -> str:
+    """A line's stage in words."""
+    return f"{line['kind']} {line['number']}, {line['whole']['lut']} LUT"
 
 
 def exact(line: Line) -> bool:
@@ -147,15 +142,15 @@ def main() -> None:
         for cell in CELLS:
             for by in HELD_OUT:
                 errors = held_out_errors(lines, cell, by)
-                show(f"{family} {cell}, by {by}", errors)
+                show(f"{family} {cell}, by {by}", errors, stage_name)
                 if by == "round":
                     for kind in dict.fromkeys(line["kind"] for line in lines):
                         own = [item for item in errors if item[1]["kind"] == kind]
-                        show(f"  {kind}", own)
+                        show(f"  {kind}", own, stage_name)
         costs = {cell: fit(lines, cell) for cell in CELLS}
         for cell in CELLS:
             fitted = ((error(line, costs[cell], cell), line) for line in lines)
-            show(f"{family} {cell}, fitted", fitted)
+            show(f"{family} {cell}, fitted", fitted, stage_name)
         print(f"{family} bram, dsp: {sum(map(exact, lines))} of {len(lines)} exact")
         versions = sorted({line["yosys"] for line in lines})
         text = json.dumps({"yosys": versions, "stages": len(lines), "costs": costs}, indent=1)

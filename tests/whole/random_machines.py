@@ -30,11 +30,11 @@ from bitwright.ir.machine import (
     FIXED_MEMORY,
     MEMORIES,
     NO_MEMORY,
-    PRECISIONS,
     SDRAM_MEMORY,
     WEIGHT_SERIAL,
     burst_weights,
     least_banks,
+    precisions,
     word_bits,
 )
 from bitwright.passes.allocate import Allocate
@@ -120,7 +120,7 @@ def random_style(seed: int, wide: bool) -> Style:
         rows = min(rows, max(64 // lanes, 8))
         pixels = choice(2, 3, 4, 5, 6)
         banks = least_banks(pixels) * choice(1, 2)
-    precision = choice(*(p for p in PRECISIONS if rows * p >= 24)) if engine == DSP else 8
+    precision = choice(*precisions(engine, rows)) if engine == DSP else 8
     tile = Tile(
         lanes, rows, choice(*(v for v in (1, 2, 4, 8) if v <= lanes)), acc_bits=32,
         multiplier_bits=31 if wide else 16, engine=engine, precision=precision,

@@ -32,6 +32,12 @@ def plane_bits(engine: str) -> int:
     return 7 if engine == DSP else 1
 
 
+def precisions(engine: str, rows: int) -> tuple[int, ...]:
+    """Those that a matrix engine can have: a weight word holds a row of a channelwise window."""
+    found = PRECISIONS if engine == DSP else PRECISIONS[-1:]
+    return tuple(bits for bits in found if rows * bits >= WINDOW_TAPS * TAP_BITS)
+
+
 def word_bits(lanes: int, rows: int, engine: str, precision: int) -> int:
     """Bits of a weight word: `rows x lanes` weights, or one bit plane of them."""
     return rows * lanes * (precision if engine == DSP else 1)
@@ -174,14 +180,11 @@ class Machine:
             raise MachineError(
                 f"Machine parameter engine is {self.engine!r}; expected one of {', '.join(ENGINES)}"
             )
-        precisions = PRECISIONS if self.dsp else PRECISIONS[-1:]
-        if self.precision not in precisions or self.rows * self.precision < WINDOW_TAPS * TAP_BITS:
-            expected = ", ".join(
-                str(bits) for bits in precisions if self.rows * bits >= WINDOW_TAPS * TAP_BITS
-            )
+        known = precisions(self.engine, self.rows)
+        if self.precision not in known:
             raise MachineError(
-                f"Machine parameter precision is {self.precision}; expected {expected} with the "
-                f"engine {self.engine} and rows = {self.rows}"
+                f"Machine parameter precision is {self.precision}; expected "
+                f"{', '.join(map(str, known))} with the engine {self.engine} and rows = {self.rows}"
             )
         if not (2 <= self.pixels <= MAX_PIXELS if self.dsp else self.pixels == 1):
             raise MachineError(

@@ -55,9 +55,19 @@ def golden(activations: NDArray, weights: NDArray) -> NDArray:
     return activations.astype(int) @ weights.astype(int).T
 
 
+def _wide_pairs(machine: Machine) -> int:
+    """How many pairs of rows, from the first one on, have weights of `TAP_BITS`."""
+    return machine.rows // 2 if machine.precision == TAP_BITS else TAP_PAIRS
+
+
+def _wide_products(machine: Machine) -> int:
+    """Pairs of products of such weights."""
+    return _wide_pairs(machine) * machine.lanes * machine.pixels
+
+
 def pair_bits(machine: Machine, pair: int) -> int:
     """Bits of the weights of a pair of rows."""
-    return TAP_BITS if pair < TAP_PAIRS else machine.precision
+    return TAP_BITS if pair < _wide_pairs(machine) else machine.precision
 
 
 def _rank(machine: Machine, pixel: int, pair: int, lane: int) -> int:
@@ -65,13 +75,10 @@ def _rank(machine: Machine, pixel: int, pair: int, lane: int) -> int:
 
     Those of the widest weights come first, then pixel by pixel.
     """
-    pairs, before = machine.rows // 2, 0
-    if machine.precision < TAP_BITS:
-        taps = TAP_PAIRS * machine.lanes * machine.pixels
-        if pair < TAP_PAIRS:
-            pairs = TAP_PAIRS
-        else:
-            pairs, pair, before = pairs - TAP_PAIRS, pair - TAP_PAIRS, taps
+    wide, before = _wide_pairs(machine), 0
+    pairs = wide
+    if pair >= wide:
+        pairs, pair, before = machine.rows // 2 - wide, pair - wide, _wide_products(machine)
     return before + (pixel * pairs + pair) * machine.lanes + lane
 
 
@@ -310,21 +317,17 @@ def _narrowed(m: Module, value: Value, bits: int, name: str) -> Signal:
 def block_registers(machine: Machine) -> int:
     """Flip-flops around multiplier blocks that go into them after synthesis: the operands' of 18
     and 8 bits and the products'."""
-    whole = machine.pixels * TAP_PAIRS * machine.lanes
-    blocks, most = machine.multiplier_blocks, 26 + PRODUCT_BITS + SHIFT
-    if machine.precision == TAP_BITS or blocks <= whole:
-        return most * blocks
-    return most * whole + (26 + 2 * (ACTIVATION_BITS + machine.precision)) * (blocks - whole)
+    wide = min(machine.multiplier_blocks, _wide_products(machine))
+    narrow = machine.multiplier_blocks - wide
+    return (26 + PRODUCT_BITS + SHIFT) * wide + (
+        26 + 2 * (ACTIVATION_BITS + machine.precision)
+    ) * narrow
 
 
 def resources(machine: Machine) -> Structure:
     """Products in blocks and of tables, the factors of tables, and each row's tree."""
     lanes, pixels, bits = machine.lanes, machine.pixels, machine.precision
-    whole = machine.product_pairs
-    tap_rows = machine.rows
-    if bits < TAP_BITS:
-        tap_rows = 2 * TAP_PAIRS
-        whole = pixels * TAP_PAIRS * lanes
+    whole, tap_rows = _wide_products(machine), 2 * _wide_pairs(machine)
     narrow, narrow_rows = machine.product_pairs - whole, machine.rows - tap_rows
     blocks = min(machine.multiplier_blocks, whole)
     narrow_blocks = machine.multiplier_blocks - blocks
