@@ -44,6 +44,21 @@ def rows_of(data: Path, name: str) -> tuple[NDArray[np.float32], NDArray[np.int6
     return x, stored["label"].astype(np.int64)
 
 
+def shuffled(data: Path, name: str) -> tuple[Path, str, NDArray[np.float32], NDArray[np.int64]]:
+    """A model of floats, the name of its input, and its rows with their labels in random order:
+    `seen(rows)` of them calibrate."""
+    x, labels = rows_of(data, name)
+    order = np.random.default_rng(0).permutation(len(x))
+    path = data / f"{name}_float.onnx"
+    (item,) = graph.inputs(import_model(path).module)
+    return path, item.name, x[order].reshape(len(x), *shape_of(item.value)[1:]), labels[order]
+
+
+def seen(x: NDArray[np.float32]) -> int:
+    """How many of the rows calibrate."""
+    return min(CALIBRATION, len(x) // 2)
+
+
 def area_under_curve(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
     """Share of the pairs of an anomaly and a normal row that `scores` order rightly."""
     pairs = scores[labels == 1][:, None] - scores[labels == 0]
@@ -96,18 +111,13 @@ def main() -> None:
         f"{datetime.date.today()}",
     )  # fmt: skip
     for name in given.models.split(","):
-        x, labels = rows_of(data, name)
-        order = np.random.default_rng(0).permutation(len(x))
-        seen = min(CALIBRATION, len(x) // 2)
-        path = data / f"{name}_float.onnx"
-        module = import_model(path).module
-        (item,) = graph.inputs(module)
-        x = x[order].reshape(len(x), *shape_of(item.value)[1:])
+        path, entry, x, labels = shuffled(data, name)
+        unseen = slice(seen(x), None)
         for bits in WIDTHS:
             for style in given.styles.split(","):
                 with TemporaryDirectory() as temporary:
                     folder = Path(temporary)
-                    np.savez(folder / "rows.npz", **{item.name: x[:seen]})  # pyright: ignore
+                    np.savez(folder / "rows.npz", **{entry: x[: seen(x)]})  # pyright: ignore
                     row = [name, f"W{bits}A8", style]
                     try:
                         report = api.compile_model(
@@ -123,7 +133,7 @@ def main() -> None:
                         *row, machine_of(best), f"{best.interval:,}", f"{best.cycles:,}",
                         f"{speed:,.0f}",
                         *(f"{kind.predicted:,}" for kind in (used.lut, used.bram, used.dsp)),
-                        quality(name, folder / "b", x[seen:], labels[order][seen:]),
+                        quality(name, folder / "b", x[unseen], labels[unseen]),
                     )  # fmt: skip
                     console.print(name, bits, style, best.interval, best.cycles)
     console.print(table)

@@ -138,6 +138,15 @@ def write_verilog(machine: Machine, bus: str, folder: Path) -> list[Path]:
     return emit(tops[bus](), folder, name=TOP)
 
 
+def digest(family: Family, files: list[Path], yosys: str) -> str:
+    """Of all that the resources follow from: the Verilog, and what the flow makes of it."""
+    recipe = f"{SYNTHESIS[family]} {yosys}\n"
+    if family == "ecp5":
+        recipe += "".join(map(inspect.getsource, _CHANGES))
+    text = b"".join(file.read_bytes() for file in files)
+    return hashlib.sha256(recipe.encode() + text).hexdigest()[:16]
+
+
 def synthesise(family: Family, files: list[Path], folder: Path, *, units: bool) -> dict[str, Any]:
     """Resources of the flattened design, and of each module of one that keeps its hierarchy.
 
@@ -170,7 +179,6 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=5, help="how many large machines (5)")
     arguments = parser.parse_args()
     version = tools.find("yosys").version
-    changes = "".join(map(inspect.getsource, _CHANGES))
     lines = TABLE.read_text().splitlines() if TABLE.exists() else []
     known = {line["key"]: line for line in map(json.loads, lines)}
     asked: dict[str, dict[str, Any]] = {}
@@ -178,11 +186,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             files = write_verilog(machine, bus, folder)
-            recipe = f"{SYNTHESIS[family]} {version}\n".encode()
-            if family == "ecp5":
-                recipe += changes.encode()
-            text = b"".join(file.read_bytes() for file in files)
-            key = hashlib.sha256(recipe + text).hexdigest()[:16]
+            key = digest(family, files, version)
             if key not in known:
                 line = {"key": key, "family": family, "yosys": version, "bus": bus}
                 line |= {"machine": vars(machine)}

@@ -10,7 +10,6 @@ FF of each module where the hierarchy is kept).
 """
 
 import argparse
-import hashlib
 import json
 import random
 import tempfile
@@ -19,10 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from resource_table import TOP, synthesise
+from resource_table import TOP, digest, synthesise
 
 from bitwright.fpga import tools
-from bitwright.fpga.flow import SYNTHESIS
 from bitwright.hwgen.dataflow.schedule import least_interval, schedule
 from bitwright.hwgen.dataflow.unit import StageUnit
 from bitwright.hwgen.verilog import emit
@@ -221,9 +219,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             files = write_verilog(random_stage(kind, number), folder)
-            recipe = f"{SYNTHESIS[FAMILY]} {version}\n".encode()
-            text = b"".join(file.read_bytes() for file in files)
-            key = hashlib.sha256(recipe + text).hexdigest()[:16]
+            key = digest(FAMILY, files, version)
             if key not in known:
                 line = {"key": key, "family": FAMILY, "yosys": version}
                 line |= {"kind": kind, "number": number}
