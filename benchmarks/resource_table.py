@@ -8,8 +8,8 @@ it was. `resource_costs.py` fits.
 Each line: the family, the machine's parameters, its bus, a digest of the Verilog, the yosys,
 `whole` (resources as the flow synthesises it, flattened, with the changes that the flow makes to
 the netlist) and, but for the large machines, `units` (LUT and FF of each module where the hierarchy
-is kept, modules of one name but for its numbers taken together: as yosys leaves them, since the
-flow changes flat netlists only).
+is kept, modules of one name but for its numbers taken together, with the flow's changes of carry
+chains; registers do not go into blocks, whose operands come from other modules).
 """
 
 import argparse
@@ -20,6 +20,7 @@ import random
 import re
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -158,14 +159,17 @@ def synthesise(family: Family, files: list[Path], folder: Path, *, units: bool) 
         recipe = f"{_UNITS}; {SYNTHESIS[family].format(top=TOP)}"
         define = f"-D BITWRIGHT_{family.upper()}"
         script = [f"read_verilog {define} -defer {file.name}" for file in files]
-        script += [recipe, "tee -q -o units.json stat -json"]
+        script += [recipe, "write_json units.json"]
         command = [*tools.find("yosys").command, "-q", "-p", "; ".join(script)]
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        if family == "ecp5":
+            carry.trim(folder / "units.json")
         sums: dict[str, list[int]] = {}
         modules = json.loads((folder / "units.json").read_text())["modules"]
         for name, module in modules.items():
             part = "memories" if "bitwright_ram" in name else _PLACE.sub("", name) or "core"
-            count = synthesised_resources(family, module["num_cells_by_type"])
+            types = Counter(cell["type"] for cell in module["cells"].values())
+            count = synthesised_resources(family, types)
             before = sums.get(part, [0, 0])
             sums[part] = [before[0] + count.lut, before[1] + count.ff]
         found["units"] = {part: counts for part, counts in sorted(sums.items()) if any(counts)}

@@ -63,7 +63,7 @@ def test_registers_go_into_blocks(tmp_path: Path, bench) -> None:
 
 
 _MEMORIES = """
-module cells(input clk, input [255:0] stimulus, output [179:0] results);
+module cells(input clk, input [255:0] stimulus, output [209:0] results);
     // Never of a word that is being written.
     reg [10:0] read, write;
     reg [71:0] data;
@@ -82,7 +82,9 @@ module cells(input clk, input [255:0] stimulus, output [179:0] results);
     (* ram_style = "block", no_rw_check *) reg [8:0] kept [0:2047];
     (* ram_style = "block", no_rw_check *) reg [8:0] shared [0:2047];
     (* ram_style = "block", no_rw_check *) reg [8:0] falling [0:2047];
+    (* ram_style = "block" *) reg [29:0] constants [0:511];
     initial begin
+        for (i = 0; i < 512; i = i + 1) constants[i] = 987654321 * i;
         for (i = 0; i < 2048; i = i + 1) begin narrow[i] = i; kept[i] = 3 * i; shared[i] = ~i; end
         for (i = 0; i < 512; i = i + 1) wide[i] = 7777 * i;
         for (i = 0; i < 2048; i = i + 1) begin masked[i] = 99 * i; falling[i] = 5 * i; end
@@ -102,13 +104,15 @@ module cells(input clk, input [255:0] stimulus, output [179:0] results);
     always @(posedge clk) if (writes_split) split[deep_write] <= data[8:0];
     reg [8:0] split_word, split_later;
     reg [7:0] narrow_word, narrow_later;
-    reg [29:0] wide_word, wide_later;
+    reg [29:0] wide_word, wide_later, constant_word, constant_later;
     reg [8:0] deep_word, deep_later, partly_word, partly_later;
     reg [17:0] masked_word, masked_later;
     reg [8:0] kept_word, kept_later, shared_word, shared_later, falling_word, falling_later;
     always @(posedge clk) begin
         narrow_word <= narrow[read]; narrow_later <= narrow_word;
         wide_word <= wide[row_read]; wide_later <= wide_word;
+        // Nobody writes: the port that writes has no clock.
+        constant_word <= constants[row_read]; constant_later <= constant_word;
         // Two RAMs and a choice between them, before which its register goes; not if a bit of
         // either is read elsewhere, too.
         deep_word <= deep[deep_read]; deep_later <= deep_word;
@@ -123,7 +127,7 @@ module cells(input clk, input [255:0] stimulus, output [179:0] results);
     end
     // The RAM's register would have its clock.
     always @(negedge clk) falling_word <= falling[read];
-    assign results = {split_later, falling_later, masked_later, ~partly_word[3], partly_later,
+    assign results = {constant_later, split_later, falling_later, masked_later, ~partly_word[3], partly_later,
                       shared_word, shared_later, kept_later, deep_later, wide_later, narrow_later};
 endmodule
 """
@@ -142,7 +146,7 @@ def test_registers_go_into_memories(tmp_path: Path, bench) -> None:
     }
     without, one, both = ("NOREG", "NOREG"), ("NOREG", "OUTREG"), ("OUTREG", "OUTREG")
     assert modes == {
-        "narrow.0.0": one, "wide.0.0": both, "deep.0.0": one, "deep.0.1": one,
+        "narrow.0.0": one, "wide.0.0": both, "constants.0.0": both, "deep.0.0": one, "deep.0.1": one,
         "split.0.0": one, "split.0.1": one,
         "kept.0.0": without, "shared.0.0": without, "partly.0.0": without, "partly.0.1": without,
         "masked.0.0": without, "masked.0.1": without, "falling.0.0": without,

@@ -94,6 +94,8 @@ def _register_reads(
 ) -> None:
     """Use the registers of some ports of a RAM that read together, if they can be."""
     pins = memory["connections"]
+    read_only = ports == "AB" and pins["CEA"] == pins["CLKA"] == ["0"]  # A has half of the bits
+    clock_pins = ["CLKB"] if read_only else [f"CLK{port}" for port in ports]
     outputs = [
         pin
         for pin in (f"DO{port}{bit}" for port in ports for bit in range(_WORD_BITS))
@@ -104,7 +106,7 @@ def _register_reads(
     resets = [pins[f"RST{port}"] for port in ports]
     rising = all(memory["parameters"][f"CLK{port}MUX"] == f"CLK{port}" for port in ports)
     if (
-        clocks != {pins[f"CLK{port}"][0] for port in ports}
+        clocks != {pins[name][0] for name in clock_pins}
         or resets != [["0"]] * len(ports)
         or not rising
     ):
@@ -112,6 +114,7 @@ def _register_reads(
     for port in ports:
         memory["parameters"][f"REGMODE_{port}"] = "OUTREG"
         pins[f"OCE{port}"] = ["1"]
+        pins[f"CLK{port}"] = [*clocks]
     for pin, name in zip(outputs, registers, strict=True):
         pins[pin] = cells[name]["connections"]["Q"]
         del cells[name]
