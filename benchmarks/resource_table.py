@@ -71,7 +71,7 @@ _UNITS = (
     "*bitwright_gated_add* *bitwright_add* *bitwright_choose*; rename -hide w:*[*]*"
 )
 # Of a module's name: where it is, and which of several.
-_PLACE = re.compile(rf"^\\{TOP}(_core)?_?|_?\d+$")
+_PLACE = re.compile(rf"^{TOP}(_core)?_?|_?\d+$")
 
 
 def _machine(

@@ -61,6 +61,11 @@ def stated(found: Parts, cell: str) -> dict[tuple[str, str], float]:
     return sums
 
 
+def absorbed(found: Parts, cell: str) -> int:
+    """What is counted in units, and not in the whole."""
+    return sum(part.absorbed for part in found.values()) if cell == "ff" else 0
+
+
 def measured(line: Line, found: Parts, cell: str) -> dict[str, int]:
     """What synthesis found for each unit that it made alone."""
     engine = next(name for name in ENGINES if name in found)
@@ -82,7 +87,7 @@ def fit(lines: Sequence[Line], cell: str) -> Costs:
         found = parts(line)
         own = stated(found, cell)
         rows.append(own)
-        goals.append(line["whole"][cell])
+        goals.append(line["whole"][cell] + absorbed(found, cell))
         scales.append(line["whole"][cell])
         for unit, count in measured(line, found, cell).items():
             rows.append({key: value for key, value in own.items() if key[0] == unit})
@@ -99,8 +104,10 @@ def fit(lines: Sequence[Line], cell: str) -> Costs:
 
 def total(line: Line, costs: Costs, cell: str) -> float:
     """Sum of all parts, each times its factor; one that was never fitted counts as stated."""
-    own = stated(parts(line), cell)
-    return sum(costs.get(unit, {}).get(name, 1) * count for (unit, name), count in own.items())
+    found = parts(line)
+    own = stated(found, cell)
+    whole = sum(costs.get(unit, {}).get(name, 1) * count for (unit, name), count in own.items())
+    return whole - absorbed(found, cell)
 
 
 def error(line: Line, costs: Costs, cell: str) -> float:

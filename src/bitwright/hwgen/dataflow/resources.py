@@ -42,8 +42,9 @@ def resources(
         )
         for cell in ("lut", "ff")
     )
+    ff -= sum(part.absorbed for part in parts.values())
     return Resources(
-        lut=round(lut), ff=round(ff), bram=sum(part.bram for part in parts.values()),
+        lut=round(lut), ff=max(0, round(ff)), bram=sum(part.bram for part in parts.values()),
         dsp=sum(part.dsp_of.get(family, part.dsp) for part in parts.values()),
     )  # fmt: skip
 
@@ -72,20 +73,20 @@ def structure(
         gated = not place and (own.pads if times is None else times.gate is not None)
         found |= {
             f"loops{place}": structures.loops(own, index, gated),
-            f"window{place}": structures.window(own, sources[place].bits, index, gated),
+            f"window{place}": structures.window(own, sources[place].bits, index, gated, depth),
             f"buffer{place}": structures.buffer(own.word_lanes * sources[place].bits, depth),
         }
     matrix = isinstance(stage, MatrixStage)
     engine = structures.products(stage, shapes[0]) if matrix else structures.lanes(stage, shapes)
     name = stage.fold.engine if matrix else "add" if isinstance(stage, AddStage) else "lanes"
-    return {
-        **found,
+    found |= {
         name: engine,
         "accumulators": structures.accumulators(stage, shapes[0]),
         "stage": structures.control(stage),
         "finish": structures.finish(stage, shapes[0]),
-        **structures.requantizers(stage, family),
+        **structures.requantizers(stage, shapes[0], family),
     }
+    return structures.with_blocks(stage, shapes[0], reads(pipeline, stage)[0], found)
 
 
 def _rows_deep(stage: Stage, own: Reads) -> int:

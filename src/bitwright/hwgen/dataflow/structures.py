@@ -49,36 +49,41 @@ class Part(Structure):
 
     Attributes:
         bram: block RAMs.
+        absorbed: flip-flops, among those of `ff`, that go into block RAMs and multiplier blocks.
     """
 
     bram: int = 0
+    absorbed: int = 0
 
 
 Parts = Mapping[str, Part]
 
 
 def adder(bits: int) -> int:
-    """Look-up tables of an adder: carry cells are of two bits, but small ones have none."""
-    return bits + bits % 2 if bits > _SMALL_ADDER else bits
+    """Look-up tables of an adder: carry cells are of two bits, of which one makes the carry in;
+    small ones have none."""
+    return bits + 2 - bits % 2 if bits > _SMALL_ADDER else bits
 
 
-def rom(name: str, width: int, depth: int) -> tuple[dict[str, float], dict[str, float], int]:
-    """(LUT, FF, block RAM) of a table of constants with its second register.
+def rom(name: str, width: int, depth: int) -> Part:
+    """A table of constants with its second register.
 
     Bits that are alike in all words are one: of few words, so are many.
     """
     if depth == 1 or not width:
-        return {}, {}, 0
+        return Part()
     if rom_in_block(width, depth):
-        choices = _block_choices(width, depth)
-        return {"block_choices": choices}, {f"{name}_registers": width}, rom_blocks(width, depth)
+        return Part(
+            lut={"block_choices": _block_choices(width, depth)}, ff={f"{name}_registers": width},
+            bram=rom_blocks(width, depth), absorbed=width,
+        )  # fmt: skip
     kinds = 2.0**depth
     alike = width if depth > _TABLE_WORDS else kinds * (1 - (1 - 1 / kinds) ** width)
     tables = 0 if depth == 2 else alike  # of two words a bit is the address
-    return (
-        {f"{name}_tables": tables, f"{name}_choices": 2 * alike * max(0, depth / _TABLE_WORDS - 1)},
-        {f"{name}_registers": 2 * alike},
-        0,
+    choices = 2 * alike * max(0, depth / _TABLE_WORDS - 1)
+    return Part(
+        lut={f"{name}_tables": tables, f"{name}_choices": choices},
+        ff={f"{name}_registers": 2 * alike},
     )
 
 
@@ -130,8 +135,8 @@ def _away(merged: Sequence[Loop], bits: int, name: str, image: int) -> int:
     return sum(0 < sum(column) < len(column) for column in columns)
 
 
-def window(own: Reads, bits: int, index_bits: int, gated: bool) -> Part:
-    """`Window` without its loops and its buffer."""
+def window(own: Reads, bits: int, index_bits: int, gated: bool, depth: int) -> Part:
+    """`Window` without its loops and its buffer of `depth` words."""
     operands, pads, gate = own.lanes * bits, int(own.pads), int(gated)
     words = (own.words - 1).bit_length() + 2
     gathered = (own.gather - 1).bit_length()
@@ -146,6 +151,7 @@ def window(own: Reads, bits: int, index_bits: int, gated: bool) -> Part:
             "gathered": (own.gather - 1) * own.source_lanes * bits + gathered,
             "choices": (own.parts - 1).bit_length() + pads,
         },
+        absorbed=operands * (ram_in_block(own.word_lanes * bits, depth) and not pads),
     )  # fmt: skip
 
 
@@ -264,13 +270,14 @@ def _dsp(stage: MatrixStage, source: Number) -> Part:
         lut={"trees": rows * luts},
         ff={"products": rows * (ffs + lanes * product.bits)},
         dsp=rows * lanes,
+        absorbed=rows * lanes * product.bits,
     )
 
 
 def _packed(stage: MatrixStage, source: Number) -> Part:
     lanes, wide, bits = stage.fold.lanes, stage.weight_bits, source.bits
     shift = _BLOCK_BITS - wide
-    overlap = max(0, wide + bits - shift)
+    overlap = _overlap(stage, bits)
     least = sum(adder(overlap - bit) for bit in range(0, overlap, 2))
     joins = sum(adder(overlap - bit) for bit in range(2, overlap, 2))
     total = wide + bits + lanes.bit_length() + 1
@@ -297,6 +304,7 @@ def _packed(stage: MatrixStage, source: Number) -> Part:
             "joins": 2 * pairs * (total + high) + 2 * whole.bits,
         },
         dsp=pairs * lanes,
+        absorbed=pairs * lanes * (_BLOCK_BITS + bits - shift + min(shift, total)),
     )  # fmt: skip
 
 
@@ -325,7 +333,8 @@ def lanes(stage: ChannelwiseStage | AddStage, sources: Sequence[Number]) -> Part
     if stage.weights is None:
         return Part(ff={"operands": count * source.bits})
     if stage.fold.engine == "dsp":
-        return Part(ff={"products": count * (source.bits + stage.weight_bits)}, dsp=count)
+        products = count * (source.bits + stage.weight_bits)
+        return Part(ff={"products": products}, dsp=count, absorbed=products)
     wide, bits = stage.weight_bits, source.bits
     places = range(0, wide, 2)
     terms = [Number(bits + 2 + place, source.signed, (1 << place) - 1) for place in places]
@@ -344,13 +353,19 @@ def lanes(stage: ChannelwiseStage | AddStage, sources: Sequence[Number]) -> Part
     )  # fmt: skip
 
 
+def _sum_bits(stage: Stage, source: Number) -> int:
+    """Bits of a sum that are not all its sign."""
+    if isinstance(stage, ChannelwiseStage) and stage.op == "max":
+        return min(stage.acc_bits, source.bits)
+    return stage.acc_bits
+
+
 def accumulators(stage: Stage, source: Number) -> Part:
     """`TileSums`."""
     rows = stage.fold.rows if isinstance(stage, MatrixStage) else stage.fold.lanes
     many, words = stage.tile_steps > 1, latencies.groups(stage)
-    bits = stage.acc_bits
+    bits = _sum_bits(stage, source)
     if isinstance(stage, ChannelwiseStage) and stage.op == "max":
-        bits = min(bits, source.bits)
         adders = {"maxima": rows * adder(bits) * many, "enables": 2 * rows * many}
     else:
         adders = {"adders": rows * adder(bits) * many}
@@ -367,6 +382,42 @@ def accumulators(stage: Stage, source: Number) -> Part:
 # --- what it makes of the sums ---
 
 
+def with_blocks(stage: Stage, source: Number, own: Reads, parts: Parts) -> Parts:
+    """The parts of a stage, of which the registers that stand around multiplier blocks are absorbed
+    if both operands of a block come straight from registers that always take what is new.
+
+    `own` is what the stage reads of its first source.
+    """
+    name = stage.fold.engine if isinstance(stage, MatrixStage) else "lanes"
+    engine = parts.get(name, Part())
+    if not engine.dsp:
+        return parts
+    window, control = parts["window0"], parts["stage"]
+    width, words = _weights(stage)
+    chosen = own.parts > 1 and parts["buffer0"].bram  # after the registers, in block RAMs
+    deep = rom_in_block(width, words) and _block_choices(width, words)
+    made = name != "packed" and width == stage.fold.rows * stage.fold.lanes  # of one bit: -1 or 1
+    if own.pads or chosen or deep or made or words == 1:
+        return {**parts, name: replace(engine, absorbed=0)}
+    # The activation and the lowest bits of a weight are read by others, too, where two share one.
+    kept, operands = 0, int(window.ff["operands"])
+    if isinstance(stage, MatrixStage) and name == "packed":
+        kept, operands = engine.dsp * min(_overlap(stage, source.bits), stage.weight_bits), 0
+    weights = int(control.ff["weights_registers"])
+    if not control.bram:  # the second of two registers
+        weights //= 2
+    return {
+        **parts,
+        "window0": replace(window, absorbed=operands),
+        "stage": replace(control, absorbed=max(weights - kept, 0)),
+    }
+
+
+def _overlap(stage: MatrixStage, bits: int) -> int:
+    """Bits of a product of the upper of two rows that the lower one's reaches into."""
+    return max(0, 2 * stage.weight_bits + bits - _BLOCK_BITS)
+
+
 def control(stage: Stage) -> Part:
     """The stage itself: steps, weights and the words that are announced."""
     steps, words, pace = stage.tile_steps, latencies.groups(stage), latencies.pace(stage)
@@ -376,17 +427,18 @@ def control(stage: Stage) -> Part:
     if words > 1:
         announced = (words - 1).bit_length() + (pace - 1).bit_length() + 2
     width, depth = _weights(stage)
-    lut, ff, bram = rom("weights", width, depth)
+    weights, address = rom("weights", width, depth), (depth - 1).bit_length()
     return Part(
         lut={
             "stages": 4, "tile": 2 * tile, "announced": 2 * announced,
-            "addresses": 2 * (depth - 1).bit_length(), **lut,
+            "addresses": 2 * address, **weights.lut,
         },
         ff={
             "flags": (3 if steps > 1 else 1) * cycles, "tile": tile + 2 * (steps > 1),
-            "announced": announced, "addresses": (depth - 1).bit_length(), **ff,
+            "announced": announced, "addresses": address, **weights.ff,
         },
-        bram=bram,
+        bram=weights.bram,
+        absorbed=weights.absorbed,
     )  # fmt: skip
 
 
@@ -404,9 +456,7 @@ def _weights(stage: Stage) -> tuple[int, int]:
 def finish(stage: Stage, source: Number) -> Part:
     """`Finish` without its requantizers."""
     output, lanes, acc = stage.output, stage.fold.out_lanes, stage.acc_bits
-    sums = acc  # bits of a sum that differ
-    if isinstance(stage, ChannelwiseStage) and stage.op == "max":
-        sums = min(acc, source.bits)
+    sums = _sum_bits(stage, source)
     words = stage.result.channels // lanes
     number = (words - 1).bit_length()
     flags = PARAMETERS + latencies.output(output, latencies.pace(stage))
@@ -426,14 +476,17 @@ def finish(stage: Stage, source: Number) -> Part:
     else:
         lut["sums"] = lanes * adder(acc)
         ff["sums"] = lanes * acc
-    for tables, registers, _ in memories:
-        for counts, more in ((lut, tables), (ff, registers)):
+    for memory in memories:
+        for counts, more in ((lut, memory.lut), (ff, memory.ff)):
             for name, count in more.items():
                 counts[name] = counts.get(name, 0) + count
-    return Part(lut=lut, ff=ff, bram=sum(memory[2] for memory in memories))
+    return Part(
+        lut=lut, ff=ff, bram=sum(memory.bram for memory in memories),
+        absorbed=sum(memory.absorbed for memory in memories),
+    )  # fmt: skip
 
 
-def requantizers(stage: Stage, family: str) -> Parts:
+def requantizers(stage: Stage, source: Number, family: str) -> Parts:
     """The requantizers of a stage, all of one kind of product; none for other outputs."""
     output, count = stage.output, stage.fold.out_lanes
     if not isinstance(output, Requantize):
@@ -449,6 +502,7 @@ def requantizers(stage: Stage, family: str) -> Parts:
     )
     rest = count * (wide and output.rounding != "half_up")
     twice = count * (output.rounding == "tflite")
+    varied, sums = _varying(output.multiplier, bits, count), _sum_bits(stage, source)
     lut = {"shifts": shifts, "rests": 20 * rest, "twice": 10 * twice}
     ff = {
         "shifts": 4 * _varying(output.shift, SHIFT_BITS, count),
@@ -456,26 +510,25 @@ def requantizers(stage: Stage, family: str) -> Parts:
     }  # fmt: skip
     if unit is None:
         made = requantize.resources(Widths(acc, bits), count)
-        ff["multipliers"] = _varying(output.multiplier, bits, count)
-        return {
-            "requantizer": Part(
-                lut={**made.lut, **lut}, ff={**made.ff, **ff}, dsp=made.dsp, dsp_of=made.dsp_of
-            )
-        }
+        lut |= made.lut | {
+            f"{kind}_acc_bits": 4 * count * sums, f"{kind}_varying": varied,
+        }  # fmt: skip
+        ff |= {**made.ff, "multipliers": varied}
+        return {"requantizer": Part(lut=lut, ff=ff, dsp=made.dsp, dsp_of=made.dsp_of)}
     tail = Part(
-        lut={f"{kind}_tail": 70 * count, "adders": count * adder(acc), **lut},
+        lut={f"{kind}_tail": 70 * count, "adders": count * adder(sums), **lut},
         ff={f"{kind}_tail": 70 * count, **ff},
     )
     if unit is DigitSerial:
         cycles = DigitSerial.cycles(bits)
         product = Part(
-            lut={"digit": count * 2 * adder(acc + 4), "digit_bits": count * bits},
+            lut={"digit": count * 2 * adder(sums + 4), "digit_bits": varied},
             ff={"digit": count * (2 * acc + 4 * cycles + 3), "digit_half": count * 16 * wide},
         )
     else:
         assert unit is SharedBlock
         product = Part(
-            lut={f"{kind}_shared": 100 * count},
+            lut={f"{kind}_shared": 100 * count, "shared_multiplier": varied},
             ff={
                 f"{kind}_shared": count * (115 + 35 * wide), "shared_acc": count * max(acc, 18),
                 "shared_multiplier": count * bits,
