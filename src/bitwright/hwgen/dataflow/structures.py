@@ -60,9 +60,13 @@ Parts = Mapping[str, Part]
 
 
 def adder(bits: int) -> int:
-    """Look-up tables of an adder: carry cells are of two bits, of which one makes the carry in;
-    small ones have none."""
-    return bits + 2 - bits % 2 if bits > _SMALL_ADDER else bits
+    """Look-up tables of an adder; small ones have no carry cells."""
+    return chain(bits) if bits > _SMALL_ADDER else bits
+
+
+def chain(bits: int) -> int:
+    """Look-up tables of a chain of carry cells: they are of two bits, and one makes the carry in."""
+    return bits + 2 - bits % 2
 
 
 def rom(name: str, width: int, depth: int) -> Part:
@@ -255,7 +259,7 @@ def _lut(stage: MatrixStage, source: Number) -> Part:
             kept += sum(value.bits for value, _ in values)
     return Part(
         lut={
-            "pairs": rows * wide * pairs * adder(pair.bits), "trees": rows * wide * luts + once[0],
+            "pairs": rows * wide * pairs * chain(pair.bits), "trees": rows * wide * luts + once[0],
             "joins": rows * joined, "last": rows * wide * odd,
         },
         ff={"products": rows * (wide * ffs + kept) + once[1]},
@@ -278,7 +282,7 @@ def _packed(stage: MatrixStage, source: Number) -> Part:
     lanes, wide, bits = stage.fold.lanes, stage.weight_bits, source.bits
     shift = _BLOCK_BITS - wide
     overlap = _overlap(stage, bits)
-    least = sum(adder(overlap - bit) for bit in range(0, overlap, 2))
+    least = sum(chain(overlap - bit) for bit in range(0, overlap, 2))
     joins = sum(adder(overlap - bit) for bit in range(2, overlap, 2))
     total = wide + bits + lanes.bit_length() + 1
     carried = max(overlap, int(source.signed))
@@ -342,7 +346,7 @@ def lanes(stage: ChannelwiseStage | AddStage, sources: Sequence[Number]) -> Part
     term = bits + wide + 1
     return Part(
         lut={
-            "pairs": count * len(terms) * adder(bits + 2), "trees": count * luts,
+            "pairs": count * len(terms) * chain(bits + 2), "trees": count * luts,
             "differences": count * adder(term),
         },
         ff={
