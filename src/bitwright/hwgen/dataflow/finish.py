@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bitwright.hwgen.dataflow import latencies
 from bitwright.hwgen.dataflow.latencies import ROM_LATENCY
-from bitwright.hwgen.dataflow.memories import rom
+from bitwright.hwgen.dataflow.memories import rom, varying
 from bitwright.hwgen.delayed import delayed, registered
 from bitwright.hwgen.requantize import Requantizer, flip_sign
 from bitwright.ir.dataflow import REQUANTIZED_BITS, Output, Requantize, Sums, Tensor, Thresholds
@@ -147,37 +147,46 @@ class Finish(wiring.Component):
         """A binary search in steps of three cycles: look up the middle level, compare."""
         output = self.output
         assert isinstance(output, Thresholds)
-        channels, count = output.levels.shape
-        bits = latencies.threshold_bits(count)
-        least, most = -(1 << self.acc_bits - 1), 1 << self.acc_bits - 1
-        levels = np.full((channels, (1 << bits) - 1), most, np.int64)
-        levels[:, :count] = output.levels - output.bias[:, None]
-        levels = np.clip(levels, least, most)
-        results: list[Value] = []
-        for lane in range(self.lanes):
-            own = levels[lane :: self.lanes]
-            results.append(self._search(m, lane, own, bits, number) + output.least)
-        return results
+        tables = level_tables(output, self.acc_bits, self.lanes)
+        return [
+            self._search(m, lane, levels, number) + output.least
+            for lane, levels in enumerate(tables)
+        ]
 
-    def _search(self, m: Module, lane: int, levels: NDArray, bits: int, number: Signal) -> Value:
+    def _search(self, m: Module, lane: int, levels: list[NDArray], number: Signal) -> Value:
         width = self.acc_bits + 1
         found: Value = Const(0, 0)  # the bits of the count that are known, the highest first
         total = self.sums[lane]
-        for step in range(bits):
-            half = 1 << bits - 1 - step
-            chosen = levels[:, half - 1 :: 2 * half].reshape(-1) % (1 << width)
+        for step, words in enumerate(levels):
             address = Cat(found, number)
             if step:
                 number = delayed(m, number, ROM_LATENCY + 1, f"number{lane}_{step}")
                 address = Cat(found, number)
                 total = delayed(m, total, ROM_LATENCY, f"total{lane}_{step}")
-            level = rom(m, f"level{lane}_{step}", chosen.tolist(), width, address)
+            chosen = (words % (1 << width)).tolist()
+            level = rom(m, f"level{lane}_{step}", chosen, width, address)
             later = delayed(m, found, ROM_LATENCY, f"found{lane}_{step}") if step else found
             reached = total >= level.as_signed()
             found = registered(m, Cat(reached, later), f"count{lane}_{step}")
-            if step < bits - 1:
+            if step < len(levels) - 1:
                 total = registered(m, total, f"sum{lane}_{step}")
         return found
+
+
+def level_tables(output: Thresholds, acc_bits: int, lanes: int) -> list[list[NDArray[np.int64]]]:
+    """For each lane and step of the search the level that a sum is compared with, by its channel's
+    word and the bits of the count that are known."""
+    channels, count = output.levels.shape
+    bits = latencies.threshold_bits(count)
+    least, most = -(1 << acc_bits - 1), 1 << acc_bits - 1
+    levels = np.full((channels, (1 << bits) - 1), most, np.int64)
+    levels[:, :count] = output.levels - output.bias[:, None]
+    levels = np.clip(levels, least, most)
+    halves = [1 << bits - 1 - step for step in range(bits)]
+    return [
+        [levels[lane::lanes, half - 1 :: 2 * half].reshape(-1) for half in halves]
+        for lane in range(lanes)
+    ]
 
 
 def field_values(output: Output, acc_bits: int) -> Fields:
@@ -204,39 +213,21 @@ def stored_bits(fields: Fields, lanes: int) -> int:
     )
 
 
-def varying(values: NDArray, bits: int) -> int:
-    """Mask of the bits that are not the same in all of `values`."""
-    return int(np.bitwise_or.reduce(values ^ values[0])) & (1 << bits) - 1
-
-
 def constants(
     m: Module, name: str, number: Value, lanes: int, fields: Fields
 ) -> list[dict[str, Value]]:
-    """For each lane its channel's constants, two cycles after the number of the word.
-
-    A bit that is the same for all channels of a lane takes no memory.
-    """
-    places: list[tuple[int, str, list[int]]] = []
-    stored: list[NDArray] = []
+    """For each lane its channel's constants, two cycles after the number of the word."""
+    places: list[tuple[int, str, slice]] = []
+    words = [0] * (len(next(iter(fields.values()))[0]) // lanes)
+    width = 0
     for lane in range(lanes):
         for field, (values, bits) in fields.items():
-            own = np.asarray(values, np.int64)[lane::lanes]
-            mask = varying(own, bits)
-            word: list[int] = []
-            for bit in range(bits):
-                if mask >> bit & 1:
-                    word.append(-1 - len(stored))
-                    stored.append(own >> bit & 1)
-                else:
-                    word.append(int(own[0]) >> bit & 1)
-            places.append((lane, field, word))
-    width = len(stored)
-    packed = [
-        sum(int(bit) << place for place, bit in enumerate(word))
-        for word in zip(*stored, strict=True)
-    ]
-    memory = rom(m, name, packed, width, number) if width else Const(0)
+            for index, value in enumerate(np.asarray(values)[lane::lanes].tolist()):
+                words[index] |= value % (1 << bits) << width
+            places.append((lane, field, slice(width, width + bits)))
+            width += bits
+    word = rom(m, name, words, width, number)
     found: list[dict[str, Value]] = [{} for _ in range(lanes)]
-    for lane, field, word in places:
-        found[lane][field] = Cat(memory[-1 - bit] if bit < 0 else Const(bit, 1) for bit in word)
+    for lane, field, place in places:
+        found[lane][field] = word[place]
     return found

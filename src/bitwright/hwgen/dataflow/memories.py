@@ -5,10 +5,14 @@ attribute in `hwgen.verilog`), so that their number is known without synthesis.
 """
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 
-from amaranth.hdl import Const, Module, Signal, Value, unsigned
+import numpy as np
+from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
+from numpy.typing import NDArray
 
 from bitwright.hwgen.isa import address_bits
 from bitwright.hwgen.ram import Ram
@@ -93,14 +97,34 @@ class Buffer(wiring.Component):
 
 
 def rom(m: Module, name: str, words: Sequence[int], width: int, address: Value) -> Value:
-    """The word of a table of constants, `latencies.ROM_LATENCY` cycles after its address."""
-    if len(set(words)) == 1:
+    """The word of a table of constants, `latencies.ROM_LATENCY` cycles after its address.
+
+    A bit that is the same in all words takes no memory.
+    """
+    different = reduce(or_, (word ^ words[0] for word in words))
+    stored = [bit for bit in range(width) if different >> bit & 1]
+    if not stored:
         return Const(words[0], width)
-    in_block = rom_in_block(width, len(words))
-    table = memory.Memory(shape=unsigned(width), depth=len(words), init=list(words))
+    kept = [
+        int("".join(text[width - 1 - bit] for bit in reversed(stored)), 2)
+        for text in (format(word, f"0{width}b") for word in words)
+    ]
+    in_block = rom_in_block(len(stored), len(kept))
+    table = memory.Memory(shape=unsigned(len(stored)), depth=len(kept), init=kept)
     m.submodules[name + RAM_STYLES["block" if in_block else "logic"]] = table
     port = table.read_port()
-    word = Signal(width, name=f"{name}_word", reset_less=True)
+    word = Signal(len(stored), name=f"{name}_word", reset_less=True)
     m.d.comb += port.addr.eq(address)
     m.d.sync += word.eq(port.data)
-    return word
+    if len(stored) == width:
+        return word
+    places = {bit: place for place, bit in enumerate(stored)}
+    return Cat(
+        word[places[bit]] if bit in places else Const(words[0] >> bit & 1, 1)
+        for bit in range(width)
+    )
+
+
+def varying(values: NDArray[np.int64], bits: int) -> int:
+    """Mask of the bits that are not the same in all of `values`."""
+    return int(np.bitwise_or.reduce(values ^ values[0])) & (1 << bits) - 1

@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from bitwright.hwgen import requantize
 from bitwright.hwgen.dataflow import lanes as lane_terms
 from bitwright.hwgen.dataflow import latencies
-from bitwright.hwgen.dataflow.finish import PARAMETERS, Widths, field_values, stored_bits, varying
+from bitwright.hwgen.dataflow.finish import (
+    PARAMETERS,
+    Widths,
+    field_values,
+    level_tables,
+    stored_bits,
+)
 from bitwright.hwgen.dataflow.loops import Loop, Reads
 from bitwright.hwgen.dataflow.memories import (
     blocks,
@@ -22,7 +28,9 @@ from bitwright.hwgen.dataflow.memories import (
     ram_luts,
     rom_blocks,
     rom_in_block,
+    varying,
 )
+from bitwright.hwgen.dataflow.weights import varying_bits, weight_words
 from bitwright.hwgen.resources import memory_glue
 from bitwright.hwgen.serial_product import DigitSerial, SharedBlock
 from bitwright.hwgen.structure import Structure
@@ -65,7 +73,7 @@ def adder(bits: int) -> int:
 
 
 def chain(bits: int) -> int:
-    """Look-up tables of a chain of carry cells: they are of two bits, and one makes the carry in."""
+    """Look-up tables of a chain of carry cells, which are of two bits; one makes the carry in."""
     return bits + 2 - bits % 2
 
 
@@ -400,7 +408,7 @@ def with_blocks(stage: Stage, source: Number, own: Reads, parts: Parts) -> Parts
     width, words = _weights(stage)
     chosen = own.parts > 1 and parts["buffer0"].bram  # after the registers, in block RAMs
     deep = rom_in_block(width, words) and _block_choices(width, words)
-    made = name != "packed" and width == stage.fold.rows * stage.fold.lanes  # of one bit: -1 or 1
+    made = name != "packed" and getattr(stage, "weight_bits", 0) == 1  # -1 or 1, of one bit
     if own.pads or chosen or deep or made or words == 1:
         return {**parts, name: replace(engine, absorbed=0)}
     # The activation and the lowest bits of a weight are read by others, too, where two share one.
@@ -448,13 +456,10 @@ def control(stage: Stage) -> Part:
 
 def _weights(stage: Stage) -> tuple[int, int]:
     """(width, depth) of the table of weights."""
-    if isinstance(stage, MatrixStage):
-        return stage.fold.rows * stage.fold.lanes * stage.weight_bits, (
-            stage.blocks * stage.tile_steps
-        )  # fmt: skip
-    if isinstance(stage, ChannelwiseStage) and stage.weights is not None:
-        return stage.fold.lanes * stage.weight_bits, stage.weights.size // stage.fold.lanes
-    return 0, 1
+    if isinstance(stage, AddStage) or stage.weights is None:
+        return 0, 1
+    words = weight_words(stage)
+    return varying_bits(words, stage.weight_bits), len(words)
 
 
 def finish(stage: Stage, source: Number) -> Part:
@@ -469,7 +474,11 @@ def finish(stage: Stage, source: Number) -> Part:
     memories = [rom("parameters", stored_bits(field_values(output, acc), lanes), words)]
     if isinstance(output, Thresholds):
         bits = latencies.threshold_bits(output.levels.shape[1])
-        memories += [rom("levels", acc, words << step) for step in range(bits)] * lanes
+        memories += [
+            rom("levels", varying(levels, acc + 1).bit_count(), len(levels))
+            for of_lane in level_tables(output, acc, lanes)
+            for levels in of_lane
+        ]
         lut["compares"] = lanes * bits * adder(acc + 1)
         ff["numbers"] = 3 * number * (bits - 1)
         ff["sums"] = 3 * lanes * (bits - 1) * sums

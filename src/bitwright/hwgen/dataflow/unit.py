@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 
-import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -15,6 +14,7 @@ from bitwright.hwgen.dataflow.loops import reads
 from bitwright.hwgen.dataflow.memories import rom
 from bitwright.hwgen.dataflow.schedule import StageTimes
 from bitwright.hwgen.dataflow.sums import TileSums
+from bitwright.hwgen.dataflow.weights import weight_words
 from bitwright.hwgen.dataflow.window import Window
 from bitwright.ir.dataflow import ChannelwiseStage, MatrixStage, Pipeline, Stage
 
@@ -127,25 +127,14 @@ class StageUnit(wiring.Component):
             getattr(lanes, f"operands{n}").eq(operand) for n, operand in enumerate(operands)
         ]
         if isinstance(stage, ChannelwiseStage) and stage.weights is not None:
-            weights = stage.weights.reshape(-1, stage.result.channels)
-            blocks = weights.reshape(len(weights), -1, stage.fold.lanes).swapaxes(0, 1)
-            words = [pack_weights(stage, word) for word in blocks.reshape(-1, stage.fold.lanes)]
+            words = [pack_weights(stage, word) for word in weight_words(stage)]
             m.d.comb += lanes.weights.eq(self._weights(m, go, words))
         return [lanes.terms[lane] for lane in range(stage.fold.lanes)]
 
     def _matrix(self, m: Module, stage: MatrixStage, go: Signal, operands: Value) -> list[Value]:
         fold, source = stage.fold, self._sources[0]
         kind = ENGINES[fold.engine]
-        outs = len(stage.weights)
-        unread = ((0, stage.blocks * fold.rows - outs), (0, 0), (0, 0), (0, 0))
-        blocks = (
-            np.pad(stage.weights, unread, mode="edge")
-            .reshape(stage.blocks, fold.rows, stage.tile_steps, fold.lanes)
-            .swapaxes(1, 2)
-        )
-        words = [
-            kind.pack(word, stage.weight_bits) for word in blocks.reshape(-1, fold.rows, fold.lanes)
-        ]
+        words = [kind.pack(word, stage.weight_bits) for word in weight_words(stage)]
         m.submodules.products = engine = kind(
             rows=fold.rows, lanes=fold.lanes, weight_bits=stage.weight_bits,
             activation_bits=source.bits, activation_signed=source.signed,
