@@ -2,9 +2,9 @@
 
 `python benchmarks/pipeline_table.py --data DIR` folds the MLPerf Tiny models (int8, and of 8, 4 and
 2 bits of our own quantization) and FINN's 3-bit keyword spotter for several speeds, and synthesises
-each behind its Wishbone bus: 1 to 5 minutes each with a native yosys. `pipeline_table.jsonl` keeps
-the folding and the counts; what is in it is estimated anew with today's costs, and synthesised
-anew only if its Verilog or yosys is another. No cost is fitted to it.
+each with the board's serial line: 1 to 5 minutes each with a native yosys. `pipeline_table.jsonl`
+keeps the folding and the counts; what is in it is estimated anew with today's costs, and
+synthesised anew only if its Verilog or yosys is another. No cost is fitted to it.
 
 Each line: the model, the bits of our weights, the images/s that were asked for at the board's
 clock, the folding, a digest of the Verilog, the yosys, `estimate` and `whole` (resources as the
@@ -23,15 +23,20 @@ import low_bits
 import numpy as np
 from dataflow import MODELS
 from resource_costs import show
-from resource_table import digest
+from resource_table import TOP, digest
 
 from bitwright import api
+from bitwright.flows.dataflow import load_dataflow
 from bitwright.fpga import flow, tools
+from bitwright.hwgen.dataflow.core import DataflowCore
+from bitwright.hwgen.tops import UartTop
+from bitwright.hwgen.verilog import emit
+from bitwright.ir import serialize
 from bitwright.targets import get_fpga
 
 TABLE = Path(__file__).with_name("pipeline_table.jsonl")
 BOARD = "ulx3s-85f"
-TOP = "bitwright_wb"
+_DIVISOR = 217  # of the clock, for a bit of the serial line
 SPEEDS = {"ic": (400, 2000), "kws": (1500, 8000), "vww": (400, 2000), "ad": (10_000, 100_000)}
 WIDTHS = (0, 8, 4, 2)  # 0: of the int8 model
 
@@ -76,10 +81,13 @@ def measured(line: Line, data: Path, yosys: str) -> Line:
         line["estimate"] = {
             kind: count["predicted"] for kind, count in report["resources"].items()
         }  # fmt: skip
-        files = sorted((build / "rtl" / "wb").glob("*.v"))
+        pipeline = load_dataflow(serialize.load(build / "core.mlir"), build / "folding.json")
+        top = UartTop(core=DataflowCore(pipeline=pipeline), divisor=_DIVISOR)
+        folder = Path(name) / "synthesis"
+        files = emit(top, folder, name=TOP)
         key = digest("ecp5", files, yosys)
         if line.get("key") != key:
-            made = flow.synthesise(files, TOP, get_fpga(BOARD), build / "rtl" / "wb")
+            made = flow.synthesise(files, TOP, get_fpga(BOARD), folder)
             line |= {"key": key, "yosys": yosys, "whole": dict(made.resources.items())}
     return line
 

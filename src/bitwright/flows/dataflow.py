@@ -1,6 +1,6 @@
 """From a quantized module to a pipeline of one engine per layer that fits the target."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,11 +11,9 @@ from bitwright import report as reports
 from bitwright.flows.folder import BuildFolder
 from bitwright.flows.folding_file import FoldingFile
 from bitwright.fpga.report import check_fits
-from bitwright.hwgen.dataflow import host_words
 from bitwright.hwgen.dataflow.core import DataflowCore
 from bitwright.hwgen.dataflow.loops import reads
-from bitwright.hwgen.dataflow.memories import blocks
-from bitwright.hwgen.dataflow.resources import resources
+from bitwright.hwgen.dataflow.resources import ends_resources, resources
 from bitwright.hwgen.dataflow.schedule import (
     Buffer,
     Schedule,
@@ -42,7 +40,7 @@ _KINDS = {MatrixStage: "matrix", ChannelwiseStage: "channelwise", AddStage: "add
 _ROUTABLE = {"lut": 0.70, "ff": 0.75}
 """Shares that a pipeline may take: most of it are carry chains, for whose ends place and route
 needs more tables (32,911 for 29,541 synthesised)."""
-_HOST_LUTS, _HOST_FFS = 900, 900  # bus, port, source and the owners of the banks
+_LEAST_BANKS = 2
 ROUNDS = 6
 """Of folding with the buffers that the schedule of the folding before needs."""
 
@@ -99,7 +97,7 @@ def build_dataflow(
         made = _priced(parts, pipeline, None, room, target.family)
         check_fits(f"the pipeline of {name!r} with this folding", made.resources, target)
         return made
-    costs, reserved = _Costs(target.family), _host(flat)
+    costs, reserved = _Costs(target.family), ends_resources(flat, _LEAST_BANKS, target.family)
     for _ in range(ROUNDS):
         found = fold(flat, _less(room, reserved), costs, interval=interval, objective=objective)
         pipeline = found.pipeline
@@ -109,9 +107,9 @@ def build_dataflow(
         over = _less(made.resources, room)
         if not any(_counts(over)):
             return made
-        reserved = _host(found.pipeline, made.times.banks)
+        reserved = ends_resources(found.pipeline, made.times.banks, target.family)
         if not costs.learn(found.pipeline, made.times):
-            reserved = _sum([reserved, over])
+            reserved += over
     raise NoFolding(
         f"The buffers of {name!r} need more block RAM with every folding that was tried; take a "
         "longer interval with --interval, or compile with --style overlay"
@@ -159,26 +157,8 @@ def _priced(
         resources(pipeline, stage, family, stage_times)
         for stage, stage_times in zip(pipeline.stages, times.stages, strict=True)
     ]
-    whole = _sum([_host(pipeline, times.banks), *stages])
+    whole = sum(stages, ends_resources(pipeline, times.banks, family))
     return DataflowBuild(parts, pipeline, times, below, room, tuple(stages), whole)
-
-
-def _host(pipeline: Pipeline, banks: int = 2) -> Resources:
-    """The banks of input and output, and what is there once."""
-    bram = sum(
-        blocks(lanes * tensor.bits, count * host_words.words(tensor, lanes))
-        for tensor, lanes, count in (
-            (pipeline.input, pipeline.input_lanes, 2),
-            (pipeline.output, pipeline.stages[-1].fold.out_lanes, banks),
-        )
-    )
-    return Resources(lut=_HOST_LUTS, ff=_HOST_FFS, bram=bram, dsp=0)
-
-
-def _sum(items: Sequence[Resources]) -> Resources:
-    return Resources(
-        **{kind: sum(dict(item.items())[kind] for item in items) for kind, _ in items[0].items()}
-    )
 
 
 def _counts(item: Resources) -> list[int]:

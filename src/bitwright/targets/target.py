@@ -24,6 +24,10 @@ class Resources:
     dsp: int
     spram: int = 0
 
+    def __add__(self, other: "Resources") -> "Resources":
+        counts = zip(self.items(), other.items(), strict=True)
+        return Resources(**{kind: one + more for (kind, one), (_, more) in counts})
+
     def items(self) -> list[tuple[str, int]]:
         """The counts by name, in the order of the fields."""
         return [(field.name, int(getattr(self, field.name))) for field in fields(self)]

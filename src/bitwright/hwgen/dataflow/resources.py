@@ -10,11 +10,13 @@ import json
 from collections.abc import Mapping
 from functools import cache
 
+from bitwright.hwgen import host
 from bitwright.hwgen.dataflow import structures
+from bitwright.hwgen.dataflow.core import host_memories
 from bitwright.hwgen.dataflow.loops import Reads, reads
 from bitwright.hwgen.dataflow.schedule import StageTimes
 from bitwright.hwgen.dataflow.structures import Part, Parts
-from bitwright.hwgen.resources import COSTS_FOLDER
+from bitwright.hwgen.resources import BRIDGES, COSTS_FOLDER, price
 from bitwright.ir.dataflow import AddStage, MatrixStage, Pipeline, Stage
 from bitwright.targets.target import Resources
 
@@ -32,11 +34,27 @@ def resources(
         times: of the schedule, for the depth of the buffers; without it a window's rows are
             assumed, a pixel for an addition's operands.
     """
-    parts = structure(pipeline, stage, family, times)
+    return _price(structure(pipeline, stage, family, times), family)
+
+
+def ends_resources(pipeline: Pipeline, banks: int, family: str, bus: str = "uart") -> Resources:
+    """What a pipeline takes beside its stages: its ends, the host's port and a bus of
+    `hwgen.resources.BRIDGES`.
+
+    Args:
+        banks: of the output, as in its schedule.
+    """
+    port = host.resources(host_memories(pipeline))
+    return _price(structures.ends(pipeline, banks), family) + price(
+        {"port": port, bus: BRIDGES[bus]()}, family
+    )
+
+
+def _price(parts: Parts, family: str) -> Resources:
     known = costs(family)
     lut, ff = (
         sum(
-            known.get(cell, {}).get(unit.rstrip("01"), {}).get(name, 1) * count
+            known.get(cell, {}).get(unit.rstrip("0123456789"), {}).get(name, 1) * count
             for unit, part in parts.items()
             for name, count in getattr(part, cell).items()
         )

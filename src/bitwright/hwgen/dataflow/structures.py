@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitwright.hwgen import requantize
+from bitwright.hwgen.dataflow import host_words, latencies
 from bitwright.hwgen.dataflow import lanes as lane_terms
-from bitwright.hwgen.dataflow import latencies
+from bitwright.hwgen.dataflow.core import host_memories
 from bitwright.hwgen.dataflow.finish import (
     PARAMETERS,
     Widths,
@@ -39,15 +40,18 @@ from bitwright.ir.dataflow import (
     AddStage,
     ChannelwiseStage,
     MatrixStage,
+    Pipeline,
     Requantize,
     Stage,
     Thresholds,
 )
 from bitwright.ir.machine import SHIFT_BITS
+from bitwright.targets.host_interface import Window
 
 _SMALL_ADDER = 4  # bits
 _BLOCK_BITS = 18  # of its operands
 _TABLE_WORDS = 16  # of a look-up table
+_TIME_BITS = 32  # of a counter of cycles or images that the host sees
 _SHIFT_WINDOWS = ((4, 24), (2, 12), (0, 9))  # bits of a shift, and of what they choose
 
 
@@ -177,6 +181,36 @@ def buffer(width: int, depth: int) -> Part:
         lut={"words": ram_luts(width, depth), "choices": width * (rows - 1) * 3 / 4, "rows": rows},
         ff={"words": width},
     )
+
+
+def ends(pipeline: Pipeline, banks: int) -> dict[str, Part]:
+    """What is at both ends of a pipeline, but for the host's port: the source, the memories of
+    input and output, and which image is in which of the `banks`."""
+    memories = host_memories(pipeline)
+    source = memories[Window.INPUT].depth
+    number = (banks - 1).bit_length()
+    shapes = [
+        (tensor.bits * lanes, count * host_words.words(tensor, lanes))
+        for tensor, lanes, count in (
+            (pipeline.input, pipeline.input_lanes, 2),
+            (pipeline.output, pipeline.stages[-1].fold.out_lanes, banks),
+        )
+    ]
+    times = [(_TIME_BITS, banks)] * 2
+    return {
+        **{f"buffer{place}": buffer(*shape) for place, shape in enumerate((*shapes, *times))},
+        "ends": Part(
+            lut={
+                "times": 3 * chain(_TIME_BITS), "banks": 10 * number + 10,
+                "source": 2 * (source - 1).bit_length() + 20,
+            },
+            ff={
+                "times": 2 * _TIME_BITS, "banks": 4 * number + 15,
+                "source": (source - 1).bit_length() + 15,
+                "words": sum(width for width, depth in shapes if not ram_in_block(width, depth)),
+            },
+        ),
+    }  # fmt: skip
 
 
 # --- what it computes ---
