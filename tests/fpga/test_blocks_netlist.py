@@ -127,8 +127,8 @@ module cells(input clk, input [255:0] stimulus, output [209:0] results);
     end
     // The RAM's register would have its clock.
     always @(negedge clk) falling_word <= falling[read];
-    assign results = {constant_later, split_later, falling_later, masked_later, ~partly_word[3], partly_later,
-                      shared_word, shared_later, kept_later, deep_later, wide_later, narrow_later};
+    assign results = {constant_later, split_later, falling_later, masked_later,
+                      ~partly_word[3], partly_later, shared_word, shared_later, kept_later, deep_later, wide_later, narrow_later};
 endmodule
 """
 
@@ -146,8 +146,8 @@ def test_registers_go_into_memories(tmp_path: Path, bench) -> None:
     }
     without, one, both = ("NOREG", "NOREG"), ("NOREG", "OUTREG"), ("OUTREG", "OUTREG")
     assert modes == {
-        "narrow.0.0": one, "wide.0.0": both, "constants.0.0": both, "deep.0.0": one, "deep.0.1": one,
-        "split.0.0": one, "split.0.1": one,
+        "narrow.0.0": one, "wide.0.0": both, "constants.0.0": both,
+        "deep.0.0": one, "deep.0.1": one, "split.0.0": one, "split.0.1": one,
         "kept.0.0": without, "shared.0.0": without, "partly.0.0": without, "partly.0.1": without,
         "masked.0.0": without, "masked.0.1": without, "falling.0.0": without,
     }  # fmt: skip
