@@ -128,7 +128,8 @@ module cells(input clk, input [255:0] stimulus, output [209:0] results);
     // The RAM's register would have its clock.
     always @(negedge clk) falling_word <= falling[read];
     assign results = {constant_later, split_later, falling_later, masked_later,
-                      ~partly_word[3], partly_later, shared_word, shared_later, kept_later, deep_later, wide_later, narrow_later};
+                      ~partly_word[3], partly_later, shared_word, shared_later, kept_later,
+                      deep_later, wide_later, narrow_later};
 endmodule
 """
 
