@@ -21,7 +21,7 @@ from stage_table import TABLE, random_stage
 
 from bitwright.hwgen.dataflow.resources import structure
 from bitwright.hwgen.dataflow.schedule import schedule
-from bitwright.hwgen.dataflow.structures import Parts
+from bitwright.hwgen.dataflow.structures.parts import Parts
 from bitwright.hwgen.resources import COSTS_FOLDER
 
 Line = dict[str, Any]

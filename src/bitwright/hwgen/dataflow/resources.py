@@ -1,7 +1,7 @@
 """What the stages of a pipeline take of an FPGA, without synthesis.
 
 Block RAM and multiplier blocks follow from the structure. LUT and FF are sums over the units of a
-stage: each states its parts (`structures.py`), and a file for each family (`costs/pipeline_*.json`)
+stage: each states its parts (`structures/`), and a file for each family (`costs/pipeline_*.json`)
 has the factor between what a part states and what synthesis makes of it.
 `benchmarks/stage_costs.py` fits the files to syntheses of random stages.
 """
@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from functools import cache
 
 from bitwright.hwgen import host
-from bitwright.hwgen.dataflow import structures
 from bitwright.hwgen.dataflow.core import host_memories
 from bitwright.hwgen.dataflow.loops import Reads, reads
 from bitwright.hwgen.dataflow.schedule import StageTimes
-from bitwright.hwgen.dataflow.structures import Part, Parts
+from bitwright.hwgen.dataflow.structures import engines, reading, results
+from bitwright.hwgen.dataflow.structures.parts import Number, Part, Parts
 from bitwright.hwgen.resources import BRIDGES, COSTS_FOLDER, price
 from bitwright.ir.dataflow import AddStage, MatrixStage, Pipeline, Stage
 from bitwright.targets.target import Resources
@@ -45,7 +45,7 @@ def ends_resources(pipeline: Pipeline, banks: int, family: str, bus: str = "uart
         banks: of the output, as in its schedule.
     """
     port = host.resources(host_memories(pipeline))
-    return _price(structures.ends(pipeline, banks), family) + price(
+    return _price(reading.ends(pipeline, banks), family) + price(
         {"port": port, bus: BRIDGES[bus]()}, family
     )
 
@@ -82,7 +82,7 @@ def structure(
 ) -> Parts:
     """The units of a stage; arguments as of `resources`."""
     sources = [pipeline.tensor(name) for name in stage.sources]
-    shapes = [structures.Number(source.bits, source.signed) for source in sources]
+    shapes = [Number(source.bits, source.signed) for source in sources]
     found: dict[str, Part] = {}
     for place, own in enumerate(reads(pipeline, stage)):
         depth = _rows_deep(stage, own) if times is None else times.buffers[place].words
@@ -90,21 +90,21 @@ def structure(
         index = index or depth.bit_length() + 1
         gated = not place and (own.pads if times is None else times.gate is not None)
         found |= {
-            f"loops{place}": structures.loops(own, index, gated),
-            f"window{place}": structures.window(own, sources[place].bits, index, gated, depth),
-            f"buffer{place}": structures.buffer(own.word_lanes * sources[place].bits, depth),
+            f"loops{place}": reading.loops(own, index, gated),
+            f"window{place}": reading.window(own, sources[place].bits, index, gated, depth),
+            f"buffer{place}": reading.buffer(own.word_lanes * sources[place].bits, depth),
         }
     matrix = isinstance(stage, MatrixStage)
-    engine = structures.products(stage, shapes[0]) if matrix else structures.lanes(stage, shapes)
+    engine = engines.products(stage, shapes[0]) if matrix else engines.lanes(stage, shapes)
     name = stage.fold.engine if matrix else "add" if isinstance(stage, AddStage) else "lanes"
     found |= {
         name: engine,
-        "accumulators": structures.accumulators(stage, shapes[0]),
-        "stage": structures.control(stage),
-        "finish": structures.finish(stage, shapes[0]),
-        **structures.requantizers(stage, shapes[0], family),
+        "accumulators": engines.accumulators(stage, shapes[0]),
+        "stage": results.control(stage),
+        "finish": results.finish(stage, shapes[0]),
+        **results.requantizers(stage, shapes[0], family),
     }
-    return structures.with_blocks(stage, shapes[0], reads(pipeline, stage)[0], found)
+    return engines.with_blocks(stage, shapes[0], reads(pipeline, stage)[0], found)
 
 
 def _rows_deep(stage: Stage, own: Reads) -> int:
