@@ -54,10 +54,19 @@ def _table_bits(acc_bits: int) -> int:
     return bits + bits % 2 if bits > 3 else bits
 
 
+def parts(acc_bits: int, multiplier_bits: int, family: str) -> tuple[tuple[int, int, int], ...]:
+    """The bits (from, to) of a multiplier that a multiplier block takes, and how many blocks of a
+    requantizer that takes a channel in every cycle do."""
+    if multiplier_bits != WIDE_MULTIPLIER_BITS:
+        return ((0, multiplier_bits, 2),)
+    four = family in SMALL_BLOCKS or _table_bits(acc_bits) > MOST_TABLE_BITS
+    middle, uses = (HALF_WORD, 2) if four else (multiplier_bits - BLOCK_BITS, 1)
+    return (0, middle, uses), (middle, multiplier_bits, uses)
+
+
 def blocks(acc_bits: int, multiplier_bits: int, family: str) -> int:
-    """Multiplier blocks of a requantizer that takes a channel in every cycle."""
-    small = family in SMALL_BLOCKS or _table_bits(acc_bits) > MOST_TABLE_BITS
-    return 4 if small and multiplier_bits == WIDE_MULTIPLIER_BITS else 2
+    """Multiplier blocks of such a requantizer."""
+    return sum(uses for _, _, uses in parts(acc_bits, multiplier_bits, family))
 
 
 class Requantizer(wiring.Component):

@@ -1,5 +1,7 @@
 """What a stage makes of its sums, and its own steps."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -123,7 +125,11 @@ def requantizers(stage: Stage, source: Number, family: str) -> Parts:
             f"{kind}_acc_bits": 4 * count * sums, f"{kind}_varying": varied,
         }  # fmt: skip
         ff |= {**made.ff, "multipliers": varied}
-        return {"requantizer": Part(lut=lut, ff=ff, dsp=made.dsp, dsp_of=made.dsp_of)}
+        taken = {
+            kind: _multiplier_blocks(output.multiplier, requantize.parts(acc, bits, kind), count)
+            for kind in ("ecp5", *requantize.SMALL_BLOCKS)
+        }
+        return {"requantizer": Part(lut=lut, ff=ff, dsp=taken["ecp5"], dsp_of=taken)}
     tail = Part(
         lut={f"{kind}_tail": 70 * count, "adders": count * adder(sums), **lut},
         ff={f"{kind}_tail": 70 * count, **ff},
@@ -145,6 +151,20 @@ def requantizers(stage: Stage, source: Number, family: str) -> Parts:
             dsp=count,
         )  # fmt: skip
     return {"requantizer_tail": tail, "product": product}
+
+
+def _multiplier_blocks(
+    multipliers: NDArray[np.int64], parts: Sequence[tuple[int, int, int]], lanes: int
+) -> int:
+    """Of all lanes, without those that synthesis leaves out: where a part of a lane's only
+    multiplier is 0 or a power of two."""
+    count = 0
+    for own in (multipliers[lane::lanes] for lane in range(lanes)):
+        for low, high, uses in parts:
+            part = int(own[0]) >> low & (1 << high - low) - 1
+            if part & part - 1 or len(set(own.tolist())) > 1:
+                count += uses
+    return count
 
 
 def _varying(values: NDArray[np.int64], bits: int, lanes: int) -> int:
