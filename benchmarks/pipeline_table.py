@@ -38,7 +38,7 @@ TABLE = Path(__file__).with_name("pipeline_table.jsonl")
 BOARD = "ulx3s-85f"
 _DIVISOR = 217  # of the clock, for a bit of the serial line
 SPEEDS = {"ic": (400, 2000), "kws": (1500, 8000), "vww": (400, 2000), "ad": (10_000, 100_000)}
-WIDTHS = (0, 8, 4, 2)  # 0: of the int8 model
+WIDTHS = {0: (0, 1), 8: (0,), 4: (1,), 2: (0,)}  # which speeds; 0: the int8 model
 
 Line = dict[str, Any]
 
@@ -48,9 +48,9 @@ def wanted() -> Iterator[tuple[str, int, int]]:
     yield "kws_w3a3", 0, 100_000
     yield "kws_w3a3", 0, 300_000
     for name, speeds in SPEEDS.items():
-        for bits in WIDTHS:
-            for fps in speeds:
-                yield name, bits, fps
+        for bits, which in WIDTHS.items():
+            for number in which:
+                yield name, bits, speeds[number]
 
 
 def compiled(data: Path, line: Line, folder: Path) -> Path:

@@ -88,6 +88,8 @@ def version_number(text: str) -> tuple[int, int]:
 def _ask_version(command: tuple[str, ...], option: str) -> str:
     done = subprocess.run([*command, option], capture_output=True, text=True, check=False)
     match = re.search(
-        r"(yosys|nextpnr)\D{1,3}(\d+\.\S+?)(?=[\s)]|$)", done.stdout + done.stderr, re.I
+        r"(yosys|nextpnr)(?:\D{1,3}|.*\(version )(\d+\.\S+?)(?=[\s)]|$)",
+        done.stdout + done.stderr,
+        re.I,
     )
     return f"{match[1].lower()} {match[2]}" if match else ""
