@@ -247,19 +247,31 @@ def test_missing_tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     tools.find.cache_clear()
 
 
+_ROUTER = "nextpnr-ecp5 -- Next Generation Place and Route (Version"
+
+
+@pytest.mark.parametrize(
+    ("name", "says", "version"),
+    [
+        ("yosys", "Yosys 0.41+10 (git sha1 abc)", "yosys 0.41+10"),
+        ("yosys", "Yosys 0.23 (git sha1 abc)", None),
+        ("nextpnr-ecp5", f"{_ROUTER} nextpnr-0.8)", "nextpnr 0.8"),
+        ("nextpnr-ecp5", f"{_ROUTER} 0.11.1+dfsg-5+b1)", "nextpnr 0.11.1+dfsg-5+b1"),  # Debian's
+        ("nextpnr-ecp5", f"{_ROUTER} 0.4-1+b2)", None),
+    ],
+)
 def test_a_native_tool_is_taken_if_new_enough(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, says: str, version: str | None
 ) -> None:
-    program = tmp_path / "yosys"
-    program.write_text("#!/bin/sh\necho 'Yosys 0.41+10 (git sha1 abc)'\n")
+    program = tmp_path / name
+    program.write_text(f"#!/bin/sh\necho '{says}'\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     tools.find.cache_clear()
-    assert tools.find("yosys").version == "yosys 0.41+10"
-    program.write_text("#!/bin/sh\necho 'Yosys 0.23 (git sha1 abc)'\n")
+    found = tools.find(name)
     tools.find.cache_clear()
-    assert not tools.is_native(tools.find("yosys"))
-    tools.find.cache_clear()
+    assert tools.is_native(found) == (version is not None)
+    assert version in (None, found.version)
 
 
 def test_unwritable_folder(tmp_path: Path) -> None:
