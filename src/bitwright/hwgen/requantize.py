@@ -54,19 +54,21 @@ def _table_bits(acc_bits: int) -> int:
     return bits + bits % 2 if bits > 3 else bits
 
 
-def parts(acc_bits: int, multiplier_bits: int, family: str) -> tuple[tuple[int, int, int], ...]:
-    """The bits (from, to) of a multiplier that a multiplier block takes, and how many blocks of a
-    requantizer that takes a channel in every cycle do."""
+def factors(acc_bits: int, multiplier_bits: int, family: str) -> list[tuple[int, int, bool]]:
+    """For each multiplier block of a requantizer that takes a channel in every cycle: the bits
+    (from, to) of the multiplier that it takes, and whether as a signed number."""
     if multiplier_bits != WIDE_MULTIPLIER_BITS:
-        return ((0, multiplier_bits, 2),)
-    four = family in SMALL_BLOCKS or _table_bits(acc_bits) > MOST_TABLE_BITS
-    middle, uses = (HALF_WORD, 2) if four else (multiplier_bits - BLOCK_BITS, 1)
-    return (0, middle, uses), (middle, multiplier_bits, uses)
+        return [(0, multiplier_bits, False), (0, multiplier_bits, True)]
+    if family in SMALL_BLOCKS or _table_bits(acc_bits) > MOST_TABLE_BITS:
+        halves = ((0, HALF_WORD), (HALF_WORD, 2 * HALF_WORD))
+        return [(*half, is_signed) for half in halves for is_signed in (False, True)]
+    middle = multiplier_bits - BLOCK_BITS
+    return [(0, middle, False), (middle, multiplier_bits, False)]
 
 
 def blocks(acc_bits: int, multiplier_bits: int, family: str) -> int:
     """Multiplier blocks of such a requantizer."""
-    return sum(uses for _, _, uses in parts(acc_bits, multiplier_bits, family))
+    return len(factors(acc_bits, multiplier_bits, family))
 
 
 class Requantizer(wiring.Component):

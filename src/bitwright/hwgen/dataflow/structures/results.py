@@ -126,7 +126,7 @@ def requantizers(stage: Stage, source: Number, family: str) -> Parts:
         }  # fmt: skip
         ff |= {**made.ff, "multipliers": varied}
         taken = {
-            kind: _multiplier_blocks(output.multiplier, requantize.parts(acc, bits, kind), count)
+            kind: _multiplier_blocks(output.multiplier, requantize.factors(acc, bits, kind), count)
             for kind in ("ecp5", *requantize.SMALL_BLOCKS)
         }
         return {"requantizer": Part(lut=lut, ff=ff, dsp=taken["ecp5"], dsp_of=taken)}
@@ -154,16 +154,17 @@ def requantizers(stage: Stage, source: Number, family: str) -> Parts:
 
 
 def _multiplier_blocks(
-    multipliers: NDArray[np.int64], parts: Sequence[tuple[int, int, int]], lanes: int
+    multipliers: NDArray[np.int64], factors: Sequence[tuple[int, int, bool]], lanes: int
 ) -> int:
-    """Of all lanes, without those that synthesis leaves out: where a part of a lane's only
-    multiplier is 0 or a power of two."""
+    """Of all lanes, without those that synthesis leaves out: where a lane has one multiplier, and a
+    factor of it is 0 or a power of two, or its negative if it is signed."""
     count = 0
     for own in (multipliers[lane::lanes] for lane in range(lanes)):
-        for low, high, uses in parts:
-            part = int(own[0]) >> low & (1 << high - low) - 1
-            if part & part - 1 or len(set(own.tolist())) > 1:
-                count += uses
+        for low, high, is_signed in factors:
+            factor = int(own[0]) >> low & (1 << high - low) - 1
+            least = 1 << high - low - 1 if is_signed else 1  # power of two that is a shift
+            needed = factor & factor - 1 or 0 < factor < least
+            count += bool(needed) or len(set(own.tolist())) > 1
     return count
 
 
