@@ -50,7 +50,8 @@ def shuffled(data: Path, name: str) -> tuple[Path, str, NDArray[np.float32], NDA
     x, labels = rows_of(data, name)
     order = np.random.default_rng(0).permutation(len(x))
     path = data / f"{name}_float.onnx"
-    (item,) = graph.inputs(import_model(path).module)
+    module = import_model(path).module
+    (item,) = graph.inputs(module)
     return path, item.name, x[order].reshape(len(x), *shape_of(item.value)[1:]), labels[order]
 
 
