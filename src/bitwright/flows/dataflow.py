@@ -97,9 +97,13 @@ def build_dataflow(
         made = _priced(parts, pipeline, None, room, target.family)
         check_fits(f"the pipeline of {name!r} with this folding", made.resources, target)
         return made
-    costs, reserved = _Costs(target.family), ends_resources(flat, _LEAST_BANKS, target.family)
+    costs = _Costs(target.family)
+    ends = ends_resources(flat, _LEAST_BANKS, target.family)
+    margin = over = Resources(lut=0, ff=0, bram=0, dsp=0)
     for _ in range(ROUNDS):
-        found = fold(flat, _less(room, reserved), costs, interval=interval, objective=objective)
+        found = fold(
+            flat, _less(room, ends + margin), costs, interval=interval, objective=objective
+        )
         pipeline = found.pipeline
         if interval is None:  # the input's words, or the units, may need more than the stages
             pipeline = replace(pipeline, interval=max(pipeline.interval, least_interval(pipeline)))
@@ -107,12 +111,13 @@ def build_dataflow(
         over = _less(made.resources, room)
         if not any(_counts(over)):
             return made
-        reserved = ends_resources(found.pipeline, made.times.banks, target.family)
+        ends = ends_resources(found.pipeline, made.times.banks, target.family)
         if not costs.learn(found.pipeline, made.times):
-            reserved += over
+            margin += over + over  # twice, to come to an end
+    more = ", ".join(f"{count} {kind}" for kind, count in over.items() if count)
     raise NoFolding(
-        f"The buffers of {name!r} need more block RAM with every folding that was tried; take a "
-        "longer interval with --interval, or compile with --style overlay"
+        f"With its buffers {name!r} needs {more} more than there is room for, with every folding "
+        "that was tried; take a longer interval with --interval, or compile with --style overlay"
     )
 
 
