@@ -60,7 +60,8 @@ def _price(parts: Parts, family: str) -> Resources:
         )
         for cell in ("lut", "ff")
     )
-    ff -= sum(part.absorbed for part in parts.values())
+    if family == "ecp5":  # whose blocks have registers that the flow uses
+        ff -= sum(part.absorbed for part in parts.values())
     return Resources(
         lut=round(lut), ff=max(0, round(ff)), bram=sum(part.bram for part in parts.values()),
         dsp=sum(part.dsp_of.get(family, part.dsp) for part in parts.values()),
