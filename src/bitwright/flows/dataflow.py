@@ -21,8 +21,7 @@ from bitwright.hwgen.dataflow.schedule import (
     least_interval,
     schedule,
 )
-from bitwright.hwgen.tops import Axi4LiteTop, WishboneTop
-from bitwright.hwgen.verilog import emit
+from bitwright.hwgen.tops import emit_buses
 from bitwright.ir import serialize
 from bitwright.ir.dataflow import AddStage, ChannelwiseStage, MatrixStage, Pipeline, Stage
 from bitwright.passes.dataflow import lower
@@ -175,8 +174,8 @@ def _less(room: Resources, taken: Resources) -> Resources:
     return Resources(**{kind: max(0, count - used[kind]) for kind, count in room.items()})
 
 
-def write_dataflow(build: DataflowBuild, folder: BuildFolder) -> list[Path]:
-    """Write the parts, the folding and the Verilog; returns the Verilog files.
+def write_dataflow(build: DataflowBuild, folder: BuildFolder) -> None:
+    """Write the parts, the folding and the Verilog.
 
     The Verilog has the pipeline on Wishbone (`bitwright_wb`) and on AXI4-Lite
     (`bitwright_axil`); its weights are in it.
@@ -185,12 +184,7 @@ def write_dataflow(build: DataflowBuild, folder: BuildFolder) -> list[Path]:
     serialize.save(build.parts.core, folder.core)
     serialize.save(build.parts.after, folder.after)
     FoldingFile.of(build.pipeline).save(folder.folding)
-    files: list[Path] = []
-    for top in (WishboneTop, Axi4LiteTop):
-        top_folder = folder.rtl / top.module_name.removeprefix("bitwright_")
-        core = DataflowCore(pipeline=build.pipeline)
-        files += emit(top(core=core), top_folder, name=top.module_name)
-    return files
+    emit_buses(DataflowCore(pipeline=build.pipeline), folder.rtl)
 
 
 @dataclass(frozen=True)

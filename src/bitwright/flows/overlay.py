@@ -24,7 +24,7 @@ from bitwright.hwgen.ram import EXTERNAL
 from bitwright.hwgen.resources import estimate
 from bitwright.hwgen.simulated_system import SimulatedSystem
 from bitwright.hwgen.spent import spent
-from bitwright.hwgen.tops import Axi4LiteTop, UartTop, WishboneTop
+from bitwright.hwgen.tops import Axi4LiteTop, UartTop, WishboneTop, emit_buses
 from bitwright.hwgen.verilog import emit
 from bitwright.ir import graph, serialize
 from bitwright.ir.checks import ints
@@ -257,8 +257,8 @@ def _raise_why(found: Found, target: FpgaTarget) -> NoReturn:
     )  # fmt: skip
 
 
-def write_overlay(build: OverlayBuild, folder: BuildFolder) -> list[Path]:
-    """Write the parts, the program, the image and the Verilog; returns the Verilog files.
+def write_overlay(build: OverlayBuild, folder: BuildFolder) -> None:
+    """Write the parts, the program, the image and the Verilog.
 
     The Verilog has the machine on Wishbone (`bitwright_wb`) and on AXI4-Lite (`bitwright_axil`);
     it loads its memories through that port.
@@ -268,12 +268,7 @@ def write_overlay(build: OverlayBuild, folder: BuildFolder) -> list[Path]:
     serialize.save(build.parts.after, folder.after)
     serialize.save(build.program, folder.program)
     build.assembled.image.save(folder.image)
-    machine = build.assembled.machine
-    files: list[Path] = []
-    for top in (WishboneTop, Axi4LiteTop):
-        top_folder = folder.rtl / top.module_name.removeprefix("bitwright_")
-        files += emit(top(core=Core(machine=machine)), top_folder, name=top.module_name)
-    return files
+    emit_buses(Core(machine=build.assembled.machine), folder.rtl)
 
 
 def write_simulated_system(

@@ -4,9 +4,11 @@ Every member of a top is a pin with the name that the bus standard uses; `clk` a
 (synchronous, active high) are added when the Verilog is written.
 """
 
+import shutil
+from pathlib import Path
 from typing import Any
 
-from amaranth.hdl import Module
+from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,10 +21,12 @@ from bitwright.hwgen.ports.uart import UartBridge
 from bitwright.hwgen.ports.wishbone import WishboneBridge
 from bitwright.hwgen.ports.wishbone_master import WishboneMaster
 from bitwright.hwgen.sdram import SdramController
+from bitwright.hwgen.verilog import emit
 from bitwright.ir.machine import BURST_WORDS
 from bitwright.targets.serial_frames import SILENCE_BYTES
 
 SDRAM_PREFIX = "sdram_"
+CORE = "bitwright_core"
 
 
 class _BusTop(wiring.Component):
@@ -97,6 +101,35 @@ class Axi4LiteTop(_BusTop):
 
     def __init__(self, *, core: wiring.Component) -> None:
         super().__init__(core, Axi4LiteBridge(), "s_axil", Axi4Master, "m_axi")
+
+
+class _WrittenCore(wiring.Component):
+    """A core whose Verilog is written already, as the module `CORE`."""
+
+    def __init__(self, core: wiring.Component) -> None:
+        super().__init__(core.signature)
+
+    def elaborate(self, platform: object) -> Instance:
+        ports = {
+            f"{'i' if member.flow == In else 'o'}_{'__'.join(map(str, path))}": value
+            for path, member, value in self.signature.flatten(self)
+        }
+        return Instance(CORE, i_clk=ClockSignal(), i_rst=ResetSignal(), **ports)
+
+
+def emit_buses(core: wiring.Component, folder: Path) -> None:
+    """Write `core` on each bus that a design may have: on Wishbone into `folder/wb`, on AXI4-Lite
+    into `folder/axil`, with all modules that they need.
+
+    The core, nearly all of it, is made once and copied.
+    """
+    shared: list[Path] = []
+    for top in (WishboneTop, Axi4LiteTop):
+        place = folder / top.module_name.removeprefix("bitwright_")
+        emit(top(core=_WrittenCore(core)), place, name=top.module_name)
+        for file in shared:
+            shutil.copyfile(file, place / file.name)
+        shared = shared or emit(core, place, name=CORE)
 
 
 class UartTop(wiring.Component):
