@@ -25,7 +25,7 @@ from bitwright.hwgen.ports.axi4_master import Axi4Master
 from bitwright.hwgen.ports.wishbone_master import WishboneMaster
 from bitwright.hwgen.simulated_memory import SimulatedMemory
 from bitwright.hwgen.simulated_system import SimulatedBoard, SimulatedSystem
-from bitwright.hwgen.tops import Axi4LiteTop, UartTop, WishboneTop
+from bitwright.hwgen.tops import Axi4LiteTop, UartTop, WishboneTop, emit_buses
 from bitwright.hwgen.unrolled import Unrolled
 from bitwright.hwgen.verilog import VerilogPlatform, emit, lint_arguments
 from bitwright.ir.dataflow import Tensor, Thresholds
@@ -57,8 +57,6 @@ DESIGNS: dict[str, Callable[[], wiring.Component]] = {
     },
     "bitwright_axil": lambda: Axi4LiteTop(core=Core(machine=MACHINE)),
     "bitwright_products": lambda: WishboneTop(core=Core(machine=PRODUCTS)),
-    "bitwright_streamed_wb": lambda: WishboneTop(core=Core(machine=STREAMED)),
-    "bitwright_streamed_axil": lambda: Axi4LiteTop(core=Core(machine=STREAMED)),
     "bitwright_streamed_board": lambda: SimulatedBoard(machine=STREAMED, divisor=12),
     "bitwright_adds": lambda: WishboneTop(core=Core(machine=ADDS)),
     "bitwright_pairs": lambda: WishboneTop(core=Core(machine=PAIRS)),
@@ -88,6 +86,13 @@ def _unrolled() -> Unrolled:
     return Unrolled(layers=[layer], activation_shape=unsigned(2))
 
 
+def _lint(top: str, files: list[Path], *, memory: bool, unit: bool = False) -> None:
+    command = [*toolchain.verilator(), "--lint-only", *lint_arguments(memory=memory)]
+    command += ["-Wno-UNUSEDSIGNAL"] if unit else []
+    command += ["--top-module", top, *map(str, files)]
+    toolchain.call("Verilator", command, files[0].parent, toolchain.verilator_environment())
+
+
 def _units() -> set[type[wiring.Component]]:
     """All components of the room `hwgen`, without the bases of others."""
     found: set[type[wiring.Component]] = set()
@@ -103,20 +108,17 @@ def _units() -> set[type[wiring.Component]]:
 @pytest.mark.parametrize("name", [*DESIGNS, *UNITS])
 def test_lint(name: str, tmp_path: Path) -> None:
     files = emit((DESIGNS | UNITS)[name](), tmp_path, name=name)
-    command = [
-        *toolchain.verilator(),
-        "--lint-only",
-        *lint_arguments(memory="streamed" in name),
-        "--top-module",
-        name,
-    ]
-    command += ["-Wno-UNUSEDSIGNAL"] if name in UNITS else []
-    toolchain.call(
-        "Verilator", [*command, *map(str, files)], tmp_path, toolchain.verilator_environment()
-    )
+    _lint(name, files, memory="streamed" in name, unit=name in UNITS)
 
 
-def test_every_unit_is_in_a_design(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("machine", [MACHINE, STREAMED], ids=["plain", "streamed"])
+def test_lint_of_both_buses(machine: Machine, tmp_path: Path) -> None:
+    emit_buses(Core(machine=machine), tmp_path)
+    for bus in ("wb", "axil"):
+        _lint(f"bitwright_{bus}", sorted((tmp_path / bus).glob("*.v")), memory=machine.streams)
+
+
+def test_every_unit_is_in_a_design(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     made: set[type] = set()
     construct = wiring.Component.__init__
 
@@ -125,6 +127,7 @@ def test_every_unit_is_in_a_design(monkeypatch: pytest.MonkeyPatch) -> None:
         construct(self, *arguments, **options)
 
     monkeypatch.setattr(wiring.Component, "__init__", noted)
+    emit_buses(Core(machine=MACHINE), tmp_path)
     for make in (DESIGNS | UNITS).values():
         rtlil.convert(make(), platform=VerilogPlatform())
     missing = sorted(f"{unit.__module__}.{unit.__name__}" for unit in _units() - made)

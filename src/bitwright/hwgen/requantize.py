@@ -141,39 +141,33 @@ class Requantizer(wiring.Component):
         value: Value = Cat(Const(0, 1), product)
         over: Value = Const(0)
         rest: Value = Const(0)
+        up: Value = Const(0)
         for step, high in enumerate((4, 2, 0)):
             amount = delayed(m, shift[high : high + 2], step, f"shift_{high}")
             narrow, outside, lost = _narrow_shift(m, value, amount, 1 << high)
+            up = narrow[0]
             if wide:
                 # what the first of two roundings drops is no part of the second one's remainder
                 if step == 0:
                     lost = [(lost[0] | lost[1]) & ~twice, lost[2]]
-                rest = registered(m, Cat(rest, *lost).any(), f"rest_{high}")
-            value_step = Signal(signed(len(narrow)), name=f"window_{high}", reset_less=True)
+                rest = Cat(rest, *lost).any()
+                if high:
+                    rest = registered(m, rest, f"rest_{high}")
+                else:
+                    up &= rest | self._tie_up(m, narrow, delayed(m, twice, step, "twice_last"))
+            kept = narrow if high else narrow[1:]  # the half bit is in `up`
+            value_step = Signal(signed(len(kept)), name=f"window_{high}", reset_less=True)
             over_step = Signal(name=f"window_{high}_over", reset_less=True)
-            m.d.sync += [value_step.eq(narrow), over_step.eq(outside | over)]
+            m.d.sync += [value_step.eq(kept), over_step.eq(outside | over)]
             value, over = value_step, over_step
         window, window_over = value, over
 
         # saturate, round, zero point
-        body, sign = window[:-1], window[-1]
+        sign = window[-1]
         place = Signal(signed(WINDOW_BITS))
         placed = Signal(signed(WINDOW_BITS), reset_less=True)
-        up = body[0]
-        if wide:
-            twice = delayed(m, twice, 3, "twice_last")
-            tie_up = Signal()
-            with m.Switch(self.rounding):
-                with m.Case(Rounding.HALF_UP):
-                    m.d.comb += tie_up.eq(1)
-                with m.Case(Rounding.HALF_EVEN):
-                    m.d.comb += tie_up.eq(window[1])
-                with m.Case(Rounding.HALF_AWAY):
-                    m.d.comb += tie_up.eq(~sign)
-                with m.Case(Rounding.TFLITE):
-                    m.d.comb += tie_up.eq(~sign | ~twice)
-            up = up & (tie_up | rest)
-        m.d.comb += add_with_carry(place, window[1:].as_signed(), self.zero_point, up)
+        up = registered(m, up, "up")
+        m.d.comb += add_with_carry(place, window, self.zero_point, up)
         m.d.sync += placed.eq(place)
 
         # clamp
@@ -325,6 +319,21 @@ class Requantizer(wiring.Component):
         m.d.comb += upper.eq(Cat(low_low[low_bits:], top).as_signed() + middle)
         m.d.sync += product.eq(Cat(low_low[:low_bits], upper))
         return product
+
+    def _tie_up(self, m: Module, window: Value, twice: Value) -> Value:
+        """Whether a half is rounded up, by the bits that are kept and the half below them."""
+        tie_up = Signal()
+        sign = window[-1]
+        with m.Switch(self.rounding):
+            with m.Case(Rounding.HALF_UP):
+                m.d.comb += tie_up.eq(1)
+            with m.Case(Rounding.HALF_EVEN):
+                m.d.comb += tie_up.eq(window[1])
+            with m.Case(Rounding.HALF_AWAY):
+                m.d.comb += tie_up.eq(~sign)
+            with m.Case(Rounding.TFLITE):
+                m.d.comb += tie_up.eq(~sign | ~twice)
+        return tie_up
 
     def _rounds_twice(self, shift: Value) -> Value:
         return (self.rounding == Rounding.TFLITE) & shift[5]

@@ -199,8 +199,9 @@ class Sequencer(wiring.Component):
                             m.d.sync += self.matmul.eq(matmul)
                             m.next = "compute"
             with m.State("load"):
+                m.d.sync += self.cycles.eq(1)
                 with m.If(self.fetched & self.input_ready & self.output_free):
-                    m.d.sync += [self.busy.eq(1), self.cycles.eq(1)]
+                    m.d.sync += self.busy.eq(1)
                     m.next = "next"
             with m.State("compute"):
                 with m.If(self.finished):
