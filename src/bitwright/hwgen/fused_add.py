@@ -114,9 +114,7 @@ class FusedAdd(wiring.Component):
         }
         lowest = {"own": f.add_offset - (f.add_own << 7), "other": -(f.add_other << 7)}
         m.d.comb += self.prepared.eq(made)
-        with m.If(self.taken):
-            m.d.sync += [made.eq(0), side.eq(side ^ made)]
-        with m.Elif(making):
+        with m.If(making):
             last = code == FIRST_CODE - 1
             m.d.sync += [code.eq(code + 1), making.eq(~last), made.eq(last)]
             m.d.sync += [
@@ -125,6 +123,8 @@ class FusedAdd(wiring.Component):
             ]
         with m.Elif(self.prepare & ~made):
             m.d.sync += [making.eq(1), *(products[name].eq(lowest[name]) for name in products)]
+        with m.If(self.taken):  # no instruction that adds is, before its tables are made
+            m.d.sync += [made.eq(0), side.eq(side ^ made)]
         return making, Cat(code, side), products
 
 
