@@ -266,7 +266,7 @@ def run_dataflow(
     files = sources(top, top.module_name, folder)
     interval = None
     if sources is rtl:  # a netlist has no source to look at
-        files.append(write_monitor(folder, top.module_name))
+        files.append(write_monitor(folder, f"{top.module_name}_core"))
         interval = build.pipeline.interval
     simulator = build_simulator(files, top.module_name, port=PortKind.WISHBONE, short_run=True)
     return _outcome(

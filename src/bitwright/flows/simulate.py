@@ -28,7 +28,7 @@ from bitwright.fpga.pll import plan_clock
 from bitwright.fpga.report import read_cells
 from bitwright.hwgen.assemble import assemble
 from bitwright.hwgen.simulated_system import SimulatedSystem
-from bitwright.hwgen.tops import WishboneTop
+from bitwright.hwgen.tops import CORE, WishboneTop
 from bitwright.ir import graph, reference, serialize
 from bitwright.ir.types import shape_of
 from bitwright.progress import ProgressCallback, silent
@@ -198,7 +198,7 @@ def _rtl(folder: BuildFolder, program: Program, waves: Waves | None) -> Iterator
     if isinstance(accelerator, Dataflow):
         place = folder.simulation
         place.mkdir(exist_ok=True)
-        files.append(write_monitor(place, top))
+        files.append(write_monitor(place, CORE))
     simulator = build_simulator(
         files, top, port=PortKind.WISHBONE, waves=None if waves is None else waves.format
     )

@@ -26,7 +26,7 @@ module bitwright_begins (input clk, input input_ready, input output_free, input 
   end
 endmodule
 
-bind {top}_core_source bitwright_begins begins (
+bind {core}_source bitwright_begins begins (
   .clk(clk), .input_ready(input_ready), .output_free(output_free), .start(start)
 );
 """
@@ -45,10 +45,10 @@ class Begin:
     since: int
 
 
-def write_monitor(folder: Path, top: str) -> Path:
-    """The monitor of the pipeline in the module `top`, as a file in `folder`."""
+def write_monitor(folder: Path, core: str) -> Path:
+    """The monitor of the pipeline in the module `core`, as a file in `folder`."""
     path = folder / "bitwright_begins.v"
-    path.write_text(_MONITOR.format(found=_FOUND, top=top), encoding="utf-8")
+    path.write_text(_MONITOR.format(found=_FOUND, core=core), encoding="utf-8")
     return path
 
 

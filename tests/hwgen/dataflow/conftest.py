@@ -358,7 +358,7 @@ def _check(
     core = DataflowCore(pipeline=pipeline)
     top = WishboneTop(core=core)
     files = emit(top, folder, name=top.module_name)
-    files.append(begins.write_monitor(folder, top.module_name))
+    files.append(begins.write_monitor(folder, f"{top.module_name}_core"))
     adder = folder / f"{gated_add.MODULE}.v"
     if cells and adder in files:
         adder.write_text("`define BITWRIGHT_ECP5\n" + adder.read_text())
