@@ -99,14 +99,21 @@ class Datapath(wiring.Component):
         short = term_latency(machine, Opcode.CHANNELWISE) - 1
         long = term_latency(machine, Opcode.MATMUL) - 1
         peak = operands.LATENCY + 1
+        tile, tile_row = Signal(Flags), Signal(RowFlags, reset_less=True)
+        m.d.sync += [
+            tile.eq(Mux(matmul, flags[long - 1], flags[short - 1])),
+            tile_row.eq(Mux(matmul, rows[long - 1], rows[short - 1])),
+        ]
+        with m.If(~self.run):
+            m.d.sync += tile.valid.eq(0)
         m.d.comb += [
             lanes.maximum.eq(maximum),
             lanes.peak_valid.eq(flags[peak].valid),
             lanes.peak_first.eq(ops[peak] == AccOp.LOAD),
             lanes.op.eq(Mux(maximum, AccOp.LOAD, ops[short - 1])),
             lanes.valid.eq(flags[short - 1].valid),
-            self.tile.eq(Mux(matmul, flags[long], flags[short])),
-            self.tile_row.eq(Mux(matmul, rows[long], rows[short])),
+            self.tile.eq(tile),
+            self.tile_row.eq(tile_row),
             sums.sums.eq(array.sums),
             sums.lane_sums.eq(lanes.sums),
             sums.use_lanes.eq(~matmul),
@@ -190,7 +197,7 @@ class Datapath(wiring.Component):
         the first tap or the others may not be wanted.
         """
         counts, f = Signal(), self.fields
-        m.d.comb += counts.eq(~self.matmul & (f.channel_op == ChannelOp.WINDOW) & f.w_same_steps)
+        m.d.sync += counts.eq(~self.matmul & (f.channel_op == ChannelOp.WINDOW) & f.w_same_steps)
         row = Signal(range(self.machine.window_rows), name="kernel_row")
         with m.If(self.flags.valid):
             first = (self.acc_op == AccOp.LOAD) | ~counts

@@ -9,14 +9,14 @@ that those of the next instruction are made while this one runs.
 """
 
 import numpy as np
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from bitwright.hwgen.delayed import delayed, registered
 from bitwright.hwgen.isa import field_layout
-from bitwright.hwgen.ram import Ram
+from bitwright.hwgen.ram import COPY_SUFFIX, Ram
 from bitwright.hwgen.requantize import clamped
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.instructions import ADD_SHIFT
@@ -24,7 +24,7 @@ from bitwright.ir.machine import TABLE_ENTRIES, Machine
 
 FACTORS = ("add_own", "add_other", "add_offset")
 LATENCY = 5  # look up, a register behind the memory, add, compare, clamp
-PREPARE_CYCLES = 1 + TABLE_ENTRIES
+PREPARE_CYCLES = 3 + TABLE_ENTRIES
 FIRST_CODE = 128  # -128, the place of the first product that is made
 PRODUCT_BITS = 36  # a word of a block RAM: 25 bits times 8, and the offset
 
@@ -95,7 +95,11 @@ class FusedAdd(wiring.Component):
             m.d.comb += Cat(fraction, whole).eq(found[0] + found[1])
             total = registered(m, whole, f"total{v}")
             plain = delayed(m, codes["own"], LATENCY - 1, f"plain{v}")
-            code = clamped(m, total, self.clamp_min, self.clamp_max, f"sum{v}_code")
+            low, high = (
+                registered(m, value, f"{value.name}{v}{COPY_SUFFIX}")
+                for value in (self.clamp_min, self.clamp_max)
+            )
+            code = clamped(m, total, low, high, f"sum{v}_code")
             chosen = Mux(adds, code, plain)[:8]
             m.d.comb += self.results[v].eq(registered(m, chosen, f"result{v}"))
         return m
@@ -107,23 +111,35 @@ class FusedAdd(wiring.Component):
         """
         f = self.factors
         code = Signal(range(TABLE_ENTRIES), init=FIRST_CODE)
-        making, made, side = Signal(), Signal(), Signal()
+        making, made, side, waits = Signal(), Signal(), Signal(), Signal()
         products = {
             name: Signal(signed(PRODUCT_BITS), name=f"{name}_product", reset_less=True)
             for name in ("own", "other")
         }
-        lowest = {"own": f.add_offset - (f.add_own << 7), "other": -(f.add_other << 7)}
-        m.d.comb += self.prepared.eq(made)
+        factors = {name: registered(m, f[f"add_{name}"], f"{name}_factor") for name in products}
+        # Below the lowest bit of 128 times a factor nothing is subtracted.
+        places = FIRST_CODE.bit_length() - 1
+        own = (f.add_offset >> places) - f.add_own.as_unsigned()
+        lowest = {
+            "own": registered(m, Cat(f.add_offset[:places], own).as_signed(), "own_lowest"),
+            "other": registered(
+                m, Cat(Const(0, places), -f.add_other.as_unsigned()).as_signed(), "other_lowest"
+            ),
+        }
+        taken = registered(m, self.taken, "was_taken")
+        m.d.sync += [
+            self.prepared.eq(made & ~self.taken & ~taken),
+            waits.eq(self.prepare & ~self.taken),
+        ]
         with m.If(making):
             last = code == FIRST_CODE - 1
             m.d.sync += [code.eq(code + 1), making.eq(~last), made.eq(last)]
             m.d.sync += [
-                products[name].eq(products[name] + f[f"add_{name}"].as_unsigned())
-                for name in products
+                products[name].eq(products[name] + factors[name].as_unsigned()) for name in products
             ]
-        with m.Elif(self.prepare & ~made):
+        with m.Elif(waits & ~made):
             m.d.sync += [making.eq(1), *(products[name].eq(lowest[name]) for name in products)]
-        with m.If(self.taken):  # no instruction that adds is, before its tables are made
+        with m.If(taken):  # no instruction that adds is, before its tables are made
             m.d.sync += [made.eq(0), side.eq(side ^ made)]
         return making, Cat(code, side), products
 
@@ -134,8 +150,8 @@ def resources(machine: Machine) -> Structure:
     return Structure(
         lut={"fillers": 6 * PRODUCT_BITS + 20, "sums": lanes * (PRODUCT_BITS + 56)},
         ff={
-            "fillers": 2 * PRODUCT_BITS + 12,
-            "sums": lanes * (3 * PRODUCT_BITS - ADD_SHIFT + 50),
+            "fillers": 4 * PRODUCT_BITS + 12 + 50,
+            "sums": lanes * (3 * PRODUCT_BITS - ADD_SHIFT + 50 + 16),
         },
         memories=((PRODUCT_BITS, 2 * TABLE_ENTRIES),) * 2 * lanes,
     )

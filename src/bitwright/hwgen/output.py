@@ -29,14 +29,19 @@ def latency(machine: Machine) -> int:
 
     Word j of a tile is written `latency + (j + 1) * lanes / requant_lanes - 1` cycles after.
     """
-    pairs = machine.requant_pixels - 1
     added = fused_add.LATENCY if machine.fused_adds else 0
-    return 1 + accumulator.LATENCY + _to_codes(machine) + added + 1 + pairs
+    return 1 + accumulator.LATENCY + _to_codes(machine) + added + 1 + _hops(machine)
+
+
+def _hops(machine: Machine) -> int:
+    """Registers on a way to another unit: an array of `dsp` is as wide as the device."""
+    return 1 if machine.dsp else 0
 
 
 def _to_codes(machine: Machine) -> int:
     """Cycles from the accumulators to the results, before anything is added to them."""
-    return requantize.latency(machine.multiplier_bits) + (2 if machine.tables else 0)
+    looked_up = 2 if machine.tables else 0
+    return 2 * _hops(machine) + requantize.latency(machine.multiplier_bits) + looked_up
 
 
 def _other_wait(machine: Machine) -> int:
@@ -109,10 +114,9 @@ class OutputStage(wiring.Component):
         alone: Value = Signal()  # it has one pixel, not two
         self._groups(m, group, alone)
         entries = self._requantize(m)
-        cycles = accumulator.LATENCY + requantize.latency(self.machine.multiplier_bits)
+        cycles = accumulator.LATENCY + _to_codes(self.machine)
         if self.machine.tables:
             results = self._tables(m, entries)
-            cycles += 2
         else:
             results = [flip_sign(entry) for entry in entries]
         if self.machine.fused_adds:
@@ -132,14 +136,16 @@ class OutputStage(wiring.Component):
         tile = Signal(Flags)
         pixel_last = self._pixels(m, group, alone)
         left = Signal.like(self.groups_last)
-        address, begin = Signal.like(self.params_address), Signal.like(self.params_address)
+        address, begin = (
+            Signal.like(self.params_address, name=name) for name in ("address", "begin")
+        )
         following = Signal.like(self.params_address)
         last, block_end = Signal(), Signal()
         fewer = Signal.like(left)
         m.d.comb += [
             fewer.eq(left - 1),
             following.eq(address + 1),
-            self.params_address.eq(address),
+            self.params_address.eq(delayed(m, address, _hops(self.machine), "params_way")),
             group.valid.eq(tile.valid),
             group.last.eq(last),
             block_end.eq(tile.block_end & pixel_last),
@@ -191,8 +197,8 @@ class OutputStage(wiring.Component):
         return pixel_last
 
     def _requantize(self, m: Module) -> list[Value]:
-        params = Signal(self.machine.param_bits, reset_less=True)
-        m.d.sync += params.eq(self.params_data)
+        hops = _hops(self.machine)
+        params = delayed(m, self.params_data, 1 + hops, "params")  # the first is in the block RAMs
         acc_bits, multiplier_end = (
             self.machine.acc_bits, self.machine.acc_bits + self.machine.multiplier_bits,
         )  # fmt: skip
@@ -208,10 +214,11 @@ class OutputStage(wiring.Component):
         channels = self.machine.requant_lanes
         for v in range(channels * self.machine.requant_pixels):
             own = params.word_select(v % channels, self.machine.channel_param_bits)
+            head = delayed(m, self.head[v], 2 * hops, f"head{v}")  # an address out, parameters back
             lane = Requantizer(machine=self.machine)
             m.submodules[f"requantizer{v}"] = lane
             m.d.comb += [
-                lane.acc.eq(self.head[v]),
+                lane.acc.eq(head),
                 lane.bias.eq(own[:acc_bits]),
                 lane.multiplier.eq(own[acc_bits:multiplier_end]),
                 lane.shift.eq(own[multiplier_end:][:SHIFT_BITS]),
@@ -268,8 +275,7 @@ class OutputStage(wiring.Component):
         return list(unit.results)
 
     def _pack(self, m: Module, group: data.View, alone: Value, results: list[Value]) -> None:
-        """Collects a word of each pixel, then writes them in the next cycle, pairs in the one after
-        that."""
+        """Collects a word of each pixel, then writes them in the next cycle, or a hop later."""
         machine, bits = self.machine, self._result_bits
         per_word = machine.channelwise_groups
         words: list[Signal] = []
@@ -337,7 +343,8 @@ class OutputStage(wiring.Component):
         finished: Signal,
     ) -> None:  # fmt: skip
         if self.machine.requant_pixels == 1:
-            m.d.comb += [
+            later = m.d.sync if _hops(self.machine) else m.d.comb
+            later += [
                 self.write_data[0].eq(words[0]),
                 self.write_address[0].eq(address),
                 self.write_enable.eq(wanted),
@@ -370,7 +377,7 @@ def resources(machine: Machine) -> Structure:
     """Counters, addresses and the word that is packed; without its requantizers."""
     address = address_bits(max(machine.act_words, machine.out_words))
     params_address = address_bits(machine.param_words)
-    side = machine.requant_pixels
+    side, hops = machine.requant_pixels, _hops(machine)
     tables = machine.requant_lanes * side if machine.tables else 0
     others = 8 * machine.requant_lanes * _other_wait(machine) if machine.fused_adds else 0
     return Structure(
@@ -385,11 +392,12 @@ def resources(machine: Machine) -> Structure:
         ff={
             "others": others,
             "stages": 45,
-            "addresses": 3 * address,
-            "params_address": 2 * params_address,
+            "addresses": (3 + hops * side) * address,
+            "params_address": (2 + hops) * params_address,
+            "heads": 2 * hops * machine.acc_bits * machine.requant_lanes * side,
             "tables": 16 * tables,
-            "words": (3 * side - 2) * machine.activation_bits,
-            "params": machine.param_bits,
+            "words": (1 + hops) * side * machine.activation_bits,
+            "params": (1 + hops) * machine.param_bits,
             "near_fields": (52 if machine.wide else 48) * machine.requant_lanes * side,
             "pixels": 4 * (machine.pixels > 1),
         },

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -73,9 +73,14 @@ class Fetch(wiring.Component):
         m = Module()
         adds = self.machine.fused_adds
         count = Signal(range(len(_fields(self.machine))))
+        last = Signal()  # `count` is that of the last field
         store = Signal()  # the word that comes after the next is a field: number `count` by then
         data = Signal.like(self.data, name="word", reset_less=True)
         m.d.sync += data.eq(self.data)
+        m.d.sync += last.eq(count == len(FIELDS) - 2)
+        if adds:
+            with m.If(self.opcode == Opcode.MATMUL_ADD):
+                m.d.sync += last.eq(count == len(_fields(self.machine)) - 2)
         self._chains(m, data, count, store)
         # A word is here two cycles after its address, which runs ahead. That of an opcode has
         # stood since the cycle before `read`.
@@ -103,10 +108,6 @@ class Fetch(wiring.Component):
                         m.next = "restart"
             with m.State("fields"):
                 m.d.sync += count.eq(count + 1)
-                last: Value = count == len(FIELDS) - 1
-                if adds:
-                    all_last = count == len(_fields(self.machine)) - 1
-                    last = Mux(self.opcode == Opcode.MATMUL_ADD, all_last, last)
                 with m.If(last):
                     m.next = "last"
                 with m.Else():

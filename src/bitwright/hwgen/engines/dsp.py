@@ -198,19 +198,17 @@ class Dsp(wiring.Component):
 
 
 class _Factor:
-    """An activation, one cycle after the operands; for products of tables also its negative, and
-    both up to `delay` cycles later."""
+    """An activation, one cycle after the operands; for products of tables also up to `delay` cycles
+    later, with its negative."""
 
     def __init__(self, m: Module, value: Value, name: str, delay: int) -> None:
         self.once = registered(m, value, name)
+        self.negative = -self.once
         self.after = [self]
-        if delay:
-            self.negative = _narrowed(m, -value, 9, f"{name}_negative")
-        for _ in range(delay):
-            later = copy(self.after[-1])
-            for part in ("once", "negative"):
-                own: Signal = getattr(later, part)
-                setattr(later, part, registered(m, own, f"{own.name}{COPY_SUFFIX}"))
+        for cycle in range(1, delay + 1):
+            before, later = self.after[-1], copy(self)
+            later.once = registered(m, before.once, f"{name}_{cycle}{COPY_SUFFIX}")
+            later.negative = _narrowed(m, before.negative, 9, f"{name}_negative_{cycle}")
             self.after.append(later)
 
     def times(
@@ -286,10 +284,12 @@ def _of_tables(m: Module, platform: object, a: _Factor, weight: Signal, name: st
     if bits < TAP_BITS:
         total = digits[0] if bits == 2 else digits[0] + (digits[1] << 2)
         return _narrowed(m, total, ACTIVATION_BITS + bits, name)
-    low = _narrowed(m, digits[0] + (digits[1] << 2), HALF_BITS, f"{name}_low").as_signed()
-    high = _narrowed(m, digits[2] + (digits[3] << 2), HALF_BITS, f"{name}_high").as_signed()
-    total = _narrowed(m, low + (high << 4), PRODUCT_BITS, f"{name}_total")
-    return registered(m, total, name).as_signed()
+    first, second, third, last = (
+        registered(m, digit, f"{name}_{number}") for number, digit in enumerate(digits)
+    )
+    low = _narrowed(m, first + (second << 2), HALF_BITS, f"{name}_low")
+    high = _narrowed(m, third + (last << 2), HALF_BITS, f"{name}_high")
+    return _narrowed(m, low + (high << 4), PRODUCT_BITS, name)
 
 
 def _tree(m: Module, terms: list[Value], name: str) -> Value:
@@ -349,9 +349,9 @@ def resources(machine: Machine) -> Structure:
         ff={
             "block_pairs": 72 * blocks,
             "narrow_block_pairs": 4 * size * narrow_blocks,
-            "table_products": 56 * tables,
+            "table_products": 80 * tables,
             "narrow_table_products": size * narrow_tables,
-            "factors": (34 if of_tables else 8) * pixels * lanes,
+            "factors": (25 if of_tables else 8) * pixels * lanes,
             "narrow_factors": 34 * pixels * lanes if narrow_tables else 0,
             "packed": 34 * lanes * tap_rows // 2,
             "narrow_packed": (18 + 8 * bits) * lanes * narrow_rows // 2,

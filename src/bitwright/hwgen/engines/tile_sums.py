@@ -11,7 +11,7 @@ from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import Machine
 
 LATENCY = 2  # from the cycle of the last term of a tile to its first group at `head`
-ROWS_PER_COPY = 8  # rows that share one copy of the control registers
+ROWS_PER_COPY = 2  # rows that share one copy of the control registers
 
 
 class TileSums(wiring.Component):
@@ -134,7 +134,7 @@ def resources(machine: Machine) -> Structure:
             "adders": 2 * sums * bits,
             "copies": (sums - machine.requant_lanes * machine.requant_pixels) * bits,
             "lanes": (2 * machine.pixels + apart) * machine.lanes * bits,
-            "controls": 8 * copies,
+            "controls": 2 * copies,
         },
-        ff={"sums": 2 * sums * bits, "controls": 5 * copies},
+        ff={"sums": 2 * sums * bits, "controls": 7 * copies},
     )

@@ -11,7 +11,7 @@ Objective = Literal["latency", "throughput", "luts"]
 Style = Literal["overlay", "dataflow"]
 Parameters = Mapping[str, int | str]
 
-ROUTABLE = {"lut": 0.78, "ff": 0.75, "bram": 1.0, "dsp": 1.0, "spram": 1.0}
+ROUTABLE = {"lut": 0.78, "ff": 0.8, "bram": 1.0, "dsp": 1.0, "spram": 1.0}
 """Share of each resource that a design may be predicted to take.
 
 Place and route takes as many look-up tables as the netlist has, within a hundredth, with the bus of
