@@ -181,7 +181,7 @@ class LoopNest(wiring.Component):
                 m.d.sync += moves[loop].eq(moves_on & inner)
             self._counter(m, f[f"n_{loop}"], running, last[i], ~blocked & inner, loop)
 
-        self._source_address(m, advance, moves)
+        self._source_address(m, advance, moves, running, last)
         self._coordinates(m, advance, moves)
         self._weight_address(m, advance, moves)
         self._flags(m, step, moves_on, last, more)
@@ -216,8 +216,11 @@ class LoopNest(wiring.Component):
         with m.Elif(goes_on):
             m.d.sync += [left.eq(Mux(last, count, left - 1)), last.eq(Mux(last, one, left == 2))]
 
-    def _source_address(self, m: Module, advance: Value, moves: dict[str, Signal]) -> None:
-        """Each loop keeps the address at which its current round began; one adder for all."""
+    def _source_address(
+        self, m: Module, advance: Value, moves: dict[str, Signal], running: Value, last: Value
+    ) -> None:
+        """Each loop keeps the address at which its current round began; one adder for all. What
+        that one adds is chosen while the loops count: without them going on it is not taken."""
         f, bits = self.fields, self._source_bits
         loops = ("block", "oy", "ox", "cb", "ky", "kx")
         begin = {loop: Signal(bits, name=f"source_{loop}") for loop in loops}
@@ -227,10 +230,13 @@ class LoopNest(wiring.Component):
         begins = [(on[loop], begin[loop]) for loop in loops]
         m.d.comb += [
             base.eq(_select(first, *begins, (on["plane"], begin["ox"]))),
-            stride.eq(_select(*((on[loop], f[f"s_{loop}"].as_unsigned()) for loop in loops))),
             moved.eq(base + stride),
             self.source.eq(begin["kx"]),
         ]
+        ends = {loop: last[i + 1 :].all() & ~last[i] for i, loop in enumerate(LOOPS)}
+        m.d.sync += stride.eq(
+            _select(*((running & ends[loop], f[f"s_{loop}"].as_unsigned()) for loop in loops))
+        )
         for loop in loops:
             with m.If(self.start | moves[loop]):
                 m.d.sync += begin[loop].eq(moved)

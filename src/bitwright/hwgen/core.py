@@ -20,7 +20,7 @@ from bitwright.hwgen import (
 from bitwright.hwgen.address import AccOp, Flags, LoopNest
 from bitwright.hwgen.banks import PingPong
 from bitwright.hwgen.datapath import Datapath
-from bitwright.hwgen.delayed import registered
+from bitwright.hwgen.delayed import delayed, registered
 from bitwright.hwgen.engines import accumulator, channelwise, weightserial
 from bitwright.hwgen.engines.accumulator import Accumulators
 from bitwright.hwgen.engines.channelwise import Channelwise
@@ -29,7 +29,7 @@ from bitwright.hwgen.handover import Ending, Handover
 from bitwright.hwgen.host import HostPort, HostSignature, memories
 from bitwright.hwgen.isa import MATRIX, PIXEL_FIELDS, address_bits, field_layout, program_bits
 from bitwright.hwgen.operands import Operands
-from bitwright.hwgen.output import OutputStage
+from bitwright.hwgen.output import OutputStage, hop_cycles
 from bitwright.hwgen.prefetch import WeightStreamer
 from bitwright.hwgen.ram import Ram, parts
 from bitwright.hwgen.sequencer import Fetch, Sequencer
@@ -104,7 +104,8 @@ class Core(wiring.Component):
         m.submodules.sequencer = reset(sequencer)
         m.submodules.next_instruction = reset(over)
         m.submodules.loops = reset(loops)
-        m.submodules.output = reset(stage)
+        way = registered(m, halted, "halted_way")  # the output stage is large and somewhere else
+        m.submodules.output = ResetInserter(way)(stage)
 
         running = Signal(control_layout(machine))
         ending = Ending(machine)
@@ -308,7 +309,7 @@ class Core(wiring.Component):
             reads.column.eq(loops.column),
             reads.row_outside.eq(loops.row_outside),
             path.run.eq(port.run),
-            path.matmul.eq(matmul),
+            path.matmul.eq(registered(m, matmul, "matmul_way")),
             path.flags.eq(loops.flags),
             path.row.eq(loops.row),
             path.acc_op.eq(loops.acc_op),
@@ -423,7 +424,7 @@ class Core(wiring.Component):
         machine = self.machine
         width = machine.activation_bits
         input_banks, output_banks = banks
-        self._result(m, port, stage, ending, output_banks)
+        addresses, words = self._result(m, port, stage, ending, output_banks)
         m.submodules.main = main = Ram(width=width, depth=machine.act_words, contents="main")
         m.submodules.input = first = Ram(
             width=width, depth=bank_words(machine.in_words), contents="input"
@@ -432,8 +433,8 @@ class Core(wiring.Component):
         m.d.comb += [
             main.read_address.eq(loops.source),
             main.write_enable.eq(stage.write_enable & ~ending.fields.dst_space),
-            main.write_address.eq(stage.write_address[0]),
-            main.write_data.eq(stage.write_data[0]),
+            main.write_address.eq(addresses[0]),
+            main.write_data.eq(words[0]),
             first.read_address.eq(Cat(input_banks.read_bank, _resized(loops.source, in_bits))),
             first.write_enable.eq(port.write_input),
             first.write_address.eq(Cat(input_banks.write_bank, port.word_address(Window.INPUT))),
@@ -447,9 +448,17 @@ class Core(wiring.Component):
 
     def _result(
         self, m: Module, port: HostPort, stage: OutputStage, ending: Ending, banks: PingPong
-    ) -> None:
-        """The output banks: for each port a memory of every other word."""
+    ) -> tuple[list[Value], list[Value]]:
+        """The output banks: for each port a memory of every other word.
+
+        Returns where and what each port writes, when it is at the memories.
+        """
+        hops = hop_cycles(self.machine)
         ports, read = self.machine.requant_pixels, port.output_address
+        addresses, words = (
+            [delayed(m, values[number], hops, f"{name}{number}") for number in range(ports)]
+            for name, values in (("address", stage.write_address), ("word", stage.write_data))
+        )
         bits, depth = ports - 1, result_depth(self.machine)
         found: list[Value] = []
         for number in range(ports):
@@ -457,11 +466,12 @@ class Core(wiring.Component):
                 width=self.machine.activation_bits, depth=bank_words(depth), contents="output"
             )
             m.submodules[f"result{number}"] = result
-            place = _resized(stage.write_address[number][bits:], address_bits(depth))
+            wanted = stage.write_enable[number] & ending.fields.dst_space
+            place = _resized(addresses[number][bits:], address_bits(depth))
             m.d.comb += [
-                result.write_enable.eq(stage.write_enable[number] & ending.fields.dst_space),
+                result.write_enable.eq(delayed(m, wanted, hops, f"result_enable{number}")),
                 result.write_address.eq(Cat(banks.write_bank, place)),
-                result.write_data.eq(stage.write_data[number]),
+                result.write_data.eq(words[number]),
                 result.read_address.eq(
                     Cat(banks.read_bank, _resized(read[bits:], address_bits(depth)))
                 ),
@@ -469,6 +479,7 @@ class Core(wiring.Component):
             found.append(registered(m, result.read_data, f"result_word{number}"))
         odd = registered(m, registered(m, read[:bits], "reads_odd"), "found_odd")
         m.d.comb += port.output_data.eq(Mux(odd, found[-1], found[0]))
+        return addresses, words
 
     def _banked_activations(
         self, m: Module, port: HostPort, reads: Operands, stage: OutputStage, ending: Ending,
@@ -478,7 +489,8 @@ class Core(wiring.Component):
         machine = self.machine
         width, bits = machine.activation_bits, (machine.banks - 1).bit_length()
         input_banks, output_banks = banks
-        self._result(m, port, stage, ending, output_banks)
+        addresses, words = self._result(m, port, stage, ending, output_banks)
+        hops = hop_cycles(machine)
         main_depth = operands.bank_depth(machine, machine.act_words)
         first_depth = operands.bank_depth(machine, machine.in_words)
         written, ports = port.word_address(Window.INPUT), machine.requant_pixels
@@ -488,15 +500,16 @@ class Core(wiring.Component):
             m.submodules[f"main{bank}"], m.submodules[f"input{bank}"] = main, first
             first_bits = address_bits(first_depth)
             row = _resized(reads.address[bank], first_bits)
+            wanted = (
+                stage.write_enable[bank % ports]
+                & ~ending.fields.dst_space
+                & (stage.write_address[bank % ports][:bits] == bank)
+            )
             m.d.comb += [
                 main.read_address.eq(reads.address[bank]),
-                main.write_enable.eq(
-                    stage.write_enable[bank % ports]
-                    & ~ending.fields.dst_space
-                    & (stage.write_address[bank % ports][:bits] == bank)
-                ),
-                main.write_address.eq(stage.write_address[bank % ports][bits:]),
-                main.write_data.eq(stage.write_data[bank % ports]),
+                main.write_enable.eq(delayed(m, wanted, hops, f"main_enable{bank}")),
+                main.write_address.eq(addresses[bank % ports][bits:]),
+                main.write_data.eq(words[bank % ports]),
                 first.read_address.eq(Cat(input_banks.read_bank, row)),
                 first.write_enable.eq(port.write_input & (written[:bits] == bank)),
                 first.write_address.eq(

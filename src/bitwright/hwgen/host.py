@@ -11,7 +11,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from bitwright.hwgen.delayed import delayed
+from bitwright.hwgen.delayed import delayed, registered
 from bitwright.hwgen.isa import address_bits, program_bits
 from bitwright.hwgen.structure import Structure
 from bitwright.ir.machine import TABLE_ENTRIES, Machine, MachineError
@@ -237,6 +237,7 @@ class HostPort(wiring.Component):
         offset = address[2:WINDOW_SHIFT]
         in_window = {window: address[WINDOW_SHIFT:] == window for window in self._memories}
         written = [memory for memory in self._memories.values() if memory.window != Window.OUTPUT]
+        stored = registered(m, store, "stored")
         bits = DATA_BITS if self._early_slices() else self._word_bits
         late = delayed(m, word[:bits], _TO_MEMORIES, "late_word")
         m.d.comb += [
@@ -252,7 +253,8 @@ class HostPort(wiring.Component):
                 if memory.slices > 1
             ]
             m.d.comb += self.early.eq(early)
-            with m.If(delayed(m, store & Cat(mine).any(), _TO_MEMORIES, "is_early")):
+            goes = stored & registered(m, Cat(mine).any(), "is_early")
+            with m.If(delayed(m, goes, _TO_MEMORIES - 1, "shifts_early")):
                 m.d.sync += early.eq(Cat(early[DATA_BITS:], late))
         for memory in written:
             name = f"write_{memory.window.name.lower()}"
@@ -261,8 +263,8 @@ class HostPort(wiring.Component):
             if memory.slices > 1:
                 last = offset[: memory.slice_bits] == memory.slices - 1
             inside = ~row[address_bits(memory.depth) :].any()
-            mine = store & in_window[memory.window] & last & inside
-            m.d.comb += getattr(self, name).eq(delayed(m, mine, _TO_MEMORIES, name))
+            mine = stored & registered(m, in_window[memory.window] & last & inside, f"is_{name}")
+            m.d.comb += getattr(self, name).eq(delayed(m, mine, _TO_MEMORIES - 1, name))
 
     def _output(self, m: Module, offset: Value) -> Value:
         memory = self._memories[Window.OUTPUT]

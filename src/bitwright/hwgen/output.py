@@ -30,10 +30,10 @@ def latency(machine: Machine) -> int:
     Word j of a tile is written `latency + (j + 1) * lanes / requant_lanes - 1` cycles after.
     """
     added = fused_add.LATENCY if machine.fused_adds else 0
-    return 1 + accumulator.LATENCY + _to_codes(machine) + added + 1 + _hops(machine)
+    return 1 + accumulator.LATENCY + _to_codes(machine) + added + 1 + hop_cycles(machine)
 
 
-def _hops(machine: Machine) -> int:
+def hop_cycles(machine: Machine) -> int:
     """Registers on a way to another unit: an array of `dsp` is as wide as the device."""
     return 1 if machine.dsp else 0
 
@@ -41,7 +41,7 @@ def _hops(machine: Machine) -> int:
 def _to_codes(machine: Machine) -> int:
     """Cycles from the accumulators to the results, before anything is added to them."""
     looked_up = 2 if machine.tables else 0
-    return 2 * _hops(machine) + requantize.latency(machine.multiplier_bits) + looked_up
+    return 2 * hop_cycles(machine) + requantize.latency(machine.multiplier_bits) + looked_up
 
 
 def _other_wait(machine: Machine) -> int:
@@ -65,7 +65,8 @@ class OutputStage(wiring.Component):
         head: from the accumulators.
         params_address, params_data: the parameter memory's read port.
         table_*: write port of the activation tables, one entry at a time.
-        write_enable, write_address, write_data: a result word on each port.
+        write_enable, write_address, write_data: a result word on each port, on its way for so many
+            `hop_cycles`.
         finished: the last word of the instruction is written (or dropped) in this cycle.
         factors, prepare, prepared, taken: with `fused_adds`, of `FusedAdd`. next_adds: with
             `start`, the instruction is a MATMUL_ADD; `adds`: from the next cycle on. other_head: of
@@ -145,7 +146,7 @@ class OutputStage(wiring.Component):
         m.d.comb += [
             fewer.eq(left - 1),
             following.eq(address + 1),
-            self.params_address.eq(delayed(m, address, _hops(self.machine), "params_way")),
+            self.params_address.eq(delayed(m, address, hop_cycles(self.machine), "params_way")),
             group.valid.eq(tile.valid),
             group.last.eq(last),
             block_end.eq(tile.block_end & pixel_last),
@@ -197,7 +198,7 @@ class OutputStage(wiring.Component):
         return pixel_last
 
     def _requantize(self, m: Module) -> list[Value]:
-        hops = _hops(self.machine)
+        hops = hop_cycles(self.machine)
         params = delayed(m, self.params_data, 1 + hops, "params")  # the first is in the block RAMs
         acc_bits, multiplier_end = (
             self.machine.acc_bits, self.machine.acc_bits + self.machine.multiplier_bits,
@@ -275,7 +276,7 @@ class OutputStage(wiring.Component):
         return list(unit.results)
 
     def _pack(self, m: Module, group: data.View, alone: Value, results: list[Value]) -> None:
-        """Collects a word of each pixel, then writes them in the next cycle, or a hop later."""
+        """Collects a word of each pixel, then writes them in the next cycle."""
         machine, bits = self.machine, self._result_bits
         per_word = machine.channelwise_groups
         words: list[Signal] = []
@@ -342,34 +343,23 @@ class OutputStage(wiring.Component):
         self, m: Module, address: Signal, words: list[Signal], wanted: Signal, alone: Value,
         finished: Signal,
     ) -> None:  # fmt: skip
+        m.d.comb += self.finished.eq(delayed(m, finished, hop_cycles(self.machine), "written"))
         if self.machine.requant_pixels == 1:
-            later = m.d.sync if _hops(self.machine) else m.d.comb
-            later += [
+            m.d.comb += [
                 self.write_data[0].eq(words[0]),
                 self.write_address[0].eq(address),
                 self.write_enable.eq(wanted),
-                self.finished.eq(finished),
             ]
             return
         odd, both = address[0], wanted & ~alone
-        data = [Signal.like(word, reset_less=True) for word in words]
-        above = Signal(len(address) - 1, reset_less=True)
-        place = Signal(len(address) - 1, reset_less=True)
-        enable, last = Signal(2), Signal()
-        m.d.sync += [
-            data[0].eq(Mux(odd, words[1], words[0])),
-            data[1].eq(Mux(odd, words[0], words[1])),
-            above.eq(address[1:] + odd),
-            place.eq(address[1:]),
-            enable.eq(Cat(Mux(odd, both, wanted), Mux(odd, wanted, both))),
-            last.eq(finished),
-        ]
+        above = Signal(len(address) - 1)
         m.d.comb += [
-            Cat(self.write_data).eq(Cat(data)),
+            above.eq(address[1:] + odd),
+            self.write_data[0].eq(Mux(odd, words[1], words[0])),
+            self.write_data[1].eq(Mux(odd, words[0], words[1])),
             self.write_address[0].eq(Cat(Const(0, 1), above)),
-            self.write_address[1].eq(Cat(Const(1, 1), place)),
-            self.write_enable.eq(enable),
-            self.finished.eq(last),
+            self.write_address[1].eq(Cat(Const(1, 1), address[1:])),
+            self.write_enable.eq(Cat(Mux(odd, both, wanted), Mux(odd, wanted, both))),
         ]
 
 
@@ -377,7 +367,7 @@ def resources(machine: Machine) -> Structure:
     """Counters, addresses and the word that is packed; without its requantizers."""
     address = address_bits(max(machine.act_words, machine.out_words))
     params_address = address_bits(machine.param_words)
-    side, hops = machine.requant_pixels, _hops(machine)
+    side, hops = machine.requant_pixels, hop_cycles(machine)
     tables = machine.requant_lanes * side if machine.tables else 0
     others = 8 * machine.requant_lanes * _other_wait(machine) if machine.fused_adds else 0
     return Structure(

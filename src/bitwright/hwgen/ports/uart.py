@@ -73,7 +73,9 @@ class UartTransmitter(wiring.Component):
         bits_left = Signal(range(_BITS_PER_BYTE + 1))
         shift = Signal(_BITS_PER_BYTE - 1, init=-1)
 
-        m.d.comb += self.i.ready.eq((bits_left == 0) & (timer == 0))
+        ready = Signal()  # a cycle later than it could be: a short way to those who wait for it
+        m.d.sync += ready.eq((bits_left == 0) & (timer == 0) & ~(ready & self.i.valid))
+        m.d.comb += self.i.ready.eq(ready)
         with m.If(timer != 0):
             m.d.sync += timer.eq(timer - 1)
         with m.Elif(bits_left != 0):
@@ -83,7 +85,7 @@ class UartTransmitter(wiring.Component):
                 bits_left.eq(bits_left - 1),
                 timer.eq(self._divisor - 1),
             ]
-        with m.Elif(self.i.valid):
+        with m.Elif(ready & self.i.valid):
             m.d.sync += [
                 self.tx.eq(0),
                 shift.eq(Cat(self.i.payload, C(1, 1))),
