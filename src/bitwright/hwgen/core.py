@@ -596,7 +596,13 @@ def resources(machine: Machine) -> dict[str, Structure]:
             machine, machine.requant_lanes * machine.requant_pixels
         ),
     }
-    registers = {"cores": 105, "fields": fields, "results": word * machine.requant_pixels}
+    written = word + address_bits(max(machine.act_words, machine.out_words))
+    registers = {
+        "cores": 105,
+        "fields": fields,
+        "results": word * machine.requant_pixels,
+        "written": hop_cycles(machine) * written * machine.requant_pixels,
+    }
     if machine.fused_adds:
         units["fused_add"] = fused_add.resources(machine)
     if machine.streams:

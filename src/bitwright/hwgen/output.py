@@ -382,11 +382,11 @@ def resources(machine: Machine) -> Structure:
         ff={
             "others": others,
             "stages": 45,
-            "addresses": (3 + hops * side) * address,
+            "addresses": 3 * address,
             "params_address": (2 + hops) * params_address,
             "heads": 2 * hops * machine.acc_bits * machine.requant_lanes * side,
             "tables": 16 * tables,
-            "words": (1 + hops) * side * machine.activation_bits,
+            "words": side * machine.activation_bits,
             "params": (1 + hops) * machine.param_bits,
             "near_fields": (52 if machine.wide else 48) * machine.requant_lanes * side,
             "pixels": 4 * (machine.pixels > 1),
