@@ -52,8 +52,8 @@ def last_step(machine: Machine, instruction: Instruction) -> int:
 
 
 def written(machine: Machine, instruction: Instruction) -> int:
-    """From the start of a compute instruction to the cycle in which its last word is written: to
-    the last step, its way to the accumulators, and the output stage's groups."""
+    """From the start of a compute instruction to the cycle in which its last word leaves the output
+    stage: to the last step, its way to the accumulators, and the output stage's groups."""
     to_output = term_latency(machine, instruction.opcode) - 1
     last = output_cycles(machine, instruction.opcode, instruction.last_pixels)
     return last_step(machine, instruction) + to_output + output.latency(machine) + last - 1
@@ -62,7 +62,7 @@ def written(machine: Machine, instruction: Instruction) -> int:
 def instruction_cycles(machine: Machine, instruction: Instruction) -> int:
     """From the start of a compute instruction to the first cycle in which another may start.
 
-    That is when its last word has been written, or as soon after its last step as its field
+    That is when its last word has left, or as soon after its last step as its field
     `handover` says.
     """
     if instruction["handover"]:

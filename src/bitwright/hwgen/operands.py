@@ -11,6 +11,7 @@ from bitwright.ir.machine import Machine
 
 FIELDS = ("src_space", "pad_value", "width", "s_pixel", "x_pixel")
 LATENCY = 6  # cycles from a step to its words
+ADDRESS = LATENCY - 4  # cycles from a step to the addresses of its words
 
 
 def bank_depth(machine: Machine, words: int) -> int:
@@ -28,7 +29,7 @@ class Operands(wiring.Component):
         fields: hold still while steps are on their way.
         source, column, row_outside: of `LoopNest`; with `fused_adds` also other, other_source: word
             `other_source + p` is read then, which is never padding.
-        address: what each bank reads, `LATENCY - 4` cycles after its step.
+        address: what each bank reads, `ADDRESS` cycles after its step.
         main, first: what the banks of the two memories answer a cycle later.
         words: int8 per pixel and lane, `LATENCY` cycles after the step.
     """

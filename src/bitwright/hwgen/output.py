@@ -25,12 +25,13 @@ BASES = ("p_base", "dst_base")
 
 
 def latency(machine: Machine) -> int:
-    """Cycles from a tile's flags to the write of its first channels, were they a whole word.
+    """Cycles from a tile's flags until its first channels leave, were they a whole word.
 
-    Word j of a tile is written `latency + (j + 1) * lanes / requant_lanes - 1` cycles after.
+    Word j of a tile leaves `latency + (j + 1) * lanes / requant_lanes - 1` cycles after, and is
+    written `hop_cycles` later.
     """
     added = fused_add.LATENCY if machine.fused_adds else 0
-    return 1 + accumulator.LATENCY + _to_codes(machine) + added + 1 + hop_cycles(machine)
+    return 1 + accumulator.LATENCY + _to_codes(machine) + added + 1
 
 
 def hop_cycles(machine: Machine) -> int:
@@ -67,7 +68,7 @@ class OutputStage(wiring.Component):
         table_*: write port of the activation tables, one entry at a time.
         write_enable, write_address, write_data: a result word on each port, on its way for so many
             `hop_cycles`.
-        finished: the last word of the instruction is written (or dropped) in this cycle.
+        finished: the last word of the instruction leaves (or is dropped) in this cycle.
         factors, prepare, prepared, taken: with `fused_adds`, of `FusedAdd`. next_adds: with
             `start`, the instruction is a MATMUL_ADD; `adds`: from the next cycle on. other_head: of
             `Datapath`.
@@ -276,7 +277,7 @@ class OutputStage(wiring.Component):
         return list(unit.results)
 
     def _pack(self, m: Module, group: data.View, alone: Value, results: list[Value]) -> None:
-        """Collects a word of each pixel, then writes them in the next cycle."""
+        """Collects a word of each pixel, which leave in the next cycle."""
         machine, bits = self.machine, self._result_bits
         per_word = machine.channelwise_groups
         words: list[Signal] = []
@@ -287,13 +288,19 @@ class OutputStage(wiring.Component):
             words.append(word)
         arrived = Signal(Flags)
         m.d.sync += arrived.eq(group)
-        word_end = Signal()
+        word_end, fills = Signal(), Const(1)  # the channels that arrive fill a word
         m.d.comb += word_end.eq(arrived.valid)
         if per_word > 1:
-            count = Signal(range(per_word))
-            with m.If(arrived.valid):
-                m.d.sync += count.eq(count + 1)
-            m.d.comb += word_end.eq(arrived.valid & count.all())
+            count, following_count = Signal(range(per_word)), Signal(range(per_word))
+            m.d.comb += [
+                following_count.eq(count + arrived.valid),
+                word_end.eq(arrived.valid & count.all()),
+            ]
+            m.d.sync += count.eq(following_count)
+            fills = following_count.all()
+        m.d.sync += self.finished.eq(
+            group.valid & fills & group.last & group.block_end & group.last_block
+        )
 
         f = self.fields
         address, tile_begin, block_next = Signal(bits), Signal(bits), Signal(bits)
@@ -301,7 +308,7 @@ class OutputStage(wiring.Component):
         block_first = Signal()
         following, next_tile, next_block = Signal(bits), Signal(bits), Signal(bits)
         block_known = Signal()
-        tile_end, wanted, finished = Signal(), Signal(), Signal()
+        tile_end, wanted = Signal(), Signal()
         m.d.comb += [
             following.eq(address + f.dst_word_stride),
             next_tile.eq(tile_begin + Mux(alone, 1, machine.requant_pixels)),
@@ -309,9 +316,8 @@ class OutputStage(wiring.Component):
             next_block.eq(Mux(block_known, following, block_next)),
             tile_end.eq(word_end & arrived.last),
             wanted.eq(word_end & Mux(arrived.last_block, words_left_last != 0, words_left != 0)),
-            finished.eq(tile_end & arrived.block_end & arrived.last_block),
         ]
-        self._write(m, address, words, wanted, alone, finished)
+        self._write(m, address, words, wanted, alone)
         with m.If(self.start):
             m.d.sync += [
                 address.eq(self.bases.dst_base),
@@ -340,10 +346,8 @@ class OutputStage(wiring.Component):
             m.d.sync += [words_left.eq(f.dst_words), words_left_last.eq(f.dst_words_last)]
 
     def _write(
-        self, m: Module, address: Signal, words: list[Signal], wanted: Signal, alone: Value,
-        finished: Signal,
-    ) -> None:  # fmt: skip
-        m.d.comb += self.finished.eq(delayed(m, finished, hop_cycles(self.machine), "written"))
+        self, m: Module, address: Signal, words: list[Signal], wanted: Signal, alone: Value
+    ) -> None:
         if self.machine.requant_pixels == 1:
             m.d.comb += [
                 self.write_data[0].eq(words[0]),

@@ -23,6 +23,7 @@ from bitwright.hwgen.isa import (
     field_bits,
     output_cycles,
 )
+from bitwright.hwgen.output import hop_cycles
 from bitwright.hwgen.sequencer import FETCH_CYCLES_COMPUTE
 from bitwright.ir.instructions import Space
 from bitwright.ir.machine import Machine
@@ -65,8 +66,9 @@ def _least(machine: Machine, now: Instruction, after: Instruction, drain: int) -
     if now.adds:  # its tables are in use until the instruction after the next one is fetched
         least = max(least, drain - FETCH_CYCLES_COMPUTE)
     if now["dst_space"] == after["src_space"] == Space.MAIN:
-        # Step i of `after` reads a word not before cycle `least + 3 + i`.
-        steps = max(drain - least - 2, 0)
+        # Step i of `after` reads a word not before cycle `least + 3 + late + i`.
+        late = operands.ADDRESS - hop_cycles(machine) if machine.dsp else 0
+        steps = max(drain - least - 2 - late, 0)
         first: dict[int, int] = {}
         for step, words in zip(range(steps), _reads(machine, after), strict=False):
             for word in words:
@@ -78,7 +80,7 @@ def _least(machine: Machine, now: Instruction, after: Instruction, drain: int) -
                 break
             found = [first[word] for word in words if word in first]
             if found:
-                least = max(least, drain - before - 2 - min(found))
+                least = max(least, drain - before - 2 - late - min(found))
             last = output_cycles(machine, now.opcode, now.last_pixels)
             before += now.tile_steps if before else last
     return least
