@@ -9,7 +9,7 @@ that those of the next instruction are made while this one runs.
 """
 
 import numpy as np
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
@@ -117,14 +117,9 @@ class FusedAdd(wiring.Component):
             for name in ("own", "other")
         }
         factors = {name: registered(m, f[f"add_{name}"], f"{name}_factor") for name in products}
-        # Below the lowest bit of 128 times a factor nothing is subtracted.
-        places = FIRST_CODE.bit_length() - 1
-        own = (f.add_offset >> places) - f.add_own.as_unsigned()
         lowest = {
-            "own": registered(m, Cat(f.add_offset[:places], own).as_signed(), "own_lowest"),
-            "other": registered(
-                m, Cat(Const(0, places), -f.add_other.as_unsigned()).as_signed(), "other_lowest"
-            ),
+            "own": registered(m, f.add_offset - (f.add_own << 7), "own_lowest"),
+            "other": registered(m, -(f.add_other << 7), "other_lowest"),
         }
         taken = registered(m, self.taken, "was_taken")
         m.d.sync += [

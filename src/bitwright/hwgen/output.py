@@ -286,21 +286,20 @@ class OutputStage(wiring.Component):
             own = results[pixel * machine.requant_lanes :][: machine.requant_lanes]
             m.d.sync += word.eq(Cat(word, *own)[-machine.activation_bits :])
             words.append(word)
-        arrived = Signal(Flags)
-        m.d.sync += arrived.eq(group)
-        word_end, fills = Signal(), Const(1)  # the channels that arrive fill a word
-        m.d.comb += word_end.eq(arrived.valid)
+        fills = Signal()  # the group is the last of a word
+        m.d.comb += fills.eq(group.valid)
         if per_word > 1:
-            count, following_count = Signal(range(per_word)), Signal(range(per_word))
-            m.d.comb += [
-                following_count.eq(count + arrived.valid),
-                word_end.eq(arrived.valid & count.all()),
-            ]
-            m.d.sync += count.eq(following_count)
-            fills = following_count.all()
-        m.d.sync += self.finished.eq(
-            group.valid & fills & group.last & group.block_end & group.last_block
-        )
+            count = Signal(range(per_word))
+            with m.If(group.valid):
+                m.d.sync += count.eq(count + 1)
+            m.d.comb += fills.eq(group.valid & count.all())
+        arrived = Signal(Flags)
+        word_end = arrived.valid
+        m.d.sync += [
+            arrived.eq(group),
+            word_end.eq(fills),
+            self.finished.eq(fills & group.last & group.block_end & group.last_block),
+        ]
 
         f = self.fields
         address, tile_begin, block_next = Signal(bits), Signal(bits), Signal(bits)
