@@ -424,7 +424,7 @@ class Core(wiring.Component):
         machine = self.machine
         width = machine.activation_bits
         input_banks, output_banks = banks
-        addresses, words = self._result(m, port, stage, ending, output_banks)
+        rows, words = self._result(m, port, stage, ending, output_banks)
         m.submodules.main = main = Ram(width=width, depth=machine.act_words, contents="main")
         m.submodules.input = first = Ram(
             width=width, depth=bank_words(machine.in_words), contents="input"
@@ -433,7 +433,7 @@ class Core(wiring.Component):
         m.d.comb += [
             main.read_address.eq(loops.source),
             main.write_enable.eq(stage.write_enable & ~ending.fields.dst_space),
-            main.write_address.eq(addresses[0]),
+            main.write_address.eq(rows[0]),
             main.write_data.eq(words[0]),
             first.read_address.eq(Cat(input_banks.read_bank, _resized(loops.source, in_bits))),
             first.write_enable.eq(port.write_input),
@@ -451,15 +451,18 @@ class Core(wiring.Component):
     ) -> tuple[list[Value], list[Value]]:
         """The output banks: for each port a memory of every other word.
 
-        Returns where and what each port writes, when it is at the memories.
+        Returns the row of such a memory that each port writes, and its word, when they are there.
         """
         hops = hop_cycles(self.machine)
         ports, read = self.machine.requant_pixels, port.output_address
-        addresses, words = (
-            [delayed(m, values[number], hops, f"{name}{number}") for number in range(ports)]
-            for name, values in (("address", stage.write_address), ("word", stage.write_data))
-        )
         bits, depth = ports - 1, result_depth(self.machine)
+        rows = [
+            delayed(m, stage.write_address[number][bits:], hops, f"row{number}")
+            for number in range(ports)
+        ]
+        words = [
+            delayed(m, stage.write_data[number], hops, f"word{number}") for number in range(ports)
+        ]
         found: list[Value] = []
         for number in range(ports):
             result = Ram(
@@ -467,7 +470,7 @@ class Core(wiring.Component):
             )
             m.submodules[f"result{number}"] = result
             wanted = stage.write_enable[number] & ending.fields.dst_space
-            place = _resized(addresses[number][bits:], address_bits(depth))
+            place = _resized(rows[number], address_bits(depth))
             m.d.comb += [
                 result.write_enable.eq(delayed(m, wanted, hops, f"result_enable{number}")),
                 result.write_address.eq(Cat(banks.write_bank, place)),
@@ -479,7 +482,7 @@ class Core(wiring.Component):
             found.append(registered(m, result.read_data, f"result_word{number}"))
         odd = registered(m, registered(m, read[:bits], "reads_odd"), "found_odd")
         m.d.comb += port.output_data.eq(Mux(odd, found[-1], found[0]))
-        return addresses, words
+        return rows, words
 
     def _banked_activations(
         self, m: Module, port: HostPort, reads: Operands, stage: OutputStage, ending: Ending,
@@ -489,7 +492,7 @@ class Core(wiring.Component):
         machine = self.machine
         width, bits = machine.activation_bits, (machine.banks - 1).bit_length()
         input_banks, output_banks = banks
-        addresses, words = self._result(m, port, stage, ending, output_banks)
+        rows, words = self._result(m, port, stage, ending, output_banks)
         hops = hop_cycles(machine)
         main_depth = operands.bank_depth(machine, machine.act_words)
         first_depth = operands.bank_depth(machine, machine.in_words)
@@ -508,7 +511,7 @@ class Core(wiring.Component):
             m.d.comb += [
                 main.read_address.eq(reads.address[bank]),
                 main.write_enable.eq(delayed(m, wanted, hops, f"main_enable{bank}")),
-                main.write_address.eq(addresses[bank % ports][bits:]),
+                main.write_address.eq(rows[bank % ports][bits - ports + 1 :]),
                 main.write_data.eq(words[bank % ports]),
                 first.read_address.eq(Cat(input_banks.read_bank, row)),
                 first.write_enable.eq(port.write_input & (written[:bits] == bank)),
