@@ -201,6 +201,38 @@ def test_weighted_sums_of_random_scales() -> None:
         assert found.acc_bits <= 32
 
 
+@pytest.mark.parametrize("gain", [0.3, 2.5, 11.0])
+def test_weighted_sums_that_leave_codes_out(gain: float) -> None:
+    """Operands of few bits: the results have gaps, and may not reach the clamps."""
+    random = np.random.default_rng(6)
+    count = 0
+    for _ in range(40):
+        points = [int(point) for point in random.integers(-4, 4, 3)]
+        x, z = (QuantParams((0.5,), point, 3, -4, 3) for point in points[:2])
+        y = QuantParams((0.5,), points[2], 8, -128, 127)
+        lhs, rhs = (_quantized(scale) for scale in 10 ** random.uniform(-1, -0.31, 2))
+        builder = Builder([("x", (1, 1, 8, 8), x), ("z", (1, 1, 8, 8), z)])
+        acc = builder.scaled_add(*builder.inputs, left_shift=20, lhs_scale=lhs, rhs_scale=rhs)
+        multiplier, shift = _quantized(gain / 2**20)
+        result = builder.requantize(
+            acc, y, multiplier=[multiplier], shift=[shift], rounding="tflite"
+        )
+        module = builder.finish([("y", result)])
+        add, requantize = (
+            _operation(module, f"bw.{kind}") for kind in ("scaled_add", "requantize")
+        )
+        found = linear_add(add, requantize)
+        if found is None:
+            continue
+        count += 1
+        a, b = np.meshgrid(np.arange(-4, 4), np.arange(-4, 4), indexing="ij")
+        total = (a - points[0]) * found.lhs + (b - points[1]) * found.rhs + found.offset
+        code = (total * found.multiplier + (1 << found.shift - 1) >> found.shift) + points[2]
+        wanted = reference.apply(requantize, reference.apply(add, a, b))
+        np.testing.assert_array_equal(np.clip(code, -128, 127), wanted)
+    assert count > 30
+
+
 def _quantized(scale: float) -> tuple[int, int]:
     mantissa, exponent = np.frexp(scale)
     return min(round(float(mantissa) * 2**31), (1 << 31) - 1), 31 - int(exponent)

@@ -131,6 +131,7 @@ def _tabulated(add: Any, requantize: Any) -> tuple["_Pairs", Fraction, Fraction]
         left.ravel()[order] - value_params(add.lhs).zero_point,
         right.ravel()[order] - value_params(add.rhs).zero_point,
         wanted[order].astype(np.int64) - zero_point,
+        (requantize.clamp_min.value - zero_point, requantize.clamp_max.value - zero_point),
     )
     end = Fraction(ints(requantize.multiplier)[0], 1 << ints(requantize.shift)[0])
     lhs_scale, rhs_scale = (end * _scale(add, side) for side in ("lhs", "rhs"))
@@ -148,30 +149,41 @@ def _scale(add: Any, side: str) -> Fraction:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """All pairs of operands in the order of their results."""
+    """All pairs of operands in the order of their results; these end at the two clamps."""
 
     left: Ints
     right: Ints
     wanted: Ints
+    clamps: tuple[int, int]
 
     def proved(self, lhs: int, rhs: int, multiplier: int, shift: int) -> LinearAdd | None:
         """A weighted sum with an offset that makes all results, if there is one."""
+        if multiplier == 0:
+            return None
         codes, starts = np.unique(self.wanted, return_index=True)
         sums = self.left * lhs + self.right * rhs
-        below = np.maximum.accumulate(np.maximum.reduceat(sums, starts))[:-1]
-        above = np.minimum.accumulate(np.minimum.reduceat(sums, starts)[::-1])[::-1][1:]
-        if multiplier == 0 or (below >= above).any():
-            return None
-        # the least sum, offset included, that makes each code
-        halves = [(2 * int(code) - 1 << shift - 1) for code in codes[1:]]
-        steps = np.array([-(-half // multiplier) for half in halves], np.int64)
-        least, most = max(steps - above, default=0), min(steps - below, default=1) - 1
+
+        def least_of(code: int) -> int:
+            """The least sum, offset included, that makes the code."""
+            return -(-(2 * code - 1 << shift - 1) // multiplier)
+
+        # Sums of each code reach it, and not the code after it; the clamps see to the ends.
+        ends = zip(
+            map(int, codes), np.minimum.reduceat(sums, starts).tolist(),
+            np.maximum.reduceat(sums, starts).tolist(), strict=True,
+        )  # fmt: skip
+        least, most = -1 << WORD_BITS, 1 << WORD_BITS
+        for code, smallest, largest in ends:
+            if code != self.clamps[0]:
+                least = max(least, least_of(code) - smallest)
+            if code != self.clamps[1]:
+                most = min(most, least_of(code + 1) - 1 - largest)
         if least > most:
             return None
-        offset = int(min(max(0, least), most))
+        offset = min(max(0, least), most)
         low, high = int(sums.min()) + offset, int(sums.max()) + offset
         result = (sums + offset) * multiplier + (1 << shift - 1) >> shift
-        assert (np.clip(result, codes[0], codes[-1]) == self.wanted).all()
+        assert (np.clip(result, *self.clamps) == self.wanted).all()
         return LinearAdd(lhs, rhs, offset, multiplier, shift, signed_bits(low, high))
 
 
