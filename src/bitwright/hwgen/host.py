@@ -221,8 +221,8 @@ class HostPort(wiring.Component):
         unused = Signal(name="unused_request_bits")
         m.d.comb += unused.eq(Cat(address[:2], word[self._word_bits :]).any())
 
-        store = Signal()
-        m.d.comb += store.eq(serve & write)
+        store = Signal()  # a write is served
+        m.d.sync += store.eq(accept & host.we)
         self._writes(m, store, address, word)
         registers = self._registers(m, store, address, word)
         output = self._output(m, address[2:WINDOW_SHIFT])
