@@ -88,6 +88,6 @@ def test_host_port(prove) -> None:
             HostPort,
             12,
             ("answers late", "(accept & host.we) | choosing", "(serve & host.we) | choosing"),
-            ("writes twice", "store.eq(serve & write)", "store.eq((accept | serve) & write)"),
+            ("writes twice", "store.eq(accept & host.we)", "store.eq((accept | serve) & host.we)"),
         ),
     )

@@ -264,7 +264,7 @@ def test_fetch(prove) -> None:
             lambda unit: Program(unit(machine=MACHINE)),
             Fetch,
             10,
-            ("fields are left out", "count == len(FIELDS) - 1", "count == 0"),
+            ("fields are left out", "count == len(FIELDS) - 2", "count == 0"),
             ("it goes on after the end", "m.d.sync += self.address.eq(0)", "pass"),
         ),
         *(

@@ -248,7 +248,7 @@ class HostPort(wiring.Component):
             # A chain: each slice goes to one place, wherever it ends.
             early = Signal.like(self.early, reset_less=True)
             mine = [
-                in_window[memory.window] & (offset[: memory.slice_bits] != memory.slices - 1)
+                in_window[memory.window] & (offset[: memory.slice_bits] < memory.slices - 1)
                 for memory in written
                 if memory.slices > 1
             ]
