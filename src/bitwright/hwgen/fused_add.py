@@ -145,8 +145,8 @@ def resources(machine: Machine) -> Structure:
     return Structure(
         lut={"fillers": 6 * PRODUCT_BITS + 20, "sums": lanes * (PRODUCT_BITS + 56)},
         ff={
-            "fillers": 4 * PRODUCT_BITS + 12 + 50,
-            "sums": lanes * (3 * PRODUCT_BITS - ADD_SHIFT + 50 + 16),
+            "fillers": 4 * PRODUCT_BITS + 62,
+            "sums": lanes * (3 * PRODUCT_BITS - ADD_SHIFT + 66),
         },
         memories=((PRODUCT_BITS, 2 * TABLE_ENTRIES),) * 2 * lanes,
     )

@@ -21,7 +21,7 @@ class Handover(wiring.Component):
         start: the sequencer starts an instruction.
         handover: its field, from the next cycle on.
         issued: its last step is in this cycle.
-        written: the output stage writes the last word of an instruction.
+        written: the last word of an instruction leaves the output stage.
         finished: the sequencer may go on: `handover` cycles after `issued`, or with 0 when the
             instruction's last word is written.
         output_start: the output stage goes over to the instruction that was started last.

@@ -149,7 +149,7 @@ def _scale(add: Any, side: str) -> Fraction:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """All pairs of operands in the order of their results; these end at the two clamps."""
+    """All pairs of operands in the order of their results, which are clamped."""
 
     left: Ints
     right: Ints
@@ -172,7 +172,7 @@ class _Pairs:
             map(int, codes), np.minimum.reduceat(sums, starts).tolist(),
             np.maximum.reduceat(sums, starts).tolist(), strict=True,
         )  # fmt: skip
-        least, most = -1 << WORD_BITS, 1 << WORD_BITS
+        least, most = -1 << WORD_BITS, 1 << WORD_BITS  # of the offset
         for code, smallest, largest in ends:
             if code != self.clamps[0]:
                 least = max(least, least_of(code) - smallest)
